@@ -1,0 +1,99 @@
+"""Writing files so that a crash leaves either the old content or the new one, never half of it."""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from recrl.errors import StorageError
+
+
+def cache_dir() -> Path:
+    """The folder for what can be made again: ``RECRL_CACHE``, or ``~/.cache/recrl``."""
+    return Path(os.environ.get("RECRL_CACHE") or Path.home() / ".cache" / "recrl")
+
+
+def sha256_of(path: str | Path) -> str:
+    """The SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def clear_disk_errors(target: str | Path) -> Iterator[None]:
+    """Turns "no space left", "quota exceeded" and "read-only" into a StorageError that names the target."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
+            raise StorageError(
+                f"could not write {target}: {error.strerror}; nothing half-written was left under that name. "
+                "Free space or choose another folder, then run the same command again."
+            ) from error
+        raise
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Writes ``text`` beside ``path``, flushes it to the disk and renames it onto ``path``.
+
+    Raises:
+        StorageError: the disk is full or not writable; ``path`` keeps its former content.
+    """
+    path = Path(path)
+    with clear_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(temporary, 0o666 & ~_umask())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Writes ``value`` as indented JSON, atomically; see `write_text`."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+@contextlib.contextmanager
+def replace_folder(path: str | Path) -> Iterator[Path]:
+    """Yields an empty folder beside ``path``; on success it takes the place of ``path``, on an error it is removed.
+
+    Raises:
+        StorageError: the disk is full or not writable; ``path`` keeps its former content.
+    """
+    path = Path(path)
+    with clear_disk_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            os.chmod(temporary, 0o777 & ~_umask())
+            yield temporary
+            if path.exists():
+                retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent)) / "content"
+                os.replace(path, retired)
+                os.replace(temporary, path)
+                shutil.rmtree(retired.parent)
+            else:
+                os.replace(temporary, path)
+        except BaseException:
+            shutil.rmtree(temporary, ignore_errors=True)
+            raise
+
+
+def _umask() -> int:
+    """The process's file mode creation mask, which can only be read by setting it."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
