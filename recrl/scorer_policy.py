@@ -121,7 +121,7 @@ class ScorerPolicy:
         return output.log_probs[0].cpu().numpy()
 
     def _encode_actions(self, inputs: Sequence[ChoiceInput]) -> None:
-        """Makes sure that every action text of the batch is in the cache; forgets the longest unused beyond its size."""
+        """Puts the batch's action texts into the cache, which forgets the longest unused ones beyond its size."""
         needed = dict.fromkeys(text for choice in inputs for text in choice.actions)
         for text in needed:
             if text in self._action_hidden:

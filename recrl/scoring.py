@@ -36,7 +36,7 @@ from recrl.encoders import (
     new_encoder,
     public_name,
 )
-from recrl.errors import CheckpointError
+from recrl.errors import CheckpointError, ConfigError
 from recrl.ragged import gather_rows, pack_actions, ranges, softmax_by_slot, sum_by_slot
 
 BUCKET_WIDTHS = (8, 16, 32, 64, 128, 256)  # texts are encoded in groups of similar length, so that little is padded
@@ -345,7 +345,7 @@ def freeze_encoder(model: BertForChoiceScoring, *, embeddings: bool = True, num_
     """
     layers = model.bert.encoder.layer
     if not 0 <= num_layers <= len(layers):
-        raise CheckpointError(f"num_frozen_layers={num_layers}, but the encoder has {len(layers)} layers")
+        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder has {len(layers)} layers")
     model.bert.embeddings.requires_grad_(not embeddings)
     for number, layer in enumerate(layers):
         layer.requires_grad_(number >= num_layers)

@@ -1,0 +1,37 @@
+"""Trains the imitation start on demonstrations.
+
+    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/imitation.py \
+        --config recipes/imitation_embedded.yaml
+
+Every key of the YAML file is also a flag: --num_demonstrations 100. `--help` lists them all.
+"""
+
+from typing import Any
+
+from recrl.recipe import run_recipe
+
+
+def make_parser() -> Any:
+    """The recipe's parser: arguments of imitation, of tuning, of publishing, and of the trainer."""
+    from trl import TrlParser
+
+    from recrl.imitation import ImitationArguments, ImitationConfig
+    from recrl.training import TuningArguments
+
+    return TrlParser((ImitationArguments, TuningArguments, ImitationConfig))
+
+
+def main() -> None:
+    """Parses, trains, and pushes if asked to."""
+    from recrl.hub import push_run
+
+    from recrl.imitation import train_imitation
+    from recrl.training import parse_recipe
+
+    arguments, tuning, config = parse_recipe(make_parser())
+    train_imitation(arguments, tuning, config)
+    push_run(config)
+
+
+if __name__ == "__main__":
+    run_recipe(main)
