@@ -17,8 +17,10 @@ from recrl.webshop.porter import stem
 MAX_TOKEN_LENGTH = 255  # characters; a longer run is cut into several tokens
 
 STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to "
-    "was will with".split()
+    """
+a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was
+will with
+""".split()  # noqa: SIM905
 )
 
 # Extended_Pictographic of Unicode 15.1, inclusive ranges in hexadecimal, from the Unicode Character Database
@@ -41,7 +43,9 @@ def _character_class(ranges: str) -> str:
 
 
 _EMOJI = re.compile(f"[{_character_class(_EMOJI_RANGES)}]")
-_SOUTH_EAST_ASIAN = regex.compile(r"[\p{Line_Break=SA}][\p{Line_Break=SA}\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*")
+_SOUTH_EAST_ASIAN = regex.compile(  # a vowel sign that stands on another script's letter belongs to that letter
+    r"(?:(?!\p{WB=Extend})|(?<!\w))\p{Line_Break=SA}[\p{Line_Break=SA}\p{WB=Extend}\p{WB=Format}\p{WB=ZWJ}]*"
+)
 _ONE_CHARACTER_WORD = regex.compile(r"[\p{Script=Han}\p{Script=Hiragana}]")
 _WORD_CLASSES = frozenset({WordBreak.ALETTER, WordBreak.HEBREW_LETTER, WordBreak.KATAKANA, WordBreak.NUMERIC})
 _POSSESSIVE = re.compile(r"['\u2019\uff07][sS]$")

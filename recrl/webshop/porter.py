@@ -8,15 +8,14 @@ and words of one or two letters stay as they are. NLTK's `PorterStemmer` in mode
 The paper's words: the measure m of a stem is the number of times that a consonant follows a vowel.
 """
 
-_STEP_2 = tuple(
-    rule.split(":")
-    for rule in (
-        "ational:ate tional:tion enci:ence anci:ance izer:ize bli:ble alli:al entli:ent eli:e ousli:ous ization:ize "
-        "ation:ate ator:ate alism:al iveness:ive fulness:ful ousness:ous aliti:al iviti:ive biliti:ble logi:log"
-    ).split()
-)
-_STEP_3 = tuple(rule.split(":") for rule in "icate:ic ative: alize:al iciti:ic ical:ic ful: ness:".split())
-_STEP_4 = tuple("al ance ence er ic able ible ant ement ment ent ion ou ism ate iti ous ive ize".split())
+_STEP_2 = """
+ational:ate tional:tion enci:ence anci:ance izer:ize bli:ble alli:al entli:ent eli:e ousli:ous ization:ize ation:ate
+ator:ate alism:al iveness:ive fulness:ful ousness:ous aliti:al iviti:ive biliti:ble logi:log
+""".split()  # noqa: SIM905
+_STEP_3 = ["icate:ic", "ative:", "alize:al", "iciti:ic", "ical:ic", "ful:", "ness:"]
+_STEP_4 = """
+al ance ence er ic able ible ant ement ment ent ion ou ism ate iti ous ive ize
+""".split()  # noqa: SIM905
 
 
 def stem(word: str) -> str:
@@ -85,9 +84,10 @@ def _past_and_progressive(word: str) -> str:
     return text
 
 
-def _replace_suffix(word: str, rules: tuple[list[str], ...]) -> str:
-    """Steps 2 and 3: the first suffix that fits is replaced if what stands before it has m > 0."""
-    for suffix, replacement in rules:
+def _replace_suffix(word: str, rules: list[str]) -> str:
+    """Steps 2 and 3: the first ``suffix:replacement`` that fits is applied if what stands before it has m > 0."""
+    for rule in rules:
+        suffix, _, replacement = rule.partition(":")
         if word.endswith(suffix):
             text = word[: -len(suffix)]
             return text + replacement if _measure(text) > 0 else word

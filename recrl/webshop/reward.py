@@ -6,20 +6,21 @@ Everything here is a function of its arguments: the nouns of a title belong to t
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from recrl.webshop.fuzzy import fuzzy_match
 
-COLORS = (  # an option that contains one of them is compared by the first one, in this order
-    "alabaster apricot aqua ash asphalt azure banana beige black blue blush bordeaux bronze brown burgundy camel camo "
-    "caramel champagne charcoal cheetah chestnut chocolate christmas coffee cognac copper coral cranberry cream crystal "
-    "dark denim eggplant elephant espresso fuchsia gold granite grape graphite grass gray green grey heather indigo ivory "
-    "ivy khaki lavender lemon leopard light lilac lime magenta maroon mauve merlot midnight mint mocha multicolor "
-    "mushroom mustard natural navy nude olive orange peach pewter pink plum purple rainbow red rose royal rust sand "
-    "sapphire seashell silver skull slate steel stone stonewash sunflower tan taupe teal tiger turquoise violet walnut "
-    "wheat white wine yellow"
-).split()
+# An option that contains one of these words is compared by the first of them, in this order.
+COLORS = """
+alabaster apricot aqua ash asphalt azure banana beige black blue blush bordeaux bronze brown burgundy camel camo
+caramel champagne charcoal cheetah chestnut chocolate christmas coffee cognac copper coral cranberry cream
+crystal dark denim eggplant elephant espresso fuchsia gold granite grape graphite grass gray green grey heather
+indigo ivory ivy khaki lavender lemon leopard light lilac lime magenta maroon mauve merlot midnight mint mocha
+multicolor mushroom mustard natural navy nude olive orange peach pewter pink plum purple rainbow red rose royal
+rust sand sapphire seashell silver skull slate steel stone stonewash sunflower tan taupe teal tiger turquoise
+violet walnut wheat white wine yellow
+""".split()  # noqa: SIM905
 
 CATEGORY_SEPARATOR = "›"
 
@@ -71,7 +72,7 @@ def purchase_reward(
         follows from (``query_match``, ``category_match``, ``title_score``). A goal without options has neither
         ``r_option`` nor ``w_option``.
     """
-    wanted_options = list(goal.options.items() if isinstance(goal.options, Mapping) else goal.options)
+    wanted_options = list(goal.options.items()) if isinstance(goal.options, Mapping) else list(goal.options)
     parts = type_parts(product, goal)
     attributes = matched_attributes(product, goal.attributes)
     chosen = matched_options(list(options.values()), wanted_options)
@@ -133,7 +134,7 @@ def matched_attributes(product: PricedProduct, wanted: Sequence[str]) -> int:
     return count
 
 
-def matched_options(chosen: Sequence[str], wanted: Sequence[str | tuple[str, str]]) -> int:
+def matched_options(chosen: Sequence[str], wanted: Iterable[str | tuple[str, str]]) -> int:
     """How many of the wanted options some chosen value matches; one value may match several.
 
     ``wanted`` holds values, or (group, value) pairs, which are compared with the letters of the group included.

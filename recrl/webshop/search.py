@@ -11,6 +11,7 @@ terms are summed in double precision and then rounded to float32; equal ones are
 
 import functools
 import json
+from array import array
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +64,7 @@ class SearchIndex:
         positions = sorted(range(len(asins)), key=lambda position: asins[position])
 
         vocabulary: dict[str, int] = {}
-        terms, documents, counts = [], [], []  # one entry per posting
+        terms, documents, counts = array("i"), array("i"), array("i")  # one entry per posting
         lengths = np.zeros(len(texts), np.int64)
         for document, position in enumerate(positions):
             tokens = analyze(texts[position])
@@ -73,10 +74,11 @@ class SearchIndex:
                 documents.append(document)
                 counts.append(count)
 
-        by_term = np.argsort(np.asarray(terms, np.int64), kind="stable")  # (postings,)
+        term_of = np.asarray(terms, np.int32)
+        by_term = np.argsort(term_of, kind="stable")  # (postings,)
         document_of = np.asarray(documents, np.int32)[by_term]
         count_of = np.asarray(counts, np.float32)[by_term]
-        frequencies = np.bincount(np.asarray(terms, np.int64), minlength=len(vocabulary))  # (terms,)
+        frequencies = np.bincount(term_of, minlength=len(vocabulary))  # (terms,)
         num_documents = np.count_nonzero(lengths)
         return cls(
             vocabulary=vocabulary,
@@ -139,7 +141,9 @@ class SearchIndex:
             arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS}
             terms = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
         except (OSError, ValueError, EOFError) as error:
-            raise CatalogError(f"cannot read the search index in {folder} ({error}); build the catalogue again") from error
+            raise CatalogError(
+                f"cannot read the search index in {folder} ({error}); build the catalogue again"
+            ) from error
         index = cls(vocabulary={term: number for number, term in enumerate(terms)}, **arrays)
         index._check(folder)
         return index
@@ -169,7 +173,7 @@ def _norms(lengths: np.ndarray) -> np.ndarray:
     return np.float32(1) / (K1 * ((np.float32(1) - B) + B * rounded / average))
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def rounded_length(length: int) -> int:
     """A document length as Lucene's SmallFloat keeps it in one byte: exact up to 39, then four significant bits."""
     exact = 24  # codes left over after Integer.MAX_VALUE has got the largest
