@@ -1,4 +1,6 @@
-"""The search analyzer and its stemmer against hand-checked cases, a second implementation and Lucene's recorded tokens."""
+"""The search analyzer and its stemmer against hand-checked cases, NLTK and Lucene's recorded tokens."""
+
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -90,7 +92,7 @@ def test_stemmer_equals_nltk(root: str, ending: str) -> None:
 
 
 @pytest.mark.realdata
-def test_tokens_equal_the_recorded_ones(golden_dir) -> None:
+def test_tokens_equal_the_recorded_ones(golden_dir: Path) -> None:
     records = read_recording(golden_dir / "quirks", "analyzer")
     assert len(records) == 1544
     different = [record["text"] for record in records if analyze(record["text"]) != record["tokens"]]

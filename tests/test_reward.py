@@ -1,6 +1,7 @@
 """The reward against hand-computed purchases and the recorded ones."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -143,7 +144,7 @@ def test_options() -> None:
 
 @pytest.mark.realdata
 @pytest.mark.parametrize(("name", "num_rewards"), [("real", 300), ("quirks", 2000)])
-def test_equals_the_recorded_rewards(webshop_dir, golden_dir, name: str, num_rewards: int) -> None:
+def test_equals_the_recorded_rewards(webshop_dir: Path, golden_dir: Path, name: str, num_rewards: int) -> None:
     """The reward and every part, to the last bit."""
     items_file, recordings = recorded_catalogs(webshop_dir, golden_dir)[name]
     products = {product.asin: product for product in recorded_products(items_file, recordings)}

@@ -1,6 +1,9 @@
 """Search against a plain-loop twin, closed forms, and the rankings and scores that Lucene gave."""
 
 import math
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -70,7 +73,7 @@ WORDS = st.lists(st.sampled_from("red blue shoe hat wool warm soft cheap".split(
 
 @settings(deadline=None, derandomize=True)
 @given(st.lists(WORDS, min_size=1, max_size=8), WORDS, st.integers(1, 5), st.randoms(use_true_random=False))
-def test_equals_the_plain_loop(texts: list[str], words: str, limit: int, random) -> None:
+def test_equals_the_plain_loop(texts: list[str], words: str, limit: int, random: Random) -> None:
     """Scores within float32's precision, the same products up to differences that small, in any product order."""
     asins = [f"B{number}" for number in random.sample(range(100), len(texts))]
     ours = SearchIndex.build(texts, asins).search_scores(words, limit)
@@ -89,7 +92,7 @@ def test_lengths_are_rounded_as_lucene_does() -> None:
     ]
 
 
-def test_saved_index_is_memory_mapped_and_equal(tmp_path) -> None:
+def test_saved_index_is_memory_mapped_and_equal(tmp_path: Path) -> None:
     built = SearchIndex.build(TEXTS, ASINS)
     built.save(tmp_path / "search")
     loaded = SearchIndex.load(tmp_path / "search")
@@ -98,7 +101,7 @@ def test_saved_index_is_memory_mapped_and_equal(tmp_path) -> None:
         assert loaded.search_scores(words) == built.search_scores(words)
 
 
-def test_catalogue_without_a_token(tmp_path) -> None:
+def test_catalogue_without_a_token(tmp_path: Path) -> None:
     SearchIndex.build(["the", ""], ["B1", "B2"]).save(tmp_path)
     assert SearchIndex.load(tmp_path).search("the shoe") == []
 
@@ -112,7 +115,7 @@ def test_catalogue_without_a_token(tmp_path) -> None:
         (lambda folder: (folder / "documents.npy").write_bytes((folder / "documents.npy").read_bytes()[:-4]), "cannot"),
     ],
 )
-def test_damaged_index(tmp_path, damage, message: str) -> None:
+def test_damaged_index(tmp_path: Path, damage: Callable[[Path], object], message: str) -> None:
     SearchIndex.build(TEXTS, ASINS).save(tmp_path)
     damage(tmp_path)
     with pytest.raises(CatalogError, match=message):
@@ -128,7 +131,7 @@ def test_wrong_input() -> None:
 
 @pytest.mark.realdata
 @pytest.mark.parametrize(("name", "num_searches"), [("real", 150), ("quirks", 500)])
-def test_equals_the_recorded_rankings(webshop_dir, golden_dir, name: str, num_searches: int) -> None:
+def test_equals_the_recorded_rankings(webshop_dir: Path, golden_dir: Path, name: str, num_searches: int) -> None:
     """All 50 places, and the scores to the four decimals that the recordings have."""
     items_file, recordings = recorded_catalogs(webshop_dir, golden_dir)[name]
     products = recorded_products(items_file, recordings)

