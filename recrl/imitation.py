@@ -1,9 +1,12 @@
 """Imitation: the start of every later stage, learned from demonstrations by cross-entropy on their actions.
 
 The recipe of WebShop's choice model (arXiv:2207.01206, Section 4.2; arXiv:2408.16032). What deviates: pages with a
-single action, which teach nothing, are left out; dropout is off; the new heads have a learning rate of their own.
+single action, which teach nothing, are left out; dropout is off; the new heads have a learning rate of their own; and
+the weights of the action features, in which the score is linear, are first fitted alone, which is a convex problem
+(linear probing, then fine-tuning: arXiv:2202.10054). A hundred demonstrations are too few steps to find them otherwise.
 """
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,12 @@ from recrl.scoring import BertForChoiceScoring, load_scorer
 from recrl.training import (
     TuningArguments,
     checkpoint_to_resume,
+    make_optimizer,
     prepare_for_training,
     save_result,
 )
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -44,6 +50,7 @@ class ImitationArguments:
     )
     similarity: bool = field(default=True, metadata={"help": "Start from the encoder's own cosine similarity."})
     max_state_tokens: int = field(default=256, metadata={"help": "Longest state, in tokens."})
+    linear_probe: bool = field(default=True, metadata={"help": "Fit the features' weights first, before fine-tuning."})
     max_action_tokens: int = field(default=64, metadata={"help": "Longest action text, in tokens."})
 
 
@@ -101,24 +108,9 @@ class ImitationTrainer(Trainer):
     args: ImitationConfig
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """AdamW with four groups: encoder and heads, with and without weight decay."""
+        """See `recrl.training.make_optimizer`."""
         if self.optimizer is None:
-            model = self.model if model is None else model
-            decayed = set(self.get_decay_parameter_names(model))
-            groups: dict[tuple[bool, bool], list[torch.nn.Parameter]] = {}
-            for name, parameter in model.named_parameters():
-                if parameter.requires_grad:
-                    groups.setdefault(("bert." in name, name in decayed), []).append(parameter)
-            settings = [
-                {
-                    "params": parameters,
-                    "lr": self.args.learning_rate if in_encoder else self.args.head_learning_rate,
-                    "weight_decay": self.args.weight_decay if decays else 0.0,
-                }
-                for (in_encoder, decays), parameters in sorted(groups.items())
-            ]
-            optimizer_class, optimizer_settings = self.get_optimizer_cls_and_kwargs(self.args)
-            self.optimizer = optimizer_class(settings, **optimizer_settings)
+            self.optimizer = make_optimizer(self, self.model if model is None else model)
         return self.optimizer
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any) -> Any:
@@ -133,6 +125,53 @@ class ImitationTrainer(Trainer):
             logs["accuracy"] = torch.cat(self._right).mean().item()
             self._right = []
         super().log(logs, *args, **kwargs)
+
+
+PROBE_RIDGE = 1e-3  # times the squared weights, added to the probe's mean loss
+PROBE_BATCH = 64
+
+
+@torch.no_grad()
+def _probe_data(
+    model: BertForChoiceScoring, rows: list[dict[str, Any]], collator: ChoiceCollator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Features (decisions, actions, features), valid mask (decisions, actions) and labels (decisions,) of all rows."""
+    width = max(len(row["valid_actions"]) for row in rows)
+    features, masks = [], []
+    for start in range(0, len(rows), PROBE_BATCH):
+        batch = {name: value.to(model.device) for name, value in collator(rows[start : start + PROBE_BATCH]).items()}
+        found, mask = model(**batch).features, batch["valid_mask"]
+        missing = width - mask.shape[1]
+        features.append(torch.nn.functional.pad(found.float(), (0, 0, 0, missing)))
+        masks.append(torch.nn.functional.pad(mask, (0, missing)))
+    labels = torch.tensor([row["action_index"] for row in rows], device=model.device)
+    return torch.cat(features), torch.cat(masks), labels
+
+
+def fit_feature_weights(model: BertForChoiceScoring, rows: list[dict[str, Any]], collator: ChoiceCollator) -> float:
+    """Fits ``feature_score`` to the demonstrations with everything else as it is, by ridge-penalised cross-entropy.
+
+    Returns:
+        The mean negative log-likelihood of the fit, without the penalty.
+    """
+    features, mask, labels = _probe_data(model, rows, collator)
+    weights = torch.zeros(features.shape[-1], device=features.device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+
+    def likelihood() -> torch.Tensor:
+        log_probs = (features @ weights).masked_fill(~mask, -torch.inf).log_softmax(-1)  # (decisions, actions)
+        return torch.nn.functional.nll_loss(log_probs, labels)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = likelihood() + PROBE_RIDGE * weights.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    with torch.no_grad():
+        model.feature_score.weight.copy_(weights[None])
+        return likelihood().item()
 
 
 def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, config: ImitationConfig) -> Path:
@@ -171,13 +210,16 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
             max_action_tokens=arguments.max_action_tokens,
         )
     model.config.catalog_sha256 = episodes[0].catalog_sha256
+    collator = ChoiceCollator(tokenizer, model.config)
+    if arguments.linear_probe and arguments.start_from is None and resume is None and model.feature_score is not None:
+        logger.info("linear probe: mean loss %.4f", fit_feature_weights(model, rows, collator))
     # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
     model.value_head.requires_grad_(False)
     trainer = ImitationTrainer(
         model=prepare_for_training(model, tuning),
         args=config,
         train_dataset=rows,
-        data_collator=ChoiceCollator(tokenizer, model.config),
+        data_collator=collator,
     )
     result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     logs = [entry for entry in trainer.state.log_history if "loss" in entry]

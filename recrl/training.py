@@ -61,27 +61,58 @@ HEAD_MODULES = (
 )
 
 
-def prepare_for_training(model: Any, tuning: TuningArguments) -> Any:
-    """Freezes what ``tuning`` says, or puts LoRA adapters on the encoder; returns the model to train.
+def lora_config(model: Any, tuning: TuningArguments) -> Any:
+    """A `peft.LoraConfig` with adapters on the encoder; the heads that are trained at all are trained in full.
 
-    With LoRA the new heads are trained in full (``modules_to_save``); ``dot_scale``, a bare parameter, stays as it is.
+    The bare parameter ``dot_scale`` stays as it is.
     """
+    from peft import LoraConfig
+
+    names = "|".join(map(re.escape, tuning.lora_target_modules))
+    heads = {name: getattr(model, name) for name in HEAD_MODULES if getattr(model, name) is not None}
+    return LoraConfig(
+        r=tuning.lora_r,
+        lora_alpha=tuning.lora_alpha,
+        lora_dropout=tuning.lora_dropout,
+        target_modules=rf"bert\..*\.({names})",
+        modules_to_save=[
+            name for name, head in heads.items() if any(parameter.requires_grad for parameter in head.parameters())
+        ],
+    )
+
+
+def prepare_for_training(model: Any, tuning: TuningArguments) -> Any:
+    """Freezes what ``tuning`` says, or puts LoRA adapters on the encoder; returns the model to train."""
     from recrl.scoring import freeze_encoder
 
     if tuning.use_peft:
-        from peft import LoraConfig, get_peft_model
+        from peft import get_peft_model
 
-        names = "|".join(map(re.escape, tuning.lora_target_modules))
-        config = LoraConfig(
-            r=tuning.lora_r,
-            lora_alpha=tuning.lora_alpha,
-            lora_dropout=tuning.lora_dropout,
-            target_modules=rf"bert\..*\.({names})",
-            modules_to_save=[name for name in HEAD_MODULES if getattr(model, name) is not None],
-        )
-        return get_peft_model(model, config)
+        return get_peft_model(model, lora_config(model, tuning))
     freeze_encoder(model, embeddings=tuning.freeze_embeddings, num_layers=tuning.num_frozen_layers)
     return model
+
+
+def make_optimizer(trainer: Any, model: Any) -> Any:
+    """The trainer's optimiser in groups: encoder at ``learning_rate`` and heads at ``head_learning_rate``, each with
+    and without weight decay.
+    """
+    args = trainer.args
+    decayed = set(trainer.get_decay_parameter_names(model))
+    groups: dict[tuple[bool, bool], list[Any]] = {}
+    for name, parameter in model.named_parameters():
+        if parameter.requires_grad:
+            groups.setdefault(("bert." in name, name in decayed), []).append(parameter)
+    settings = [
+        {
+            "params": parameters,
+            "lr": args.learning_rate if in_encoder else args.head_learning_rate,
+            "weight_decay": args.weight_decay if decays else 0.0,
+        }
+        for (in_encoder, decays), parameters in sorted(groups.items())
+    ]
+    optimizer_class, optimizer_settings = trainer.get_optimizer_cls_and_kwargs(args)
+    return optimizer_class(settings, **optimizer_settings)
 
 
 def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, ...]:

@@ -1,0 +1,35 @@
+"""Trains a scorer on preference pairs with TRL's DPOTrainer.
+
+    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/dpo.py --config recipes/dpo_embedded.yaml
+
+Every key of the YAML file is also a flag: --beta 0.3. `--help` lists them all.
+"""
+
+from typing import Any
+
+from recrl.recipe import run_recipe
+
+
+def make_parser() -> Any:
+    """The recipe's parser: arguments of the data and the start, of tuning, and of TRL's trainer."""
+    from trl import TrlParser
+
+    from recrl.dpo import ChoiceDPOConfig, DPOArguments
+    from recrl.training import TuningArguments
+
+    return TrlParser((DPOArguments, TuningArguments, ChoiceDPOConfig))
+
+
+def main() -> None:
+    """Parses, trains, and pushes if asked to."""
+    from recrl.dpo import train_dpo
+    from recrl.hub import push_run
+    from recrl.training import parse_recipe
+
+    arguments, tuning, config = parse_recipe(make_parser())
+    train_dpo(arguments, tuning, config)
+    push_run(config)
+
+
+if __name__ == "__main__":
+    run_recipe(main)
