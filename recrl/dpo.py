@@ -25,14 +25,13 @@ from trl import DPOConfig
 from recrl.episodes import load_episodes
 from recrl.errors import ConfigError, DatasetError, RecrlError
 from recrl.files import replace_folder, write_json
-from recrl.preferences import (
-    PAIR_BUILDERS,
-    build_preferences,
+from recrl.preference_data import (
     dataset_to_preferences,
     describe_preferences,
     load_preferences,
     preferences_to_dataset,
 )
+from recrl.preferences import PAIR_BUILDERS, build_preferences
 from recrl.scorer_policy import ScorerPolicy
 from recrl.scoring import load_scorer
 from recrl.training import (
@@ -95,10 +94,8 @@ class ChoiceDPOConfig(DPOConfig):
     save_steps: float = field(default=100, metadata={"help": "Steps between checkpoints."})
     save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
     report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
-    bf16: bool | None = field(
-        default=False, metadata={"help": "bf16 mixed precision (TRL's default is on; a T4 has none)."}
-    )
-    gradient_checkpointing: bool | None = field(
+    bf16: bool = field(default=False, metadata={"help": "bf16 mixed precision (TRL's default is on; a T4 has none)."})
+    gradient_checkpointing: bool | None = field(  # type: ignore[assignment]  # None: off without a warning
         default=None, metadata={"help": "Less memory for a slower step (TRL's default is on, ours off)."}
     )
 
@@ -231,4 +228,9 @@ def _pairs_and_checkpoint(
         write_json(output_dir / PREFERENCES_SUMMARY, describe_preferences(dataset_to_preferences(made)))
         with replace_folder(folder) as temporary:
             made.save_to_disk(str(temporary))
-    return load_preferences(folder), resume
+    dataset = load_preferences(folder)
+    if arguments.trajectories is not None and config.precompute_ref_log_probs:
+        # The reference that made the pairs has computed what TRL would precompute.
+        names = {"chosen_log_prob": "ref_chosen_logps", "rejected_log_prob": "ref_rejected_logps"}
+        dataset = dataset.rename_columns(names)
+    return dataset, resume

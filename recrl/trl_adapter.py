@@ -7,7 +7,8 @@ Written against trl 1.16 (pinned in pyproject.toml). What is relied on there, in
 - every batch key other than ``completion_mask`` and ``ref_*`` reaches the model's ``forward`` untouched;
 - ``__init__`` gives the policy and the reference a fused head by the module's name ``add_fused_lm_head``, and the
   losses read `FusedCausalLMOutput` fields of shape (rows, tokens - 1);
-- ``_prepare_dataset`` and ``_set_signature_columns_if_needed`` are the only readers of the dataset's columns.
+- ``_prepare_dataset``, ``_set_signature_columns_if_needed`` and ``_precompute_ref_logps`` are the only readers of the
+  dataset's columns.
 `check_trl` fails loudly when one of these names is gone.
 """
 
@@ -39,8 +40,8 @@ F_DIVERGENCES = ("reverse_kl", "forward_kl", "js_divergence", "alpha_divergence"
 
 def check_trl() -> None:
     """Raises RuntimeError unless the installed TRL has the names that this module replaces or overrides."""
-    absent = [name for name in ("_prepare_dataset", "_set_signature_columns_if_needed", "create_model_card")
-              if not hasattr(DPOTrainer, name)]  # fmt: skip
+    absent = [name for name in ("_prepare_dataset", "_set_signature_columns_if_needed", "_precompute_ref_logps",
+                                 "create_model_card") if not hasattr(DPOTrainer, name)]  # fmt: skip
     if not hasattr(trl_dpo, "add_fused_lm_head"):
         absent.append("add_fused_lm_head")
     elif "fused_lm_head=True" not in inspect.getsource(DPOTrainer):
@@ -148,7 +149,7 @@ def add_choice_head(model: Any, outputs: tuple[str, ...] = ()) -> None:
 def _choice_heads() -> Iterator[None]:
     """While active, TRL gives its models `add_choice_head` instead of a fused LM head."""
     original = trl_dpo.add_fused_lm_head
-    trl_dpo.add_fused_lm_head = add_choice_head
+    trl_dpo.add_fused_lm_head = add_choice_head  # type: ignore[assignment]
     try:
         yield
     finally:
@@ -182,7 +183,13 @@ class ChoiceDPOTrainer(DPOTrainer):
         return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = [*READ_COLUMNS, *REFERENCE_COLUMNS]
+        self._signature_columns: Any = [*READ_COLUMNS, *REFERENCE_COLUMNS]
+
+    def _precompute_ref_logps(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """TRL's precomputing, unless the rows bring their reference log-probabilities along."""
+        if all(name in dataset.column_names for name in REFERENCE_COLUMNS):
+            return dataset
+        return super()._precompute_ref_logps(dataset, *args, **kwargs)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """See `recrl.training.make_optimizer`."""
