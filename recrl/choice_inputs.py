@@ -18,7 +18,7 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from recrl.errors import ConfigError
-from recrl.pagetext import Page, price_bound, read_page
+from recrl.pagetext import Page, lowest_price, price_bound, read_page
 
 PAGE_MARKERS = ("[button]", "[button_]", "[clicked button]", "[clicked button_]")
 STATE_FORMS = ("compact", "full")
@@ -122,11 +122,6 @@ def _action_text(page: Page, action: str) -> str:
     return f"{group}: {value}" if group is not None else value
 
 
-def _lowest_price(tag: str) -> float | None:
-    match = re.search(r"\$([0-9.]+)", tag)
-    return float(match.group(1)) if match else None
-
-
 @lru_cache(maxsize=65536)
 def _words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text.lower()))
@@ -139,7 +134,7 @@ def _reciprocal_rank(page: Page, action: str, text: str, taken: frozenset[str]) 
 
 def _price_fits(page: Page, action: str, text: str, taken: frozenset[str]) -> float:
     place, bound = _link(page, _argument(action)[1]), _price_bound(page.instruction)
-    price = None if place is None else _lowest_price(page.listing[place].price_tag)
+    price = None if place is None else lowest_price(page.listing[place].price_tag)
     if price is None or bound is None:
         return 0.0
     return 1.0 if price <= bound else -1.0

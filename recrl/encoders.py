@@ -40,7 +40,7 @@ def encoder_settings(encoder: PreTrainedModel) -> dict[str, Any]:
 def add_marker_embeddings(encoder: PreTrainedModel, tokenizer: Any) -> None:
     """Each marker starts as the mean of its words' embeddings, so that it means something before training."""
     encoder.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    table = encoder.get_input_embeddings().weight
+    table: Any = encoder.get_input_embeddings().weight
     with torch.no_grad():
         for marker in PAGE_MARKERS:
             words = tokenizer.encode(marker.strip("[]").replace("_", " end"), add_special_tokens=False)

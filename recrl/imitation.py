@@ -113,8 +113,10 @@ class ImitationTrainer(Trainer):
             self.optimizer = make_optimizer(self, self.model if model is None else model)
         return self.optimizer
 
-    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, **kwargs: Any) -> Any:
-        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, **kwargs)
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         right = (outputs.log_probs.detach().argmax(-1) == inputs["labels"]).float()
         self._right = [*getattr(self, "_right", []), right]
         return (loss, outputs) if return_outputs else loss
@@ -168,7 +170,8 @@ def fit_feature_weights(model: BertForChoiceScoring, rows: list[dict[str, Any]],
         loss.backward()
         return loss
 
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    optimizer.step(closure)
+    assert model.feature_score is not None
     with torch.no_grad():
         model.feature_score.weight.copy_(weights[None])
         return likelihood().item()

@@ -106,12 +106,14 @@ class ChoiceScoringOutput(ModelOutput):
     Attributes:
         loss: the mean negative log-probability of ``labels``, a scalar; None without labels.
         log_probs: (decisions, actions) fp32, -inf where there is no action.
-        values: (decisions,) the value head's estimate of the return.
+        state_values: (decisions,) the value head's estimate of the return ("values" would hide the dict method).
+        features: (decisions, actions, features) the numbers that enter the score linearly, the cosine last.
     """
 
     loss: torch.Tensor | None = None
     log_probs: torch.Tensor | None = None
-    values: torch.Tensor | None = None
+    state_values: torch.Tensor | None = None
+    features: torch.Tensor | None = None
 
 
 class BertForChoiceScoring(PreTrainedModel):
@@ -126,7 +128,7 @@ class BertForChoiceScoring(PreTrainedModel):
     main_input_name = "state_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules: ClassVar[list[str]] = ["BertLayer"]
+    _no_split_modules = ["BertLayer"]  # noqa: RUF012  (transformers declares it so)
 
     def __init__(self, config: ChoiceScoringConfig) -> None:
         super().__init__(config)
@@ -157,7 +159,9 @@ class BertForChoiceScoring(PreTrainedModel):
                 init.copy_(module.feature_score.weight, start)
 
     @classmethod
-    def from_encoder(cls, encoder: str | Path | None = None, *, seed: int = 0, **config_fields: Any):
+    def from_encoder(
+        cls, encoder: str | Path | None = None, *, seed: int = 0, **config_fields: Any
+    ) -> tuple["BertForChoiceScoring", Any]:
         """Puts new heads on a pretrained encoder and adds the four page markers to it.
 
         Args:
@@ -311,7 +315,7 @@ class BertForChoiceScoring(PreTrainedModel):
         log_probs = scores.masked_fill(~valid_mask, -torch.inf).log_softmax(-1)
         values = self.value_head(state[:, 0]).squeeze(-1).float()  # (decisions,)
         loss = None if labels is None else F.nll_loss(log_probs, labels)
-        return ChoiceScoringOutput(loss=loss, log_probs=log_probs, values=values)
+        return ChoiceScoringOutput(loss=loss, log_probs=log_probs, state_values=values, features=features)
 
     def _features(
         self,
@@ -343,10 +347,11 @@ def freeze_encoder(model: BertForChoiceScoring, *, embeddings: bool = True, num_
 
     The dense gradient of a 30,000-row embedding table takes a CPU longer than the layers' own.
     """
-    layers = model.bert.encoder.layer
+    encoder: Any = model.bert
+    layers = encoder.encoder.layer
     if not 0 <= num_layers <= len(layers):
         raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder has {len(layers)} layers")
-    model.bert.embeddings.requires_grad_(not embeddings)
+    encoder.embeddings.requires_grad_(not embeddings)
     for number, layer in enumerate(layers):
         layer.requires_grad_(number >= num_layers)
 
@@ -362,7 +367,8 @@ def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
         config = AutoConfig.from_pretrained(source)
         if not isinstance(config, ChoiceScoringConfig):
             raise CheckpointError(f"{what}: it holds a {config.model_type!r} model; put heads on it with from_encoder")
-        model, report = BertForChoiceScoring.from_pretrained(source, output_loading_info=True, dtype=torch.float32)
+        loaded: Any = BertForChoiceScoring.from_pretrained(source, output_loading_info=True, dtype=torch.float32)
+        model, report = loaded
         tokenizer = AutoTokenizer.from_pretrained(source)
     except CheckpointError:
         raise

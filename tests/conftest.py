@@ -15,7 +15,7 @@ features find flavor for free gift green heavy i in instruction is item large li
 natural need next now of option oil on or organic pack page please prev price product red results reviews rubber running
 scent search set shampoo shirt shoes size small soft sole sub sugar than that the to total under want water white wide
 with women wood x y yellow button end clicked < > [ ] ( ) - : , . $ ' "
-""".split()  # noqa: SIM905
+""".split()
 
 
 def _folder(variable: str, what: str) -> Path:

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import read_recording
 
+from recordings import read_recording
 from recrl.webshop.analyzer import _EMOJI_RANGES, STOP_WORDS, analyze
 from recrl.webshop.porter import stem
 
@@ -80,7 +80,7 @@ SUFFIXES = """
 ational tional enci anci izer bli alli entli eli ousli ization ation ator alism iveness fulness ousness aliti iviti
 biliti logi icate ative alize iciti ical ful ness al ance ence er ic able ible ant ement ment ent ion ou ism ate iti ous
 ive ize ing ed eed y s es ies sses ll e
-""".split()  # noqa: SIM905
+""".split()
 
 
 @settings(deadline=None, derandomize=True)

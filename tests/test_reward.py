@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import RecordedProduct, read_recording, recorded_catalogs, recorded_products
 
+from recordings import RecordedProduct, read_recording, recorded_catalogs, recorded_products
 from recrl.webshop.fuzzy import fuzzy_match
 from recrl.webshop.reward import COLORS, color_or_itself, matched_attributes, matched_options, purchase_reward
 

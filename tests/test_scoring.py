@@ -140,7 +140,7 @@ def test_a_batch_of_64_equals_64_batches_of_one(model: BertForChoiceScoring) -> 
                 action_features=batch["action_features"][decision, None, :count],
             )
             torch.testing.assert_close(alone.log_probs[0], together.log_probs[decision, :count], atol=1e-5, rtol=0)
-            torch.testing.assert_close(alone.values[0], together.values[decision], atol=1e-5, rtol=0)
+            torch.testing.assert_close(alone.state_values[0], together.state_values[decision], atol=1e-5, rtol=0)
 
 
 def test_the_papers_model_has_no_features(tiny_encoder: Path) -> None:

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from recordings import read_recording, recorded_catalogs, recorded_products
 
+from recordings import read_recording, recorded_catalogs, recorded_products
 from recrl.errors import CatalogError
 from recrl.webshop.analyzer import analyze
 from recrl.webshop.search import SearchIndex, rounded_length
@@ -68,7 +68,7 @@ def test_repeated_words_count_more() -> None:
     assert index.search("hat hat hat red") == [1, 2, 0]
 
 
-WORDS = st.lists(st.sampled_from("red blue shoe hat wool warm soft cheap".split()), max_size=9).map(" ".join)  # noqa: SIM905
+WORDS = st.lists(st.sampled_from("red blue shoe hat wool warm soft cheap".split()), max_size=9).map(" ".join)
 
 
 @settings(deadline=None, derandomize=True)

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import pytest
-from recordings import recorded_catalogs, recorded_products
 
+from recordings import recorded_catalogs, recorded_products
 from recrl.errors import CatalogError
 from recrl.webshop import tagger
 

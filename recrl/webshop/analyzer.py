@@ -20,7 +20,7 @@ STOP_WORDS = frozenset(
     """
 a an and are as at be but by for if in into is it no not of on or such that the their then there these they this to was
 will with
-""".split()  # noqa: SIM905
+""".split()
 )
 
 # Extended_Pictographic of Unicode 15.1, inclusive ranges in hexadecimal, from the Unicode Character Database

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 _STEP_2 = """
 ational:ate tional:tion enci:ence anci:ance izer:ize bli:ble alli:al entli:ent eli:e ousli:ous ization:ize ation:ate
 ator:ate alism:al iveness:ive fulness:ful ousness:ous aliti:al iviti:ive biliti:ble logi:log
-""".split()  # noqa: SIM905
+""".split()
 _STEP_3 = ["icate:ic", "ative:", "alize:al", "iciti:ic", "ical:ic", "ful:", "ness:"]
 _STEP_4 = """
 al ance ence er ic able ible ant ement ment ent ion ou ism ate iti ous ive ize
-""".split()  # noqa: SIM905
+""".split()
 
 
 def stem(word: str) -> str:

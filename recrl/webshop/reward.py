@@ -20,7 +20,7 @@ indigo ivory ivy khaki lavender lemon leopard light lilac lime magenta maroon ma
 multicolor mushroom mustard natural navy nude olive orange peach pewter pink plum purple rainbow red rose royal
 rust sand sapphire seashell silver skull slate steel stone stonewash sunflower tan taupe teal tiger turquoise
 violet walnut wheat white wine yellow
-""".split()  # noqa: SIM905
+""".split()
 
 CATEGORY_SEPARATOR = "›"
 

@@ -1,0 +1,220 @@
+"""Finished episodes, and the `datasets` rows in which they are kept."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recrl.errors import DatasetError
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+REWARD_PARTS = (
+    "r_type", "r_att", "w_att", "query_match", "category_match", "title_score", "r_option", "w_option", "r_price",
+    "w_price",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One decision and what came of it.
+
+    Attributes:
+        observation: the page before the action, mode ``text_rich``.
+        valid_actions: what could be done there; action_index: what was done.
+        log_prob: of the action under the policy that took it; 0.0 for a deterministic one.
+        reward: for this action.
+    """
+
+    observation: str
+    valid_actions: tuple[str, ...]
+    action_index: int
+    log_prob: float
+    reward: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.action_index < len(self.valid_actions):
+            raise DatasetError(f"action_index={self.action_index} is no index into {len(self.valid_actions)} actions")
+        if not self.log_prob <= 0 or math.isinf(self.log_prob):
+            raise DatasetError(f"log_prob={self.log_prob}, expected a finite number of at most 0")
+        if not 0 <= self.reward <= 1:
+            raise DatasetError(f"reward={self.reward}, expected a number from 0 to 1")
+
+    @property
+    def action(self) -> str:
+        """The action's text."""
+        return self.valid_actions[self.action_index]
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One finished episode.
+
+    Attributes:
+        goal_index: into the catalogue's goals; instruction: the goal's text.
+        protocol, catalog_sha256, goals_sha256: what the goal index refers to.
+        policy: who acted; seed: of the collection.
+        steps: at least one; reward: of the last step, the purchase's, or 0.0.
+        success: reward exactly 1; terminated: bought; truncated: the step limit came first.
+        reward_parts: as the environment gives them at the purchase; empty without one.
+    """
+
+    goal_index: int
+    instruction: str
+    protocol: str
+    catalog_sha256: str
+    goals_sha256: str
+    policy: str
+    seed: int
+    steps: tuple[Step, ...]
+    reward: float
+    success: bool
+    terminated: bool
+    truncated: bool
+    reward_parts: dict[str, float | bool]
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise DatasetError(f"the episode of goal {self.goal_index} has no steps")
+        if self.goal_index < 0:
+            raise DatasetError(f"goal_index={self.goal_index}, expected 0 or more")
+        if self.terminated == self.truncated:
+            raise DatasetError(f"terminated={self.terminated} and truncated={self.truncated}: expected exactly one")
+        if self.reward != self.steps[-1].reward or any(step.reward for step in self.steps[:-1]):
+            raise DatasetError(f"reward={self.reward} must be the last step's, and the earlier steps' must be 0")
+        if self.success != (self.reward == 1.0):
+            raise DatasetError(f"success={self.success} contradicts reward={self.reward}")
+
+    @property
+    def num_steps(self) -> int:
+        """The number of actions."""
+        return len(self.steps)
+
+
+def episode_features() -> Any:
+    """The `datasets.Features` of a trajectory dataset; rows are episodes."""
+    from datasets import Features, List, Value
+
+    step = {
+        "observation": Value("string"),
+        "valid_actions": List(Value("string")),
+        "action": Value("string"),
+        "log_prob": Value("float64"),
+        "reward": Value("float64"),
+    }
+    return Features(
+        {
+            "goal_index": Value("int64"),
+            "instruction": Value("string"),
+            "protocol": Value("string"),
+            "catalog_sha256": Value("string"),
+            "goals_sha256": Value("string"),
+            "policy": Value("string"),
+            "seed": Value("int64"),
+            "steps": List(step),
+            "reward": Value("float64"),
+            "success": Value("bool"),
+            "terminated": Value("bool"),
+            "truncated": Value("bool"),
+            "reward_parts": {name: Value("float64") for name in REWARD_PARTS},  # None where there is none
+            "num_steps": Value("int64"),
+        }
+    )
+
+
+def episode_to_row(episode: Episode) -> dict[str, Any]:
+    """An episode as a row of plain JSON values."""
+    parts = {name: episode.reward_parts.get(name) for name in REWARD_PARTS}
+    return {
+        "goal_index": episode.goal_index,
+        "instruction": episode.instruction,
+        "protocol": episode.protocol,
+        "catalog_sha256": episode.catalog_sha256,
+        "goals_sha256": episode.goals_sha256,
+        "policy": episode.policy,
+        "seed": episode.seed,
+        "steps": [
+            {
+                "observation": step.observation,
+                "valid_actions": list(step.valid_actions),
+                "action": step.action,
+                "log_prob": step.log_prob,
+                "reward": step.reward,
+            }
+            for step in episode.steps
+        ],
+        "reward": episode.reward,
+        "success": episode.success,
+        "terminated": episode.terminated,
+        "truncated": episode.truncated,
+        "reward_parts": {name: None if value is None else float(value) for name, value in parts.items()},
+        "num_steps": episode.num_steps,
+    }
+
+
+def row_to_episode(row: dict[str, Any]) -> Episode:
+    """The episode of a row.
+
+    Raises:
+        DatasetError: a value is missing or impossible.
+    """
+    try:
+        steps = tuple(
+            Step(
+                step["observation"],
+                tuple(step["valid_actions"]),
+                step["valid_actions"].index(step["action"]),
+                step["log_prob"],
+                step["reward"],
+            )
+            for step in row["steps"]
+        )
+        parts = {name: value for name, value in row["reward_parts"].items() if value is not None}
+        names = (
+            "goal_index", "instruction", "protocol", "catalog_sha256", "goals_sha256", "policy", "seed", "reward",
+            "success", "terminated", "truncated",
+        )  # fmt: skip
+        return Episode(steps=steps, reward_parts=parts, **{name: row[name] for name in names})
+    except KeyError as error:
+        raise DatasetError(f"an episode lacks {error}; expected the columns of a trajectory dataset") from error
+    except ValueError as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(f"an action is not among its page's valid actions ({error})") from error
+
+
+def episodes_to_dataset(episodes: Iterable[Episode]) -> "Dataset":
+    """Episodes -> a dataset with the columns of `episode_features`."""
+    from datasets import Dataset
+
+    return Dataset.from_list([episode_to_row(episode) for episode in episodes], features=episode_features())
+
+
+def dataset_to_episodes(dataset: Iterable[dict[str, Any]]) -> Iterator[Episode]:
+    """The episodes of a dataset's rows, one after the other."""
+    return (row_to_episode(row) for row in dataset)
+
+
+def load_episodes(source: str | Path) -> list[Episode]:
+    """Opens a trajectory dataset: a folder of `recrl generate-trajectories`, or a dataset's Hub id.
+
+    Raises:
+        DatasetError: it is missing, empty, corrupt or of another kind.
+    """
+    import pyarrow as pa
+    from datasets import Dataset, load_dataset, load_from_disk
+
+    what = (
+        f"expected a trajectory dataset (a folder of `recrl generate-trajectories`, or a Hub id), got {str(source)!r}"
+    )
+    try:
+        dataset = load_from_disk(str(source)) if Path(source).exists() else load_dataset(str(source), split="train")
+    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
+        raise DatasetError(f"{what}: {str(error).strip().splitlines()[0][:200]}") from error
+    if not isinstance(dataset, Dataset) or not set(episode_features()) <= set(dataset.column_names):
+        raise DatasetError(f"{what}: it has other columns")
+    if not len(dataset):
+        raise DatasetError(f"{what}: it is empty; collect episodes first, or lower --min_reward")
+    return list(dataset_to_episodes(dataset))

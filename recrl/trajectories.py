@@ -1,0 +1,308 @@
+"""Collecting trajectories: what `recrl generate-trajectories` does.
+
+Every finished episode is written to ``journal.jsonl`` beside the dataset before the next one is counted. A collection
+that was killed reads it, drops a torn last line and goes on with the next episode's number; since each episode has a
+generator of its own, the result is that of an uninterrupted collection. When enough episodes are kept, the dataset is
+written as a whole and the journal removed.
+"""
+
+import itertools
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from recrl.episodes import Episode, Step, episode_to_row, episodes_to_dataset, row_to_episode
+from recrl.errors import ConfigError, DatasetError
+from recrl.files import clear_disk_errors, replace_folder, write_json
+from recrl.policies import Policy, load_policy
+from recrl.rollouts import rollout
+from recrl.webshop.catalog import Catalog, load_catalog
+from recrl.webshop.env import WebShopEnv
+from recrl.webshop.goals import split_goals
+
+SUMMARY_FILE = "trajectories.json"
+JOURNAL_ENDING = ".collecting"
+_VISITED = re.compile(r"\[clicked button\] (B[0-9A-Z]{1,9}) \[clicked button_\]")
+
+
+@dataclass(frozen=True)
+class TrajectoryConfig:
+    """What is collected.
+
+    Attributes:
+        policy: as `recrl.policies.load_policy` takes it; temperature, loop_guard: of a checkpoint.
+        catalog: None for the embedded one; goal_seed, human_goals, split, split_by: as the environment takes them.
+        output_dir: the dataset's folder.
+        num_trajectories: episodes to keep; max_episodes: most to play, None is 100 for each kept one.
+        min_reward: an episode below it is not kept.
+        prune: cut loops out of the kept episodes.
+        seed: of goals and actions; batch_size: environments side by side, without influence on the result.
+    """
+
+    policy: str
+    output_dir: str
+    catalog: str | None = None
+    split: str = "train"
+    split_by: str = "goal"
+    num_trajectories: int = 100
+    min_reward: float = 1.0
+    max_episodes: int | None = None
+    prune: bool = True
+    seed: int = 0
+    batch_size: int = 16
+    max_steps: int = 15
+    temperature: float = 1.0
+    loop_guard: bool = False
+    goal_seed: int = 0
+    human_goals: bool = False
+
+    def __post_init__(self) -> None:
+        if self.num_trajectories < 1:
+            raise ConfigError(f"num_trajectories={self.num_trajectories}, expected at least 1")
+        if not 0 <= self.min_reward <= 1:
+            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
+        if self.max_episodes is not None and self.max_episodes < self.num_trajectories:
+            raise ConfigError(
+                f"max_episodes={self.max_episodes} is below num_trajectories={self.num_trajectories}; raise it"
+            )
+
+    @property
+    def episode_budget(self) -> int:
+        """The most episodes that are played."""
+        return self.max_episodes if self.max_episodes is not None else 100 * self.num_trajectories
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a collection is; times in seconds, rates per second."""
+
+    episodes: int
+    kept: int
+    wanted: int
+    successes: int
+    steps_per_second: float
+    seconds_left: float | None
+
+    def __str__(self) -> str:
+        left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
+        rate = 100 * self.successes / max(1, self.episodes)
+        return (
+            f"{self.kept}/{self.wanted} kept of {self.episodes} episodes, success {rate:.1f}%, "
+            f"{self.steps_per_second:.0f} steps/s{left}"
+        )
+
+
+def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
+    """Which steps are left when every way from a page back to the same page is cut out.
+
+    Args:
+        pages: (steps,) what identifies the page of each step.
+
+    Returns:
+        ascending places; each page among them once, and each followed by what came after its last visit.
+    """
+    last = {page: place for place, page in enumerate(pages)}
+    kept, place = [], 0
+    while place < len(pages):
+        kept.append(last[pages[place]])
+        place = kept[-1] + 1
+    return kept
+
+
+def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
+    """The episode without its loops, replayed, so that its observations are those of the shorter way.
+
+    A page is known by its observation, without the marks of visited products, and its valid actions. Two searches can
+    show equal pages and lead on differently; if the shorter way does not end in the same purchase, the episode is
+    returned as it is. Log-probabilities stay those of the collection.
+    """
+    pages = [(_VISITED.sub(r"[button] \1 [button_]", step.observation), step.valid_actions) for step in episode.steps]
+    places = loop_free_places(pages)
+    if len(places) == len(pages):
+        return episode
+    observation, info = env.reset(options={"goal_index": episode.goal_index})
+    steps: list[Step] = []
+    reward, terminated = 0.0, False
+    for step in (episode.steps[place] for place in places):
+        if step.action not in info["valid_actions"]:
+            return episode
+        before = observation, info["valid_actions"]
+        observation, reward, terminated, _, info = env.step(step.action)
+        steps.append(Step(*before, before[1].index(step.action), step.log_prob, float(reward)))
+    if reward != episode.reward or terminated != episode.terminated:
+        return episode
+    return replace(episode, steps=tuple(steps))
+
+
+def goal_stream(catalog: Catalog, split: str, split_by: str, seed: int, start: int = 0) -> Iterator[int]:
+    """Goals of a split without end: in each pass every goal once, in an order drawn by the goals' weights.
+
+    Args:
+        start: how many goals of the stream to leave out.
+    """
+    indices = split_goals(catalog.goals, split, split_by)
+    weights = np.array([catalog.goals[index].weight for index in indices])
+    passes, first = divmod(start, len(indices))
+    while True:
+        rng = np.random.default_rng([seed, passes, 0])  # episodes' generators are made from two numbers
+        order = rng.choice(indices, size=len(indices), replace=False, p=weights / weights.sum())
+        yield from map(int, order[first:])
+        passes, first = passes + 1, 0
+
+
+def generate_trajectories(
+    config: TrajectoryConfig, *, policy: Policy | None = None, progress: Callable[[Progress], None] | None = None
+) -> dict[str, Any]:
+    """Collects trajectories and writes them as a `datasets` dataset with the columns of `recrl.episodes`.
+
+    Args:
+        policy: instead of ``config.policy``, which then only names it.
+        progress: called after every episode.
+
+    Returns:
+        the summary that is also written beside the dataset, as `SUMMARY_FILE`.
+
+    Raises:
+        DatasetError: the output folder holds something else, or ``max_episodes`` were played before enough were kept.
+        ConfigError: an interrupted collection in the same place had another configuration.
+        StorageError: the disk is full; what was collected is kept, and the same command goes on from there.
+    """
+    output_dir = Path(config.output_dir)
+    if (output_dir / SUMMARY_FILE).exists():
+        summary = json.loads((output_dir / SUMMARY_FILE).read_text(encoding="utf-8"))
+        _check_same(summary["config"], config, output_dir)
+        return summary
+    if output_dir.exists():
+        raise DatasetError(f"{output_dir} exists and holds no finished collection; choose another --output_dir")
+    catalog = load_catalog(config.catalog, goal_seed=config.goal_seed, human_goals=config.human_goals)
+    policy = policy or load_policy(config.policy, temperature=config.temperature, loop_guard=config.loop_guard)
+    journal_folder = output_dir.with_name(output_dir.name + JOURNAL_ENDING)
+    with clear_disk_errors(journal_folder):
+        records = _open_journal(journal_folder, config)
+        with open(journal_folder / "journal.jsonl", "a", encoding="utf-8") as journal:
+            records += _collect(config, policy, catalog, records, journal, progress)
+    kept = [record for record in records if record["row"] is not None]
+    if len(kept) < config.num_trajectories:
+        raise DatasetError(
+            f"only {len(kept)} of {len(records)} episodes reached min_reward={config.min_reward}, asked for were "
+            f"{config.num_trajectories}; raise --max_episodes to go on from here, or lower --min_reward"
+        )
+    summary = _summary(config, policy, catalog, records)
+    with replace_folder(output_dir) as folder:
+        episodes_to_dataset(row_to_episode(record["row"]) for record in kept).save_to_disk(str(folder))
+        write_json(folder / SUMMARY_FILE, summary)
+    shutil.rmtree(journal_folder)
+    return summary
+
+
+def _collect(
+    config: TrajectoryConfig,
+    policy: Policy,
+    catalog: Catalog,
+    earlier: Sequence[dict[str, Any]],
+    journal: TextIO,
+    progress: Callable[[Progress], None] | None,
+) -> list[dict[str, Any]]:
+    """Plays until enough episodes are kept or the budget is spent; every episode is on the disk before it counts."""
+    start, started = len(earlier), time.monotonic()
+    kept = sum(record["row"] is not None for record in earlier)
+    successes = sum(record["success"] for record in earlier)
+    env = WebShopEnv(catalog=catalog, split="all", max_steps=config.max_steps)
+    goals = itertools.islice(
+        goal_stream(catalog, config.split, config.split_by, config.seed, start), config.episode_budget - start
+    )
+    records: list[dict[str, Any]] = []
+    steps = 0
+    if kept >= config.num_trajectories:
+        return records
+    for episode in rollout(
+        policy,
+        catalog,
+        goals,
+        seed=config.seed,
+        split_by=config.split_by,
+        batch_size=config.batch_size,
+        max_steps=config.max_steps,
+        first_number=start,
+    ):
+        keep = episode.reward >= config.min_reward
+        steps += episode.num_steps
+        if keep and config.prune:
+            episode = prune_loops(episode, env)
+        record = {
+            "number": start + len(records),
+            "reward": episode.reward,
+            "success": episode.success,
+            "row": episode_to_row(episode) if keep else None,
+        }
+        journal.write(json.dumps(record, ensure_ascii=False) + "\n")
+        journal.flush()
+        os.fsync(journal.fileno())
+        records.append(record)
+        kept, successes = kept + keep, successes + episode.success
+        if progress is not None:
+            seconds = time.monotonic() - started
+            new = sum(record["row"] is not None for record in records)
+            left = seconds / new * (config.num_trajectories - kept) if new else None
+            progress(Progress(start + len(records), kept, config.num_trajectories, successes, steps / seconds, left))
+        if kept >= config.num_trajectories:
+            break
+    return records
+
+
+def _open_journal(folder: Path, config: TrajectoryConfig) -> list[dict[str, Any]]:
+    """The records of an interrupted collection; an empty list, and a new journal, if there is none."""
+    settings, journal = folder / "config.json", folder / "journal.jsonl"
+    if not settings.exists():
+        write_json(settings, asdict(config))
+        return []
+    _check_same(json.loads(settings.read_text(encoding="utf-8")), config, folder)
+    if not journal.exists():
+        return []
+    content = journal.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]  # a line that a kill cut off has no end
+    records = [json.loads(line) for line in whole.decode("utf-8").split("\n") if line]
+    if [record["number"] for record in records] != list(range(len(records))):
+        raise DatasetError(f"{journal} is corrupt: its episodes are not numbered 0, 1, 2 ...; remove {folder}")
+    if len(whole) < len(content):
+        with open(journal, "r+b") as file:
+            file.truncate(len(whole))
+    return records
+
+
+FREE_FIELDS = ("batch_size", "max_episodes", "output_dir")  # may differ when a collection goes on: no influence
+
+
+def _check_same(earlier: dict[str, Any], config: TrajectoryConfig, folder: Path) -> None:
+    for name, value in asdict(config).items():
+        if name not in FREE_FIELDS and earlier.get(name) != value:
+            raise ConfigError(
+                f"{folder} holds a collection with {name}={earlier.get(name)!r}, not {value!r}; use the same settings, "
+                "choose another --output_dir or remove it"
+            )
+
+
+def _summary(
+    config: TrajectoryConfig, policy: Policy, catalog: Catalog, records: Sequence[dict[str, Any]]
+) -> dict[str, Any]:
+    rows = [record["row"] for record in records if record["row"] is not None]
+    return {
+        "config": asdict(config),
+        "protocol": catalog.protocol(config.split_by),
+        "catalog_sha256": catalog.sha256,
+        "goals_sha256": catalog.goals_sha256,
+        "policy": policy.name,
+        "num_episodes": len(records),
+        "num_trajectories": len(rows),
+        "success_rate": 100 * sum(record["success"] for record in records) / len(records),
+        "score": 100 * sum(record["reward"] for record in records) / len(records),
+        "mean_steps": sum(row["num_steps"] for row in rows) / len(rows),
+    }

@@ -1,0 +1,1 @@
+"""The WebShop environment: catalogue, goals, search, pages, reward. Imports no torch."""
