@@ -1,7 +1,10 @@
 """DPO of the choice scorer: TRL's numbers against closed forms, learning, resuming, and bad input."""
 
+import inspect
 import json
 import math
+import runpy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +21,7 @@ from recrl.episodes import episodes_to_dataset
 from recrl.errors import CheckpointError, ConfigError, DatasetError
 from recrl.preference_data import load_preferences
 from recrl.scoring import load_scorer
-from recrl.training import CONFIG_FILE, TuningArguments, training_metrics
+from recrl.training import CONFIG_FILE, TuningArguments, parse_recipe, training_metrics
 from recrl.trl_adapter import LOSS_TYPES, ChoiceDPOTrainer, PairCollator, check_trl, fused_output
 
 
@@ -63,8 +66,6 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_the_installed_trl_is_the_one_written_for() -> None:
     check_trl()
     # TRL names its losses only in this message.
-    import inspect
-
     source = inspect.getsource(DPOTrainer)
     known = source[source.index("Unknown loss type") :].split("[", 1)[1].split("]", 1)[0]
     assert sorted(name.strip(" '\"\n") for name in known.replace('"', "").split(",")) == sorted(LOSS_TYPES)
@@ -321,10 +322,46 @@ def test_one_source_of_pairs_is_needed() -> None:
 
 
 def test_a_corrupt_checkpoint_is_named(preferences: Path, tiny_scorer: Path, tmp_path: Path) -> None:
-    import shutil
-
     broken = shutil.copytree(tiny_scorer, tmp_path / "broken")
     content = (broken / "model.safetensors").read_bytes()
     (broken / "model.safetensors").write_bytes(content[: len(content) // 2])
     with pytest.raises(CheckpointError, match="broken"):
         train_dpo(arguments(broken, preferences=str(preferences)), TuningArguments(), settings(tmp_path / "run"))
+
+
+RECIPES = Path(__file__).parent.parent / "recipes"
+
+
+def recipe_parser() -> Any:
+    return runpy.run_path(str(RECIPES / "dpo.py"))["make_parser"]()
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES.glob("dpo_*.yaml")), ids=lambda path: path.stem)
+def test_every_recipe_parses(recipe: Path) -> None:
+    arguments, tuning, config = parse_recipe(recipe_parser(), ["--config", str(recipe)])
+    assert arguments.trajectories
+    assert tuning.use_peft == ("lora" in recipe.stem)
+    assert config.loss_type[0] == "sigmoid"
+    assert not config.bf16
+    assert not config.gradient_checkpointing
+
+
+def test_an_unknown_key_fails_and_the_nearest_is_named(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("model_name_or_path: m\ntrajectories: t\nbetta: 0.1\n")
+    with pytest.raises(ConfigError, match=r"unknown key 'betta'; did you mean 'beta'\?"):
+        parse_recipe(recipe_parser(), ["--config", str(recipe)])
+    with pytest.raises(ConfigError, match=r"loss_type='sigmod' is unknown"):
+        parse_recipe(
+            recipe_parser(), ["--model_name_or_path", "m", "--trajectories", "t", "--loss_type", "sigmod", "sft"]
+        )
+
+
+def test_flags_of_lists_and_help_work() -> None:
+    parser = recipe_parser()
+    flags = ["--loss_type", "sigmoid", "sft", "--loss_weights", "1.0", "0.1", "--pairs", "steps", "contrasts"]
+    arguments, _, config = parse_recipe(parser, ["--model_name_or_path", "m", "--trajectories", "t", *flags])
+    assert config.loss_type == ["sigmoid", "sft"]
+    assert config.loss_weights == [1.0, 0.1]
+    assert arguments.pairs == ["steps", "contrasts"]
+    assert "--freeze_embeddings" in parser.format_help()
