@@ -189,7 +189,8 @@ def episodes_to_dataset(episodes: Iterable[Episode]) -> "Dataset":
     """Episodes -> a dataset with the columns of `episode_features`."""
     from datasets import Dataset
 
-    return Dataset.from_list([episode_to_row(episode) for episode in episodes], features=episode_features())
+    rows, features = [episode_to_row(episode) for episode in episodes], episode_features()
+    return Dataset.from_dict({name: [row[name] for row in rows] for name in features}, features=features)
 
 
 def dataset_to_episodes(dataset: Iterable[dict[str, Any]]) -> Iterator[Episode]:
@@ -211,6 +212,8 @@ def load_episodes(source: str | Path) -> list[Episode]:
     )
     try:
         dataset = load_from_disk(str(source)) if Path(source).exists() else load_dataset(str(source), split="train")
+    except IndexError as error:  # what `datasets` makes of a folder without rows
+        raise DatasetError(f"{what}: it is empty; collect episodes first, or lower --min_reward") from error
     except (OSError, ValueError, KeyError, pa.ArrowException) as error:
         raise DatasetError(f"{what}: {str(error).strip().splitlines()[0][:200]}") from error
     if not isinstance(dataset, Dataset) or not set(episode_features()) <= set(dataset.column_names):

@@ -11,7 +11,7 @@ from recrl.option_matching import named_options, next_option
 from recrl.pagetext import Page, lowest_price, price_bound, read_page
 from recrl.policies import Decision
 
-_OPTION_CLAUSE = re.compile(r" with [\w' -]+: .*$", re.IGNORECASE | re.DOTALL)
+_OPTION_CLAUSE = re.compile(r" with (?:(?! with )[\w' -])+: .*$", re.IGNORECASE | re.DOTALL)
 _PRICE_CLAUSE = re.compile(r",? ?(?:and )?price lower than [0-9.]+ dollars.*$", re.IGNORECASE)
 _SEPARATORS = re.compile(r",|;|\.(?!\d)|\b(?:with|and|for|that|which|in|is|are|has|have|of|made|from|it|also|but)\b")
 _FILLER = frozenset(

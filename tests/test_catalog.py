@@ -151,6 +151,7 @@ def test_a_damaged_catalogue_is_refused_with_the_reason(built: Path, how: Any, m
     [
         ({"pricing": "15.00"}, "pricing", r"expected a price with '\$'"),
         ({"pricing": "$1.2.3"}, "pricing", "one number after each"),
+        ({"pricing": "$"}, "pricing", "one number after each"),
         ({"pricing": 15}, "pricing", r"expected a price with '\$'"),
         ({"images": []}, "images", "at least one image"),
         ({"small_description": None}, "small_description", "expected text or a list"),

@@ -173,7 +173,7 @@ class _RecordReader:
         if not isinstance(value, str) or "$" not in value:
             raise self.error("pricing", f"expected a price with '$' such as '$5.99', got {value!r:.60}")
         try:
-            prices = tuple(float(_NOT_PRICE.sub("", piece)) for piece in value.split("$")[1:])
+            prices = tuple(float(_NOT_PRICE.sub("", piece)) for piece in value.split("$")[1:3])
         except ValueError:
             raise self.error("pricing", f"expected one number after each '$', got {value!r:.60}") from None
         return prices, f"${prices[0]}" if len(prices) == 1 else f"${prices[0]} to ${prices[1]}"
