@@ -1,14 +1,23 @@
 """The whole road on one page: demonstrations, imitation start, own trajectories, pairs, DPO, evaluation, table.
 
-Each stage writes into a folder of its own inside the run's folder and is skipped when it is complete there; a stage
-that was interrupted goes on where it stopped. The run's folder therefore holds everything that led to its table.
+Each stage writes a folder or file of its own inside the run's folder and is passed over when that is complete; a stage
+that was interrupted goes on where it stopped. So the run's folder holds everything that led to its table.
 """
 
+import json
 import logging
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from recrl.errors import ConfigError
+from recrl.files import write_json, write_text
+
 logger = logging.getLogger(__name__)
+
+CONFIG_FILE = "quickstart.json"
+SCRIPTED_POLICIES = ("random", "rule", "matching", "matching-price", "reader")
 
 
 @dataclass(frozen=True)
@@ -18,25 +27,190 @@ class QuickstartConfig:
     Attributes:
         output_dir: the run's folder.
         catalog: None for the embedded catalogue, or a folder with raw files or a built catalogue.
-        split_by: "goal", or "product" for targets that training never met.
+        split_by: "goal", or "product" for test targets that training never met.
         model_name_or_path: the encoder; None is MiniLM-L6, or with ``tiny`` a random encoder made on the spot.
-        seed: of demonstrations, heads, shuffling, rollouts and pairs.
+        seed: of goals, new heads, the order of the data, actions and pairs.
         num_demonstrations, num_trajectories: episodes for imitation and for DPO.
         num_eval_episodes: goals of the test split; None is the protocol's number.
-        imitation_epochs, dpo_epochs: passes over the data.
-        tiny: a run of under a minute, for tests: few episodes, a model that knows nothing.
+        max_steps: the step limit of every episode.
+        imitation, dpo: fields of `recrl.imitation.ImitationConfig` and `recrl.dpo.ChoiceDPOConfig` to change.
+        dpo_arguments: fields of `recrl.dpo.DPOArguments` to change.
+        tiny: a run of under a minute, for tests: few episodes, and a model that knows nothing.
     """
 
     output_dir: str = "runs/quickstart"
     catalog: str | None = None
-    split_by: str = "goal"
+    split_by: str = "product"
     model_name_or_path: str | None = None
     seed: int = 0
     num_demonstrations: int = 100
     num_trajectories: int = 100
     num_eval_episodes: int | None = 200
-    imitation_epochs: float = 4.0
-    dpo_epochs: float = 2.0
-    tiny: bool = False
+    max_steps: int = 15
     imitation: dict[str, Any] = field(default_factory=dict)
     dpo: dict[str, Any] = field(default_factory=dict)
+    dpo_arguments: dict[str, Any] = field(default_factory=dict)
+    tiny: bool = False
+
+
+TINY = {"num_demonstrations": 12, "num_trajectories": 4, "num_eval_episodes": 8}
+TINY_TRAINER = {"num_train_epochs": 1, "per_device_train_batch_size": 8}
+
+
+def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger.info) -> str:
+    """Runs every stage that is not complete yet.
+
+    Args:
+        say: called with a line for each stage and for its progress.
+
+    Returns:
+        the table as Markdown, which is also written to ``table.md``.
+
+    Raises:
+        ConfigError: the folder holds a run with another configuration.
+        RecrlError: see the stages.
+    """
+    if config.tiny:
+        config = replace(config, **TINY)
+    folder = Path(config.output_dir)
+    _claim(folder, config)
+    encoder = _tiny_encoder(folder) if config.tiny and config.model_name_or_path is None else config.model_name_or_path
+    say("1/6 demonstrations: the demonstrator knows the goal and shows how to buy it")
+    _collect(config, folder / "demonstrations", "demonstrator", config.num_demonstrations, say)
+    say("2/6 imitation start: the scorer learns the demonstrated actions")
+    _imitate(config, folder, encoder)
+    say("3/6 own trajectories: the start's successful episodes, without loops")
+    _collect(config, folder / "trajectories", str(folder / "imitation"), config.num_trajectories, say)
+    say("4/6 preference pairs and 5/6 DPO: the trajectory's action against one drawn from the start")
+    _prefer(config, folder)
+    say("6/6 evaluation on test goals")
+    table = _evaluate(config, folder, say)
+    write_text(folder / "table.md", table)
+    return table
+
+
+def _claim(folder: Path, config: QuickstartConfig) -> None:
+    """Records the configuration, or checks that it is the recorded one."""
+    path, settings = folder / CONFIG_FILE, asdict(config)
+    if not path.exists():
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(f"{folder} is not empty and holds no quickstart run; choose another --output_dir")
+        write_json(path, settings)
+        return
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in settings.items():
+        if name != "output_dir" and earlier.get(name) != value:
+            raise ConfigError(
+                f"{folder} holds a run with {name}={earlier.get(name)!r}, not {value!r}; use the same settings to go "
+                "on, choose another --output_dir or remove it"
+            )
+
+
+def _collect(config: QuickstartConfig, output_dir: Path, policy: str, count: int, say: Callable[[str], None]) -> None:
+    from recrl.trajectories import TrajectoryConfig, generate_trajectories
+
+    generate_trajectories(
+        TrajectoryConfig(
+            policy=policy,
+            output_dir=str(output_dir),
+            catalog=config.catalog,
+            split_by=config.split_by,
+            num_trajectories=count,
+            min_reward=0.0 if config.tiny else 1.0,
+            seed=config.seed,
+            max_steps=config.max_steps,
+        ),
+        progress=lambda progress: say(f"    {progress}"),
+    )
+
+
+def _imitate(config: QuickstartConfig, folder: Path, encoder: str | None) -> None:
+    from recrl.imitation import ImitationArguments, ImitationConfig, train_imitation
+    from recrl.training import TuningArguments, is_complete
+
+    if is_complete(folder / "imitation"):
+        return
+    settings = {"seed": config.seed} | (TINY_TRAINER if config.tiny else {}) | config.imitation
+    train_imitation(
+        ImitationArguments(demonstrations=str(folder / "demonstrations"), model_name_or_path=encoder),
+        TuningArguments(),
+        ImitationConfig(output_dir=str(folder / "imitation"), **settings),
+    )
+
+
+def _prefer(config: QuickstartConfig, folder: Path) -> None:
+    from recrl.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
+    from recrl.training import TuningArguments, is_complete
+
+    if is_complete(folder / "dpo"):
+        return
+    settings = {"seed": config.seed} | (TINY_TRAINER if config.tiny else {}) | DPO_DEFAULTS | config.dpo
+    arguments = {"pairs_seed": config.seed, "min_reward": 0.0 if config.tiny else 1.0} | config.dpo_arguments
+    train_dpo(
+        DPOArguments(
+            model_name_or_path=str(folder / "imitation"), trajectories=str(folder / "trajectories"), **arguments
+        ),
+        TuningArguments(),
+        ChoiceDPOConfig(output_dir=str(folder / "dpo"), **settings),
+    )
+
+
+DPO_DEFAULTS: dict[str, Any] = {
+    "loss_type": ["sigmoid", "sft"],
+    "loss_weights": [1.0, 0.1],
+    "precompute_ref_log_probs": True,
+}
+
+
+def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]) -> str:
+    """Evaluates every policy on the same goals, one file each; returns the Markdown table."""
+    from recrl.evaluation import evaluate, evaluate_ceiling, load_result
+    from recrl.policies import load_policy
+    from recrl.tables import markdown_table
+    from recrl.webshop.catalog import load_catalog
+
+    catalog = load_catalog(config.catalog)
+    policies = {name: name for name in SCRIPTED_POLICIES}
+    policies |= {"imitation start": str(folder / "imitation"), "DPO": str(folder / "dpo")}
+    results = {}
+    for name, spec in policies.items():
+        path = folder / "evaluation" / f"{name.replace(' ', '_')}.json"
+        if not path.exists():
+            say(f"    {name}")
+            result = evaluate(
+                load_policy(spec),
+                catalog,
+                split_by=config.split_by,
+                num_episodes=config.num_eval_episodes,
+                seed=config.seed,
+                max_steps=config.max_steps,
+            )
+            write_json(path, result)
+        results[name] = load_result(path)
+    for num_hits, name in ((10, "page-1 ceiling"), (50, "50-hit ceiling")):
+        path = folder / "evaluation" / f"ceiling_{num_hits}.json"
+        if not path.exists():
+            write_json(
+                path,
+                evaluate_ceiling(
+                    catalog, split_by=config.split_by, num_episodes=config.num_eval_episodes, num_hits=num_hits
+                ),
+            )
+        results[name] = load_result(path)
+    write_json(folder / "table.json", {name: _headline(result) for name, result in results.items()})
+    return markdown_table(results, baseline="imitation start")
+
+
+def _headline(result: dict[str, Any]) -> dict[str, Any]:
+    """A result without its episodes."""
+    return {name: value for name, value in result.items() if name != "episodes"}
+
+
+def _tiny_encoder(folder: Path) -> str:
+    """A random BERT of 2 layers x 32 with a letter vocabulary, for a run that tests the road and learns nothing."""
+    from recrl.tiny import make_tiny_encoder
+
+    path = folder / "tiny_encoder"
+    if not (path / "config.json").exists():
+        make_tiny_encoder(path)
+    return str(path)

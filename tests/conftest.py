@@ -1,21 +1,12 @@
 """Fixtures that several test files share: real data where it is, and tiny models built on the spot."""
 
 import os
-import string
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # contended cores make more threads slower
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
-WORDS = """
-a and add back black blue bottle bound brand buy by camera case clean click color colour cotton desc description dollars
-features find flavor for free gift green heavy i in instruction is item large light long looking low lower me medium men
-natural need next now of option oil on or organic pack page please prev price product red results reviews rubber running
-scent search set shampoo shirt shoes size small soft sole sub sugar than that the to total under want water white wide
-with women wood x y yellow button end clicked < > [ ] ( ) - : , . $ ' "
-""".split()
 
 
 def _folder(variable: str, what: str) -> Path:
@@ -53,26 +44,10 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a randomly initialised BERT of 2 layers x 32 and a real WordPiece tokenizer."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from recrl.tiny import make_tiny_encoder
 
-    characters = [*string.ascii_lowercase, *string.digits, "%", "&", "/", "|", "#", "!", "?", ";", "=", "+", "_", "*"]
-    pieces = ["##" + character for character in [*string.ascii_lowercase, *string.digits]]
-    vocabulary = list(dict.fromkeys(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS, *characters, *pieces]))
-    folder = tmp_path_factory.mktemp("tiny_encoder")
-    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        config = BertConfig(
-            vocab_size=len(vocabulary),
-            hidden_size=32,
-            num_hidden_layers=2,
-            num_attention_heads=2,
-            intermediate_size=64,
-            max_position_embeddings=128,
-        )
-        BertModel(config, add_pooling_layer=False).save_pretrained(folder)
+    folder = tmp_path_factory.mktemp("tiny") / "encoder"
+    make_tiny_encoder(folder)
     return folder
 
 
