@@ -220,7 +220,7 @@ class ChoiceCollator:
         """
         key = (instruction, state)
         if key not in self._state_tokens:
-            tokenizer, limit = self.tokenizer, self.config.max_state_tokens
+            tokenizer, limit = self.tokenizer, min(self.config.max_state_tokens, self.config.max_positions)
             head = tokenizer.encode(instruction, add_special_tokens=False)[: self.config.max_positions - 2]
             rest = tokenizer.encode(state, add_special_tokens=False)[: max(0, limit - len(head) - 3)]
             tail = [*rest, tokenizer.sep_token_id] if rest else []
@@ -230,8 +230,8 @@ class ChoiceCollator:
     def action_tokens(self, text: str) -> tuple[int, ...]:
         """``[CLS] text [SEP]``, at most ``max_action_tokens``."""
         if text not in self._action_tokens:
-            tokenizer = self.tokenizer
-            body = tokenizer.encode(text, add_special_tokens=False)[: self.config.max_action_tokens - 2]
+            tokenizer, limit = self.tokenizer, min(self.config.max_action_tokens, self.config.max_positions)
+            body = tokenizer.encode(text, add_special_tokens=False)[: limit - 2]
             self._action_tokens[text] = (tokenizer.cls_token_id, *body, tokenizer.sep_token_id)
         return self._action_tokens[text]
 

@@ -59,10 +59,10 @@ class ImitationConfig(TrainingArguments):
     """The trainer's settings; transformers' names, with our defaults."""
 
     output_dir: str | None = field(default="runs/imitation", metadata={"help": "Where the run's folder is made."})
-    learning_rate: float = field(default=5e-5, metadata={"help": "Learning rate of the encoder."})
-    head_learning_rate: float = field(default=1e-3, metadata={"help": "Learning rate of the new heads."})
-    num_train_epochs: float = field(default=4.0, metadata={"help": "Passes over the demonstrations."})
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Decisions a step and process."})
+    learning_rate: float = field(default=3e-5, metadata={"help": "Learning rate of the encoder."})
+    head_learning_rate: float = field(default=3e-4, metadata={"help": "Learning rate of the new heads."})
+    num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the demonstrations."})
+    per_device_train_batch_size: int = field(default=8, metadata={"help": "Decisions a step and process."})
     warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
     lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule."})
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay."})

@@ -6,8 +6,9 @@ that was interrupted goes on where it stopped. So the run's folder holds everyth
 
 import json
 import logging
+import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,11 @@ class QuickstartConfig:
         model_name_or_path: the encoder; None is MiniLM-L6, or with ``tiny`` a random encoder made on the spot.
         seed: of goals, new heads, the order of the data, actions and pairs.
         num_demonstrations, num_trajectories: episodes for imitation and for DPO.
-        num_eval_episodes: goals of the test split; None is the protocol's number.
+        num_eval_episodes: goals of the test split; None is 200 of the embedded catalogue, else the whole split.
+        imitation_epochs, dpo_epochs: passes over the demonstrations and over the pairs.
+        num_frozen_layers: lowest encoder layers that are not trained; half of them halves a CPU's time.
+        bf16: bf16 mixed precision in training, which is faster where the processor has it in hardware.
         max_steps: the step limit of every episode.
-        imitation, dpo: fields of `recrl.imitation.ImitationConfig` and `recrl.dpo.ChoiceDPOConfig` to change.
-        dpo_arguments: fields of `recrl.dpo.DPOArguments` to change.
         tiny: a run of under a minute, for tests: few episodes, and a model that knows nothing.
     """
 
@@ -45,16 +47,29 @@ class QuickstartConfig:
     seed: int = 0
     num_demonstrations: int = 100
     num_trajectories: int = 100
-    num_eval_episodes: int | None = 200
+    num_eval_episodes: int | None = None
+    imitation_epochs: float = 3.0
+    dpo_epochs: float = 2.0
+    num_frozen_layers: int = 3
+    bf16: bool = False
     max_steps: int = 15
-    imitation: dict[str, Any] = field(default_factory=dict)
-    dpo: dict[str, Any] = field(default_factory=dict)
-    dpo_arguments: dict[str, Any] = field(default_factory=dict)
     tiny: bool = False
 
 
-TINY = {"num_demonstrations": 12, "num_trajectories": 4, "num_eval_episodes": 8}
-TINY_TRAINER = {"num_train_epochs": 1, "per_device_train_batch_size": 8}
+EMBEDDED_EVAL_EPISODES = 200
+TINY: dict[str, Any] = {
+    "num_demonstrations": 12,
+    "num_trajectories": 4,
+    "num_eval_episodes": 8,
+    "imitation_epochs": 1.0,
+    "dpo_epochs": 1.0,
+    "num_frozen_layers": 0,
+}
+DPO_DEFAULTS: dict[str, Any] = {
+    "loss_type": ["sigmoid", "sft"],
+    "loss_weights": [1.0, 0.1],
+    "precompute_ref_log_probs": True,
+}
 
 
 def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger.info) -> str:
@@ -72,6 +87,8 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
     """
     if config.tiny:
         config = replace(config, **TINY)
+    elif config.num_eval_episodes is None and config.catalog is None:
+        config = replace(config, num_eval_episodes=EMBEDDED_EVAL_EPISODES)
     folder = Path(config.output_dir)
     _claim(folder, config)
     encoder = _tiny_encoder(folder) if config.tiny and config.model_name_or_path is None else config.model_name_or_path
@@ -116,7 +133,7 @@ def _collect(config: QuickstartConfig, output_dir: Path, policy: str, count: int
             catalog=config.catalog,
             split_by=config.split_by,
             num_trajectories=count,
-            min_reward=0.0 if config.tiny else 1.0,
+            min_reward=_min_reward(config),
             seed=config.seed,
             max_steps=config.max_steps,
         ),
@@ -130,11 +147,12 @@ def _imitate(config: QuickstartConfig, folder: Path, encoder: str | None) -> Non
 
     if is_complete(folder / "imitation"):
         return
-    settings = {"seed": config.seed} | (TINY_TRAINER if config.tiny else {}) | config.imitation
     train_imitation(
         ImitationArguments(demonstrations=str(folder / "demonstrations"), model_name_or_path=encoder),
-        TuningArguments(),
-        ImitationConfig(output_dir=str(folder / "imitation"), **settings),
+        TuningArguments(num_frozen_layers=config.num_frozen_layers),
+        ImitationConfig(
+            output_dir=str(folder / "imitation"), num_train_epochs=config.imitation_epochs, **_trainer_settings(config)
+        ),
     )
 
 
@@ -144,22 +162,36 @@ def _prefer(config: QuickstartConfig, folder: Path) -> None:
 
     if is_complete(folder / "dpo"):
         return
-    settings = {"seed": config.seed} | (TINY_TRAINER if config.tiny else {}) | DPO_DEFAULTS | config.dpo
-    arguments = {"pairs_seed": config.seed, "min_reward": 0.0 if config.tiny else 1.0} | config.dpo_arguments
     train_dpo(
         DPOArguments(
-            model_name_or_path=str(folder / "imitation"), trajectories=str(folder / "trajectories"), **arguments
+            model_name_or_path=str(folder / "imitation"),
+            trajectories=str(folder / "trajectories"),
+            pairs_seed=config.seed,
+            min_reward=_min_reward(config),
         ),
-        TuningArguments(),
-        ChoiceDPOConfig(output_dir=str(folder / "dpo"), **settings),
+        TuningArguments(num_frozen_layers=config.num_frozen_layers),
+        ChoiceDPOConfig(
+            output_dir=str(folder / "dpo"),
+            num_train_epochs=config.dpo_epochs,
+            **(DPO_DEFAULTS | _trainer_settings(config)),
+        ),
     )
 
 
-DPO_DEFAULTS: dict[str, Any] = {
-    "loss_type": ["sigmoid", "sft"],
-    "loss_weights": [1.0, 0.1],
-    "precompute_ref_log_probs": True,
-}
+def _trainer_settings(config: QuickstartConfig) -> dict[str, Any]:
+    import torch
+
+    return {
+        "seed": config.seed,
+        "bf16": config.bf16,
+        "use_cpu": not torch.cuda.is_available(),
+        "disable_tqdm": not sys.stderr.isatty(),
+    }
+
+
+def _min_reward(config: QuickstartConfig) -> float:
+    """A random model never succeeds, so the tiny run keeps every episode."""
+    return 0.0 if config.tiny else 1.0
 
 
 def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]) -> str:

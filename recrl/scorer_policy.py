@@ -49,9 +49,14 @@ class ScorerPolicy:
         self._cached_tokens = 0
 
     @classmethod
-    def from_pretrained(cls, source: str | Path, **settings: Any) -> "ScorerPolicy":
-        """Loads a checkpoint folder or Hub id; see `recrl.scoring.load_scorer` for its errors."""
+    def from_pretrained(cls, source: str | Path, *, device: str | None = None, **settings: Any) -> "ScorerPolicy":
+        """Loads a checkpoint folder or Hub id onto a device (None: the GPU if there is one).
+
+        Raises:
+            CheckpointError: see `recrl.scoring.load_scorer`.
+        """
         model, tokenizer = load_scorer(source)
+        model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))  # type: ignore[arg-type]
         settings.setdefault("name", Path(source).name if Path(source).exists() else str(source))
         return cls(model, tokenizer, **settings)
 

@@ -17,7 +17,7 @@ with women wood x y yellow button end clicked < > [ ] ( ) - : , . $ ' " % & / | 
 def make_tiny_encoder(folder: Path, *, seed: int = 0) -> None:
     """Writes a randomly initialised BERT of 2 layers x 32 and a WordPiece tokenizer of words and letters."""
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizer
 
     pieces = ["##" + character for character in string.ascii_lowercase + string.digits]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -33,5 +33,5 @@ def make_tiny_encoder(folder: Path, *, seed: int = 0) -> None:
     with replace_folder(folder) as temporary, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         (temporary / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
-        BertTokenizerFast(vocab=str(temporary / "vocab.txt")).save_pretrained(temporary)
+        BertTokenizer(vocab=str(temporary / "vocab.txt")).save_pretrained(temporary)
         BertModel(config, add_pooling_layer=False).save_pretrained(temporary)

@@ -1,0 +1,6 @@
+"""``python -m recrl`` is the command ``recrl``."""
+
+from recrl.cli import main
+
+if __name__ == "__main__":
+    main()

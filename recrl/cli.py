@@ -1,0 +1,280 @@
+"""The command line: parses, calls, prints. Exit codes: 0 done, 2 bad usage or input, 130 interrupted."""
+
+import argparse
+import difflib
+import json
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
+
+from recrl.errors import RecrlError
+from recrl.version import __version__
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser without abbreviations whose errors are one line and name what was probably meant."""
+
+    def __init__(self, **settings: Any) -> None:
+        shared: dict[str, Any] = {"allow_abbrev": False, "formatter_class": argparse.ArgumentDefaultsHelpFormatter}
+        super().__init__(**(shared | settings))
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
+
+    def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
+        """Parses; an unknown flag is an error that names the nearest known one."""
+        parsed, unknown = self.parse_known_args(arguments)
+        if unknown:
+            parser: argparse.ArgumentParser = getattr(parsed, "parser", self)
+            known = [flag for action in parser._actions for flag in action.option_strings]
+            nearest = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1, cutoff=0.5)
+            parser.error(f"unknown argument {unknown[0]!r}" + (f", did you mean {nearest[0]!r}?" if nearest else ""))
+        return parsed
+
+
+def _catalog_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--catalog", help="folder with raw WebShop files or a built catalogue; without it the embedded catalogue"
+    )
+    parser.add_argument("--goal_seed", type=int, default=0, help="seed of price draws and price bounds")
+    parser.add_argument("--human_goals", action="store_true", help="crowd-sourced instructions instead of synthetic")
+
+
+def _policy_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--policy",
+        required=True,
+        help="random, rule, matching, matching-price, reader[:K], demonstrator, a checkpoint's folder, a Hub id, or "
+        "module:function",
+    )
+    parser.add_argument("--temperature", type=float, default=1.0, help="of a checkpoint's sampling")
+    parser.add_argument("--loop_guard", action="store_true", help="a checkpoint never repeats an action at equal pages")
+    parser.add_argument("--batch_size", type=int, default=16, help="environments side by side; changes no result")
+    parser.add_argument("--max_steps", type=int, default=15, help="actions until an episode is truncated")
+    parser.add_argument("--seed", type=int, default=0, help="of goals and actions")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser of ``recrl`` with its sub-commands."""
+    parser = _Parser(prog="recrl", description="Fine-tune agents that shop and recommend, from very little data.")
+    parser.add_argument("--version", action="version", version=f"recrl {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="command", required=True, parser_class=_Parser)
+
+    def command(group: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
+        made = group.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run, parser=made)
+        return made
+
+    quickstart = command(
+        commands, "quickstart", _quickstart, "demonstrations, imitation, own trajectories, DPO, evaluation, table"
+    )
+    quickstart.add_argument("--output_dir", default="runs/quickstart", help="the run's folder; go on by repeating")
+    quickstart.add_argument("--catalog", help="raw WebShop files or a built catalogue; without it the embedded one")
+    quickstart.add_argument("--split_by", choices=("goal", "product"), default="product", help="what splits share not")
+    quickstart.add_argument("--model_name_or_path", help="encoder by Hub id or folder; without it MiniLM-L6")
+    quickstart.add_argument("--seed", type=int, default=0, help="of everything random")
+    quickstart.add_argument("--num_demonstrations", type=int, default=100, help="episodes that imitation learns from")
+    quickstart.add_argument("--num_trajectories", type=int, default=100, help="own episodes that DPO learns from")
+    quickstart.add_argument("--num_eval_episodes", type=int, help="test goals; without it 200, with --catalog all")
+    quickstart.add_argument("--imitation_epochs", type=float, default=3.0, help="passes over the demonstrations")
+    quickstart.add_argument("--dpo_epochs", type=float, default=2.0, help="passes over the preference pairs")
+    quickstart.add_argument("--num_frozen_layers", type=int, default=3, help="lowest encoder layers left untrained")
+    quickstart.add_argument("--bf16", action="store_true", help="bf16 training, faster where the hardware has it")
+    quickstart.add_argument("--tiny", action="store_true", help="under a minute, with a model that knows nothing")
+
+    catalog = commands.add_parser("catalog", help="build, make up or describe a catalogue")
+    catalog.set_defaults(parser=catalog)
+    actions = catalog.add_subparsers(title="actions", metavar="action", required=True, parser_class=_Parser)
+    build = command(actions, "build", _catalog_build, "build a catalogue from a folder with raw WebShop files")
+    build.add_argument("raw_folder", help="holds items_shuffle[_1000].json and items_ins_v2[_1000].json, plain or .gz")
+    build.add_argument("--output_dir", required=True, help="the built catalogue's folder")
+    build.add_argument("--num_products", type=int, help="the first N raw products only")
+    synth = command(actions, "synth", _catalog_synth, "write a made-up catalogue in the raw WebShop format")
+    synth.add_argument("--num_products", type=int, default=1000, help="number of products")
+    synth.add_argument("--seed", type=int, default=0, help="of all texts, prices and options")
+    synth.add_argument("--output_dir", required=True, help="the folder that takes the raw files")
+    info = command(actions, "info", _catalog_info, "counts and fingerprints of a catalogue")
+    info.add_argument("catalog", nargs="?", help="raw or built folder; without it the embedded catalogue")
+    info.add_argument("--goal_seed", type=int, default=0, help="seed of price draws and price bounds")
+    info.add_argument("--human_goals", action="store_true", help="crowd-sourced instructions instead of synthetic")
+
+    generate = command(
+        commands, "generate-trajectories", _generate, "collect a policy's episodes as a `datasets` dataset"
+    )
+    _policy_flags(generate)
+    _catalog_flags(generate)
+    generate.add_argument("--split", choices=("train", "dev", "test", "all"), default="train", help="goals to play")
+    generate.add_argument("--split_by", choices=("goal", "product"), default="goal", help="what splits share not")
+    generate.add_argument("--num_trajectories", type=int, default=100, help="episodes to keep")
+    generate.add_argument("--min_reward", type=float, default=1.0, help="an episode below it is not kept (0 to 1)")
+    generate.add_argument("--max_episodes", type=int, help="most episodes to play; without it 100 for each kept one")
+    generate.add_argument("--no_prune", action="store_true", help="keep the loops of the kept episodes")
+    generate.add_argument("--output_dir", required=True, help="the dataset's folder; go on by repeating the command")
+    generate.add_argument("--push_to_hub", action="store_true", help="push the dataset when it is complete")
+    generate.add_argument("--hub_dataset_id", help="user/name of the dataset on the Hub")
+
+    evaluate = command(commands, "evaluate", _evaluate, "one episode per test goal, with 95%% intervals")
+    _policy_flags(evaluate)
+    _catalog_flags(evaluate)
+    evaluate.add_argument("--split", choices=("train", "dev", "test", "all"), default="test", help="goals to play")
+    evaluate.add_argument("--split_by", choices=("goal", "product"), default="goal", help="what splits share not")
+    evaluate.add_argument("--num_episodes", type=int, help="the first N goals; without it all goals of the split")
+    evaluate.add_argument("--decoding", choices=("greedy", "sample"), default="greedy", help="how actions are chosen")
+    evaluate.add_argument("--output_json", help="file for the result with all episodes")
+    evaluate.add_argument("--baseline", help="result file on the same goals, for the paired difference")
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for name in ("httpx", "httpx2", "datasets", "urllib3"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    parser = make_parser()
+    assert isinstance(parser, _Parser)
+    parsed = parser.parse_strictly(sys.argv[1:] if arguments is None else arguments)
+    try:
+        parsed.run(parsed)
+    except RecrlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; what was done is kept: run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+class _Line:
+    """Progress on one line of a terminal; in a log, a line every ten seconds."""
+
+    def __init__(self, every: float = 10.0) -> None:
+        self.terminal, self.every, self.last = sys.stderr.isatty(), every, 0.0
+
+    def __call__(self, text: str) -> None:
+        now = time.monotonic()
+        if self.terminal:
+            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+        elif now - self.last >= self.every:
+            print(text, file=sys.stderr, flush=True)
+            self.last = now
+
+    def end(self) -> None:
+        """Leaves the line."""
+        if self.terminal:
+            print(file=sys.stderr)
+
+
+def _quiet_libraries() -> None:
+    """Leaves the terminal to our own progress."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+
+
+def _quickstart(arguments: argparse.Namespace) -> None:
+    from recrl.quickstart import QuickstartConfig, run_quickstart
+
+    _quiet_libraries()
+    line = _Line()
+
+    def say(text: str) -> None:
+        if text.startswith(" "):
+            line(text)
+        else:
+            line.end()
+            print(text, file=sys.stderr, flush=True)
+
+    settings = {name: value for name, value in vars(arguments).items() if name not in ("run", "parser")}
+    table = run_quickstart(QuickstartConfig(**settings), say=say)
+    line.end()
+    print(table)
+
+
+def _catalog_build(arguments: argparse.Namespace) -> None:
+    from recrl.webshop.catalog import build_catalog
+
+    folder = build_catalog(arguments.raw_folder, arguments.output_dir, num_products=arguments.num_products)
+    print(f"built {folder}")
+
+
+def _catalog_synth(arguments: argparse.Namespace) -> None:
+    from recrl.webshop.synthetic import write_raw
+
+    write_raw(arguments.output_dir, arguments.num_products, arguments.seed)
+    print(f"wrote {arguments.num_products} products in the raw format to {arguments.output_dir}")
+
+
+def _catalog_info(arguments: argparse.Namespace) -> None:
+    from recrl.webshop.catalog import catalog_info, load_catalog
+
+    catalog = load_catalog(arguments.catalog, goal_seed=arguments.goal_seed, human_goals=arguments.human_goals)
+    print(json.dumps(catalog_info(catalog), indent=2, ensure_ascii=False))
+
+
+def _generate(arguments: argparse.Namespace) -> None:
+    from recrl.errors import ConfigError
+    from recrl.trajectories import TrajectoryConfig, generate_trajectories
+
+    if arguments.push_to_hub and not arguments.hub_dataset_id:
+        raise ConfigError("--push_to_hub needs --hub_dataset_id user/name")
+    _quiet_libraries()
+    left_out = ("run", "parser", "no_prune", "push_to_hub", "hub_dataset_id")
+    settings = {name: value for name, value in vars(arguments).items() if name not in left_out}
+    line = _Line()
+    summary = generate_trajectories(
+        TrajectoryConfig(prune=not arguments.no_prune, **settings), progress=lambda progress: line(str(progress))
+    )
+    line.end()
+    print(
+        f"kept {summary['num_trajectories']} of {summary['num_episodes']} episodes "
+        f"(success {summary['success_rate']:.1f}%, protocol {summary['protocol']}) in {arguments.output_dir}"
+    )
+    if arguments.push_to_hub:
+        from recrl.hub import push_dataset
+
+        print(f"pushed to {push_dataset(arguments.output_dir, arguments.hub_dataset_id)}")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    from recrl.evaluation import evaluate, load_result
+    from recrl.files import write_json
+    from recrl.policies import load_policy
+    from recrl.tables import print_table
+    from recrl.webshop.catalog import load_catalog
+
+    baseline = load_result(arguments.baseline) if arguments.baseline else None
+    catalog = load_catalog(arguments.catalog, goal_seed=arguments.goal_seed, human_goals=arguments.human_goals)
+    policy = load_policy(arguments.policy, temperature=arguments.temperature, loop_guard=arguments.loop_guard)
+    line = _Line()
+    result = evaluate(
+        policy,
+        catalog,
+        split=arguments.split,
+        split_by=arguments.split_by,
+        num_episodes=arguments.num_episodes,
+        decoding=arguments.decoding,
+        seed=arguments.seed,
+        batch_size=arguments.batch_size,
+        max_steps=arguments.max_steps,
+        baseline=baseline,
+        progress=lambda played, total: line(f"{played}/{total} episodes"),
+    )
+    line.end()
+    results = {policy.name: result}
+    if baseline is not None:
+        results[f"baseline: {baseline['policy']}"] = baseline
+    if arguments.output_json:
+        write_json(arguments.output_json, result)
+    print_table(results)
+    if baseline is not None:
+        comparison = result["comparison"]
+        for name in ("success", "score"):
+            low, high = comparison[f"{name}_difference_ci"]
+            print(f"paired difference in {name}: {comparison[f'{name}_difference']:+.1f} [{low:+.1f}, {high:+.1f}]")
+        print(f"exact McNemar test on success: p = {comparison['p_value']:.3g}")

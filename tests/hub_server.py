@@ -1,0 +1,190 @@
+"""A server that speaks enough of the Hugging Face Hub's protocol for the real client: commits, LFS, files, listings.
+
+It can be told to fail: ``failures`` maps a part of a request's path to the status that it is answered with.
+"""
+
+import base64
+import hashlib
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+
+class HubServer:
+    """Runs on a free port of the loopback interface while it is entered as a context."""
+
+    def __init__(self) -> None:
+        self.repos: dict[str, dict[str, bytes]] = {}  # "models/user/name" -> path -> content
+        self.objects: dict[str, bytes] = {}
+        self.failures: dict[str, int] = {}
+        self.requests: list[str] = []
+        server = self
+
+        class Handler(_Handler):
+            hub = server
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.endpoint = f"http://127.0.0.1:{self._http.server_port}"
+
+    def __enter__(self) -> "HubServer":
+        threading.Thread(target=self._http.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._http.shutdown()
+        self._http.server_close()
+
+    def commit_of(self, repo: str) -> str:
+        """A commit id that follows from the content."""
+        digest = hashlib.sha1(repo.encode())
+        for path, content in sorted(self.repos[repo].items()):
+            digest.update(path.encode() + hashlib.sha1(content).digest())
+        return digest.hexdigest()
+
+
+class _Handler(BaseHTTPRequestHandler):
+    hub: HubServer
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        self.hub.requests.append(f"{self.command} {self.path}")
+
+    def _json(self, value: Any, status: int = 200) -> None:
+        self._bytes(json.dumps(value).encode(), status, {"Content-Type": "application/json"})
+
+    def _bytes(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
+        self.send_response(status)
+        for name, value in (headers or {}).items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def _body(self) -> bytes:
+        return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+
+    def _handle(self) -> None:
+        path, body = unquote(urlsplit(self.path).path), self._body()
+        for part, status in self.hub.failures.items():
+            if part in path:
+                self._bytes(b'{"error": "told to fail"}', status, {"X-Error-Message": "told to fail"})
+                return
+        for pattern, method in _ROUTES:
+            found = re.fullmatch(pattern, path)
+            if found:
+                method(self, body, **found.groupdict())
+                return
+        self._json({"error": f"no route for {path}"}, 404)
+
+    do_GET = do_HEAD = do_POST = do_PUT = _handle
+
+    def whoami(self, body: bytes) -> None:
+        self._json({"type": "user", "name": "user", "orgs": [], "auth": {"accessToken": {"role": "write"}}})
+
+    def validate(self, body: bytes) -> None:
+        well_formed = json.loads(body)["content"].startswith("---\n")
+        self._json({"errors": [] if well_formed else [{"message": "no YAML header"}], "warnings": []})
+
+    def create(self, body: bytes) -> None:
+        asked = json.loads(body)
+        kind = f"{asked.get('type') or 'model'}s"
+        name = asked["name"] if asked.get("organization") is None else f"{asked['organization']}/{asked['name']}"
+        name = name if "/" in name else f"user/{name}"
+        status = 409 if f"{kind}/{name}" in self.hub.repos else 200
+        self.hub.repos.setdefault(f"{kind}/{name}", {})
+        prefix = "" if kind == "models" else f"{kind}/"
+        self._json({"url": f"{self.hub.endpoint}/{prefix}{name}", "name": name, "id": name}, status)
+
+    def preupload(self, body: bytes, repo: str) -> None:
+        files = json.loads(body)["files"]
+        modes = [
+            {"path": file["path"], "uploadMode": "lfs" if _is_large(file["path"]) else "regular",
+             "shouldIgnore": False, "oid": None}
+            for file in files
+        ]  # fmt: skip
+        self._json({"files": modes})
+
+    def lfs_batch(self, body: bytes, repo: str) -> None:
+        answers = []
+        for wanted in json.loads(body)["objects"]:
+            answer = dict(wanted)
+            if wanted["oid"] not in self.hub.objects:
+                answer["actions"] = {"upload": {"href": f"{self.hub.endpoint}/lfs/{wanted['oid']}"}}
+            answers.append(answer)
+        self._json({"transfer": "basic", "objects": answers})
+
+    def lfs_upload(self, body: bytes, oid: str) -> None:
+        if hashlib.sha256(body).hexdigest() != oid:
+            self._json({"error": "wrong hash"}, 400)
+            return
+        self.hub.objects[oid] = body
+        self._bytes(b"")
+
+    def commit(self, body: bytes, repo: str) -> None:
+        files = dict(self.hub.repos[repo])
+        for line in body.decode().splitlines():
+            operation = json.loads(line)
+            value = operation["value"]
+            if operation["key"] == "file":
+                files[value["path"]] = base64.b64decode(value["content"])
+            elif operation["key"] == "lfsFile":
+                files[value["path"]] = self.hub.objects[value["oid"]]
+        self.hub.repos[repo] = files
+        commit = self.hub.commit_of(repo)
+        address = f"{self.hub.endpoint}/{repo.removeprefix('models/')}/commit/{commit}"
+        self._json({"commitUrl": address, "commitOid": commit, "success": True})
+
+    def info(self, body: bytes, repo: str) -> None:
+        if repo not in self.hub.repos:
+            self._bytes(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
+            return
+        siblings = [{"rfilename": path} for path in sorted(self.hub.repos[repo])]
+        name = repo.split("/", 1)[1]
+        self._json({"id": name, "modelId": name, "sha": self.hub.commit_of(repo), "siblings": siblings, "tags": [],
+                    "private": False, "downloads": 0, "likes": 0, "author": "user", "gated": False,
+                    "disabled": False})  # fmt: skip
+
+    def tree(self, body: bytes, repo: str) -> None:
+        if repo not in self.hub.repos:
+            self._bytes(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
+            return
+        self._json([
+            {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
+            for path, content in sorted(self.hub.repos[repo].items())
+        ])  # fmt: skip
+
+    def resolve(self, body: bytes, name: str, path: str, kind: str | None = None) -> None:
+        repo = f"{kind or 'models'}/{name}"
+        if repo not in self.hub.repos:
+            self._bytes(b"", 404, {"X-Error-Code": "RepoNotFound"})
+            return
+        headers = {"X-Repo-Commit": self.hub.commit_of(repo)}
+        content = self.hub.repos[repo].get(path)
+        if content is None:
+            self._bytes(b"", 404, headers | {"X-Error-Code": "EntryNotFound"})
+            return
+        headers |= {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "Accept-Ranges": "bytes"}
+        self._bytes(content, 200, headers)
+
+
+def _is_large(path: str) -> bool:
+    return path.endswith((".safetensors", ".arrow", ".bin"))
+
+
+_REPO = r"/api/(?P<repo>(?:models|datasets)/[^/]+/[^/]+)"
+_ROUTES: list[tuple[str, Any]] = [
+    (r"/api/whoami-v2", _Handler.whoami),
+    (r"/api/validate-yaml", _Handler.validate),
+    (r"/api/repos/create", _Handler.create),
+    (_REPO + r"/preupload/[^/]+", _Handler.preupload),
+    (_REPO + r"/commit/[^/]+", _Handler.commit),
+    (_REPO + r"/tree/.+", _Handler.tree),
+    (_REPO + r"(?:/revision/[^/]+)?", _Handler.info),
+    (r"/lfs/(?P<oid>[0-9a-f]{64})", _Handler.lfs_upload),
+    (r"/(?P<repo>.+)\.git/info/lfs/objects/batch", _Handler.lfs_batch),
+    (r"/(?:(?P<kind>datasets)/)?(?P<name>[^/]+/[^/]+)/resolve/[^/]+/(?P<path>.+)", _Handler.resolve),
+]
