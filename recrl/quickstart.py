@@ -18,6 +18,7 @@ from recrl.files import write_json, write_text
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "quickstart.json"
+START = "imitation start"
 SCRIPTED_POLICIES = ("random", "rule", "matching", "matching-price", "reader")
 
 
@@ -89,6 +90,9 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
         config = replace(config, **TINY)
     elif config.num_eval_episodes is None and config.catalog is None:
         config = replace(config, num_eval_episodes=EMBEDDED_EVAL_EPISODES)
+    from recrl.cards import model_card
+    from recrl.tables import markdown_table
+
     folder = Path(config.output_dir)
     _claim(folder, config)
     encoder = _tiny_encoder(folder) if config.tiny and config.model_name_or_path is None else config.model_name_or_path
@@ -101,7 +105,12 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
     say("4/6 preference pairs and 5/6 DPO: the trajectory's action against one drawn from the start")
     _prefer(config, folder)
     say("6/6 evaluation on test goals")
-    table = _evaluate(config, folder, say)
+    results = _evaluate(config, folder, say)
+    for stage, name in (("imitation", START), ("dpo", "DPO")):
+        card = model_card(folder / stage, repo_id=f"user/{stage}", results=[results[name]])
+        write_text(folder / stage / "README.md", card)
+    write_json(folder / "table.json", {name: _headline(result) for name, result in results.items()})
+    table = markdown_table(results, baseline=START)
     write_text(folder / "table.md", table)
     return table
 
@@ -194,16 +203,15 @@ def _min_reward(config: QuickstartConfig) -> float:
     return 0.0 if config.tiny else 1.0
 
 
-def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]) -> str:
-    """Evaluates every policy on the same goals, one file each; returns the Markdown table."""
+def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+    """Evaluates every policy on the same goals, one file each."""
     from recrl.evaluation import evaluate, evaluate_ceiling, load_result
     from recrl.policies import load_policy
-    from recrl.tables import markdown_table
     from recrl.webshop.catalog import load_catalog
 
     catalog = load_catalog(config.catalog)
     policies = {name: name for name in SCRIPTED_POLICIES}
-    policies |= {"imitation start": str(folder / "imitation"), "DPO": str(folder / "dpo")}
+    policies |= {START: str(folder / "imitation"), "DPO": str(folder / "dpo")}
     results = {}
     for name, spec in policies.items():
         path = folder / "evaluation" / f"{name.replace(' ', '_')}.json"
@@ -229,8 +237,7 @@ def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]
                 ),
             )
         results[name] = load_result(path)
-    write_json(folder / "table.json", {name: _headline(result) for name, result in results.items()})
-    return markdown_table(results, baseline="imitation start")
+    return results
 
 
 def _headline(result: dict[str, Any]) -> dict[str, Any]:

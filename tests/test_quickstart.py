@@ -1,0 +1,49 @@
+"""The whole road, tiny: every stage leaves its folder, and an interrupted run ends like a whole one."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from recrl.errors import ConfigError
+from recrl.quickstart import QuickstartConfig, run_quickstart
+
+
+def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path) -> None:
+    said: list[str] = []
+    config = QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True)
+    table = run_quickstart(config, say=said.append)
+    names = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines()[2:11]]
+    assert names == [
+        "random", "rule", "matching", "matching-price", "reader", "imitation start", "DPO", "page-1 ceiling",
+        "50-hit ceiling",
+    ]  # fmt: skip
+    run = tmp_path / "run"
+    assert (run / "table.md").read_text() == table
+    assert json.loads((run / "table.json").read_text())["DPO"]["num_episodes"] == 8
+    for path in ("quickstart.json", "demonstrations/trajectories.json", "imitation/model.safetensors",
+                 "trajectories/trajectories.json", "dpo/preferences", "dpo/model.safetensors",
+                 "imitation/config_resolved.json", "dpo/README.md", "evaluation/DPO.json"):  # fmt: skip
+        assert (run / path).exists(), path
+
+    # As if it had been killed during DPO: the stages before are not done again, those after are.
+    untouched = (run / "imitation" / "model.safetensors").stat().st_mtime_ns
+    weights = (run / "dpo" / "model.safetensors").read_bytes()
+    shutil.rmtree(run / "dpo")
+    (run / "evaluation" / "DPO.json").unlink()
+    (run / "table.md").unlink()
+    assert run_quickstart(config) == table
+    assert (run / "dpo" / "model.safetensors").read_bytes() == weights
+    assert (run / "imitation" / "model.safetensors").stat().st_mtime_ns == untouched
+
+
+def test_another_configuration_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("not ours")
+    with pytest.raises(ConfigError, match="is not empty and holds no quickstart run"):
+        run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True))
+    (tmp_path / "run" / "thesis.txt").unlink()
+    (tmp_path / "run" / "quickstart.json").write_text(json.dumps({"seed": 7}))
+    with pytest.raises(ConfigError, match="holds a run with"):
+        run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True))
