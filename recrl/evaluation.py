@@ -1,8 +1,8 @@
-"""Evaluating a policy on frozen goals: one episode a goal, intervals that respect the products, paired comparisons."""
+"""Evaluating a policy on frozen goals: one episode a goal, intervals that respect the products."""
 
-import json
+import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,16 +11,15 @@ import numpy as np
 
 from recrl.ceilings import ceiling_rewards
 from recrl.episodes import REWARD_PARTS, Episode
-from recrl.errors import DatasetError
+from recrl.errors import DatasetError, StorageError
 from recrl.policies import Policy
+from recrl.results import check_same_goals, compare_results, summarise
 from recrl.rollouts import rollout
-from recrl.statistics import cluster_bootstrap, cluster_mean, mcnemar_p_value, wilson_interval
 from recrl.version import __version__
 from recrl.webshop.catalog import Catalog
 
 DECODINGS = ("greedy", "sample")
-BOOTSTRAP_SEED = 0  # the intervals of equal outcomes are equal
-SAME_GOALS = ("protocol", "catalog_sha256", "goals_sha256")
+POLICY_SETTINGS = ("temperature", "loop_guard")  # what a checkpoint's policy has beside its name
 
 
 def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: int | None) -> np.ndarray:
@@ -64,7 +63,8 @@ def evaluate(
         progress: called with the episodes played and their total.
 
     Returns:
-        the result object: rates from 0 to 100, 95% intervals, fingerprints, and ``episodes``.
+        the result object: rates from 0 to 100, 95% intervals, fingerprints, and ``episodes``. ``reward_parts`` are
+        means over the purchases that have the part; an episode that was truncated bought nothing.
 
     Raises:
         DatasetError: fewer goals than asked for, an unknown decoding, or a baseline on other goals; before anything is
@@ -75,7 +75,7 @@ def evaluate(
     goals = evaluation_goals(catalog, split, split_by, num_episodes)
     settings = _settings(catalog, split, split_by, max_steps)
     if baseline is not None:
-        _check_same_goals(settings, goals.tolist(), baseline)
+        check_same_goals(settings, goals.tolist(), baseline)
     episodes: list[Episode] = []
     for episode in rollout(
         policy,
@@ -106,9 +106,10 @@ def evaluate(
     result = {
         **settings,
         "policy": policy.name,
+        **{name: getattr(policy, name) for name in POLICY_SETTINGS if hasattr(policy, name)},
         "decoding": decoding,
         "seed": seed,
-        **_summary(records),
+        **summarise(records),
         "mean_steps": float(np.mean([episode.num_steps for episode in episodes])),
         "truncated_rate": 100 * float(np.mean([episode.truncated for episode in episodes])),
         "reward_parts": {name: float(np.mean(values)) for name, values in found.items() if values},
@@ -132,7 +133,7 @@ def evaluate_ceiling(
     return {
         **_settings(catalog, split, split_by, None),
         "policy": f"ceiling of {num_hits} hits",
-        **_summary(records),
+        **summarise(records),
         "episodes": records,
     }
 
@@ -150,106 +151,15 @@ def _settings(catalog: Catalog, split: str, split_by: str, max_steps: int | None
     }
 
 
-def _summary(records: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Rates and intervals of episode records; rates and scores from 0 to 100."""
-    products = [record["asin"] for record in records]
-    successes = [float(record["success"]) for record in records]
-    rewards = [record["reward"] for record in records]
-
-    def interval(values: Sequence[float]) -> list[float]:
-        rng = np.random.default_rng(BOOTSTRAP_SEED)
-        return [100 * end for end in cluster_bootstrap(values, products, rng)]
-
-    return {
-        "num_episodes": len(records),
-        "num_products": len(set(products)),
-        "score": 100 * float(np.mean(rewards)),
-        "success_rate": 100 * float(np.mean(successes)),
-        "score_ci": interval(rewards),
-        "success_ci": interval(successes),
-        "success_ci_wilson": [100 * end for end in wilson_interval(int(sum(successes)), len(records))],
-        "success_per_product": 100 * cluster_mean(successes, products),
-        "score_per_product": 100 * cluster_mean(rewards, products),
-    }
-
-
-def compare_results(result: dict[str, Any], baseline: dict[str, Any]) -> dict[str, Any]:
-    """The paired difference of two results on the same goals, ``result`` minus ``baseline``, in points of 100.
-
-    Returns:
-        ``success_difference``, ``score_difference``, their 95% intervals (bootstrap over target products), and
-        ``p_value``, the exact McNemar test's on success, which takes goals as independent.
+def check_result_path(path: str | Path) -> None:
+    """Refuses, before anything is played, a place where the result could not be written.
 
     Raises:
-        DatasetError: the results are of other catalogues, protocols or goals.
+        StorageError: it is a folder, or lies in something that is no folder or not writable.
     """
-    ours, theirs = result["episodes"], baseline["episodes"]
-    _check_same_goals(result, [record["goal_index"] for record in ours], baseline)
-    products = [record["asin"] for record in ours]
-    comparison: dict[str, Any] = {"baseline": baseline["policy"]}
-    for name, field in (("success", "success"), ("score", "reward")):
-        differences = [float(one[field]) - float(two[field]) for one, two in zip(ours, theirs, strict=True)]
-        low, high = cluster_bootstrap(differences, products, np.random.default_rng(BOOTSTRAP_SEED))
-        comparison[f"{name}_difference"] = 100 * float(np.mean(differences))
-        comparison[f"{name}_difference_ci"] = [100 * low, 100 * high]
-    comparison["p_value"] = mcnemar_p_value(
-        [record["success"] for record in ours], [record["success"] for record in theirs]
-    )
-    return comparison
-
-
-def _check_same_goals(settings: dict[str, Any], goals: list[int], baseline: dict[str, Any]) -> None:
-    for name in SAME_GOALS:
-        if settings[name] != baseline[name]:
-            raise DatasetError(f"{name} is {settings[name]!r}, the baseline's {baseline[name]!r}; compare equal goals")
-    others = [record["goal_index"] for record in baseline["episodes"]]
-    if goals != others:
-        raise DatasetError(f"{len(goals)} goals, the baseline has {len(others)} others; use the same --num_episodes")
-
-
-def aggregate_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Results of one method with several seeds, on the same goals, as one result.
-
-    Each goal's outcome is averaged over the seeds, and products are resampled: the interval says what other products
-    would do to the mean, and ``success_by_seed`` what other seeds would.
-
-    Raises:
-        DatasetError: the results are not of the same goals.
-    """
-    for result in results[1:]:
-        compare_results(result, results[0])
-    records = [
-        {
-            **first,
-            "reward": float(np.mean([result["episodes"][place]["reward"] for result in results])),
-            "success": float(np.mean([result["episodes"][place]["success"] for result in results])),
-        }
-        for place, first in enumerate(results[0]["episodes"])
-    ]
-    summary = _summary(records)
-    del summary["success_ci_wilson"]  # shares of seeds are no counts
-    return {
-        **results[0],
-        **summary,
-        "mean_steps": float(np.mean([result["mean_steps"] for result in results])),
-        "seed": [result["seed"] for result in results],
-        "success_by_seed": [result["success_rate"] for result in results],
-        "score_by_seed": [result["score"] for result in results],
-        "episodes": records,
-    }
-
-
-def load_result(path: str | Path) -> dict[str, Any]:
-    """Reads a result file of `recrl evaluate --output_json`.
-
-    Raises:
-        DatasetError: it is missing or no result file.
-    """
-    try:
-        result = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise DatasetError(f"{path} cannot be read as a result of `recrl evaluate --output_json`: {error}") from error
-    missing = {"success_rate", "episodes", *SAME_GOALS} - set(result if isinstance(result, dict) else {})
-    if missing:
-        raise DatasetError(f"{path} is no result of `recrl evaluate`: it lacks {', '.join(sorted(missing))}")
-    return result
+    path = Path(path).absolute()
+    nearest = next(parent for parent in path.parents if parent.exists())
+    if path.is_dir():
+        raise StorageError(f"the result cannot be written to {path}: it is a folder; name a file")
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise StorageError(f"the result cannot be written to {path}: {nearest} is no folder that can be written to")

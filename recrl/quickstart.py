@@ -205,8 +205,9 @@ def _min_reward(config: QuickstartConfig) -> float:
 
 def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
     """Evaluates every policy on the same goals, one file each."""
-    from recrl.evaluation import evaluate, evaluate_ceiling, load_result
+    from recrl.evaluation import evaluate, evaluate_ceiling
     from recrl.policies import load_policy
+    from recrl.results import load_result
     from recrl.webshop.catalog import load_catalog
 
     catalog = load_catalog(config.catalog)

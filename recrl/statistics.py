@@ -15,12 +15,20 @@ CONFIDENCE = 0.95
 
 
 def cluster_sums(values: Sequence[float], clusters: Sequence[Hashable]) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and counts of the values of each cluster, in the order in which the clusters first appear."""
+    """Sums and counts of the values of each cluster, in the order in which the clusters first appear.
+
+    Raises:
+        DatasetError: no values, another number of clusters, or a value that is not finite.
+    """
     if len(values) != len(clusters) or not len(values):
         raise DatasetError(f"expected as many clusters as values and at least one, got {len(values)}, {len(clusters)}")
+    weights = np.asarray(values, dtype=np.float64)
+    if not np.isfinite(weights).all():
+        place = int(np.flatnonzero(~np.isfinite(weights))[0])
+        raise DatasetError(f"value {place} is {weights[place]}, expected a finite number; a missing outcome is not 0")
     number: dict[Hashable, int] = {}
     which = np.array([number.setdefault(cluster, len(number)) for cluster in clusters])
-    return np.bincount(which, weights=np.asarray(values, dtype=np.float64)), np.bincount(which)
+    return np.bincount(which, weights=weights), np.bincount(which)
 
 
 def cluster_bootstrap(
@@ -33,8 +41,11 @@ def cluster_bootstrap(
 ) -> tuple[float, float]:
     """A percentile interval for the mean of the values; clusters are drawn with replacement, each with all its values.
 
+    Of paired differences it is the interval of the paired difference.
+
     Args:
         values: (goals,) outcomes; clusters: (goals,) what each belongs to.
+        resamples: number of draws; confidence: the share of them that the interval holds.
     """
     sums, counts = cluster_sums(values, clusters)
     means = np.empty(resamples)
@@ -63,6 +74,20 @@ def mcnemar_p_value(first: Sequence[bool], second: Sequence[bool]) -> float:
     if only_first + only_second == 0:
         return 1.0
     return float(binomtest(only_first, only_first + only_second).pvalue)
+
+
+def cluster_sign_test(differences: Sequence[float], clusters: Sequence[Hashable]) -> tuple[int, int, float]:
+    """The exact two-sided sign test on the clusters' summed differences, which takes only clusters as independent.
+
+    Returns:
+        clusters with a positive sum, clusters with a negative one, and the p-value; even clusters do not count.
+    """
+    from scipy.stats import binomtest
+
+    sums, _ = cluster_sums(differences, clusters)
+    sums = sums.round(12)  # differences that cancel out leave rounding errors
+    better, worse = int((sums > 0).sum()), int((sums < 0).sum())
+    return better, worse, float(binomtest(better, better + worse).pvalue) if better + worse else 1.0
 
 
 def cluster_mean(values: Sequence[float], clusters: Sequence[Hashable]) -> float:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from recrl.evaluation import compare_results
+from recrl.results import compare_results
 
 HEADER = ("policy", "success % [95% CI]", "score [95% CI]", "success % per product", "steps", "success against {}")
 

@@ -26,7 +26,6 @@ from recrl.policies import Policy, load_policy
 from recrl.rollouts import rollout
 from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.env import WebShopEnv
-from recrl.webshop.goals import split_goals
 
 SUMMARY_FILE = "trajectories.json"
 JOURNAL_ENDING = ".collecting"
@@ -44,6 +43,7 @@ class TrajectoryConfig:
         num_trajectories: episodes to keep; max_episodes: most to play, None is 100 for each kept one.
         min_reward: an episode below it is not kept.
         prune: cut loops out of the kept episodes.
+        rollouts_per_goal: episodes of one goal, one after the other; contrast pairs need several.
         seed: of goals and actions; batch_size: environments side by side, without influence on the result.
     """
 
@@ -56,6 +56,7 @@ class TrajectoryConfig:
     min_reward: float = 1.0
     max_episodes: int | None = None
     prune: bool = True
+    rollouts_per_goal: int = 1
     seed: int = 0
     batch_size: int = 16
     max_steps: int = 15
@@ -65,8 +66,11 @@ class TrajectoryConfig:
     human_goals: bool = False
 
     def __post_init__(self) -> None:
-        if self.num_trajectories < 1:
-            raise ConfigError(f"num_trajectories={self.num_trajectories}, expected at least 1")
+        if self.num_trajectories < 1 or self.rollouts_per_goal < 1:
+            raise ConfigError(
+                f"num_trajectories={self.num_trajectories} and rollouts_per_goal={self.rollouts_per_goal}, expected at "
+                "least 1 of each"
+            )
         if not 0 <= self.min_reward <= 1:
             raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
         if self.max_episodes is not None and self.max_episodes < self.num_trajectories:
@@ -142,19 +146,22 @@ def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
     return replace(episode, steps=tuple(steps))
 
 
-def goal_stream(catalog: Catalog, split: str, split_by: str, seed: int, start: int = 0) -> Iterator[int]:
-    """Goals of a split without end: in each pass every goal once, in an order drawn by the goals' weights.
+def goal_stream(
+    catalog: Catalog, split: str, split_by: str, seed: int, *, start: int = 0, repeats: int = 1
+) -> Iterator[int]:
+    """Goals of a split without end: in each pass every goal, in an order drawn by the goals' weights.
 
     Args:
         start: how many goals of the stream to leave out.
+        repeats: how often a goal comes in a row.
     """
-    indices = split_goals(catalog.goals, split, split_by)
+    indices = catalog.split(split, split_by)
     weights = np.array([catalog.goals[index].weight for index in indices])
-    passes, first = divmod(start, len(indices))
+    passes, first = divmod(start, repeats * len(indices))
     while True:
         rng = np.random.default_rng([seed, passes, 0])  # episodes' generators are made from two numbers
         order = rng.choice(indices, size=len(indices), replace=False, p=weights / weights.sum())
-        yield from map(int, order[first:])
+        yield from np.repeat(order, repeats)[first:].tolist()
         passes, first = passes + 1, 0
 
 
@@ -217,7 +224,8 @@ def _collect(
     successes = sum(record["success"] for record in earlier)
     env = WebShopEnv(catalog=catalog, split="all", max_steps=config.max_steps)
     goals = itertools.islice(
-        goal_stream(catalog, config.split, config.split_by, config.seed, start), config.episode_budget - start
+        goal_stream(catalog, config.split, config.split_by, config.seed, start=start, repeats=config.rollouts_per_goal),
+        config.episode_budget - start,
     )
     records: list[dict[str, Any]] = []
     steps = 0

@@ -181,7 +181,10 @@ def test_the_goal_stream_takes_every_goal_once_a_pass_and_can_be_entered_anywher
     assert sorted(stream[:count]) == sorted(stream[count:]) == sorted(catalog.split("train").tolist())
     assert stream[:count] != stream[count:]
     for start in (1, count, count + 3):
-        assert list(itertools.islice(goal_stream(catalog, "train", "goal", 5, start), 4)) == stream[start : start + 4]
+        entered = goal_stream(catalog, "train", "goal", 5, start=start)
+        assert list(itertools.islice(entered, 4)) == stream[start : start + 4]
+    thrice = list(itertools.islice(goal_stream(catalog, "train", "goal", 5, start=1, repeats=3), 5))
+    assert thrice == [stream[0], stream[0], stream[1], stream[1], stream[1]]
 
 
 @pytest.mark.parametrize(

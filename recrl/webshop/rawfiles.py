@@ -3,7 +3,8 @@
 import gzip
 import json
 import re
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,9 @@ from recrl.errors import CatalogError
 PRODUCT_FILES = ("items_shuffle.json", "items_shuffle_1000.json")
 ATTRIBUTE_FILES = ("items_ins_v2.json", "items_ins_v2_1000.json")
 HUMAN_FILES = ("items_human_ins.json",)
-HUMAN_FIELDS = {"instruction": str, "instruction_attributes": list, "instruction_options": list}
+HUMAN_FIELDS = ("instruction", "instruction_attributes", "instruction_options")  # a text, two lists of texts
 DEFAULT_PRICE = 100.0  # of a product that states none
-_NOT_PRICE = re.compile(r"[^0-9.]")
+_NOT_PRICE = re.compile(r"[^\d.]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,30 +79,43 @@ def read_json(path: Path) -> Any:
         opener = gzip.open if path.suffix == ".gz" else open
         with opener(path, "rt", encoding="utf-8") as file:
             return json.load(file)
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: neither UTF-8 nor JSON
         raise CatalogError(f"{path} cannot be read as JSON ({error}); it may be truncated, fetch it again") from error
 
 
 def read_products(files: Mapping[str, Path], *, num_products: int | None = None) -> Iterator[RawProduct]:
-    """Yields the products that the environment keeps, in order.
+    """Yields the products of the raw files that the environment keeps; see `read_records` and `check_records`."""
+    return check_records(read_records(files, num_products=num_products), files)
+
+
+def read_records(files: Mapping[str, Path], *, num_products: int | None = None) -> list[Any]:
+    """The raw list of products as it stands in the file, cut to the first ``num_products``.
+
+    Raises:
+        CatalogError: the file cannot be read, is no list, or holds fewer.
+    """
+    records = _read_as(list, files["products"])
+    if num_products is None:
+        return records
+    if not 0 < num_products <= len(records):
+        raise CatalogError(
+            f"num_products={num_products}, but {files['products']} holds {len(records)} records; ask for 1 to "
+            f"{len(records)}"
+        )
+    return records[:num_products]
+
+
+def check_records(records: Iterable[Any], files: Mapping[str, Path]) -> Iterator[RawProduct]:
+    """Yields a product for every record that the environment keeps, in order: valid asins, the first of equal ones.
 
     Args:
-        files: from `find_raw_files`.
-        num_products: cuts the raw list, before repeated and invalid asins are left out.
+        records: from `read_records`; files: from `find_raw_files`.
 
     Raises:
         CatalogError: a record on which the original environment would crash; names file, record, asin and field.
     """
-    records = read_json(files["products"])
-    attributes = read_json(files["attributes"])
-    human = read_json(files["human"]) if "human" in files else {}
-    for role, value, kind in (("products", records, list), ("attributes", attributes, dict), ("human", human, dict)):
-        if not isinstance(value, kind):
-            raise CatalogError(f"{files[role]}: expected a JSON {kind.__name__}, got {type(value).__name__}")
-    if num_products is not None:
-        if not 0 < num_products <= len(records):
-            raise CatalogError(f"num_products={num_products}, but {files['products']} holds {len(records)} records")
-        records = records[:num_products]
+    attributes = _read_as(dict, files["attributes"])
+    human = _read_as(dict, files["human"]) if "human" in files else {}
     seen: set[str] = set()
     for number, record in enumerate(records):
         reader = _RecordReader(files["products"], number, record)
@@ -110,6 +124,18 @@ def read_products(files: Mapping[str, Path], *, num_products: int | None = None)
             continue
         seen.add(asin)
         yield reader.product(asin, attributes.get(asin), human.get(asin, []), files)
+
+
+def _read_as(kind: type, path: Path) -> Any:
+    value = read_json(path)
+    if not isinstance(value, kind):
+        raise CatalogError(f"{path}: expected a JSON {kind.__name__}, got {type(value).__name__}; fetch it again")
+    return value
+
+
+def _is_texts(value: Any) -> bool:
+    """Whether it is a list of texts."""
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 class _RecordReader:
@@ -135,8 +161,8 @@ class _RecordReader:
         return value
 
     def product(self, asin: str, attributes: Any, human: Any, files: Mapping[str, Path]) -> RawProduct:
-        if asin != asin.upper():
-            raise self.error("asin", "expected no lower-case letters")
+        if asin.lower().upper() != asin:
+            raise self.error("asin", "expected no lower-case letters, and only such whose lower case leads back")
         pricing, tag = self.pricing()
         entry = self.attribute_entry(attributes, files["attributes"])
         return RawProduct(
@@ -162,7 +188,7 @@ class _RecordReader:
     def bullets(self) -> tuple[str, ...]:
         value = self.record.get("small_description")
         bullets = value if isinstance(value, list) else [value]
-        if not bullets or not all(isinstance(bullet, str) for bullet in bullets):
+        if not bullets or not _is_texts(bullets):
             raise self.error("small_description", f"expected text or a list of texts, got {value!r:.60}")
         return tuple(bullets)
 
@@ -173,7 +199,7 @@ class _RecordReader:
         if not isinstance(value, str) or "$" not in value:
             raise self.error("pricing", f"expected a price with '$' such as '$5.99', got {value!r:.60}")
         try:
-            prices = tuple(float(_NOT_PRICE.sub("", piece)) for piece in value.split("$")[1:3])
+            prices = tuple(float(_NOT_PRICE.sub("", piece)) for piece in value.split("$")[1:])[:2]
         except ValueError:
             raise self.error("pricing", f"expected one number after each '$', got {value!r:.60}") from None
         return prices, f"${prices[0]}" if len(prices) == 1 else f"${prices[0]} to ${prices[1]}"
@@ -188,6 +214,8 @@ class _RecordReader:
         for name, contents in customization.items():
             if contents is None:
                 continue
+            if not isinstance(contents, list):
+                raise self.error("customization_options", f"expected a list of {name!r}, got {contents!r:.60}")
             values = []
             for content in contents:
                 if not isinstance(content, dict) or not isinstance(content.get("value"), str):
@@ -198,34 +226,43 @@ class _RecordReader:
 
     def image(self) -> str:
         images = self.record.get("images")
-        if not isinstance(images, list) or not images:
-            raise self.error("images", "expected at least one image address")
-        return str(images[0])
+        if not isinstance(images, list) or not images or not isinstance(images[0], str):
+            raise self.error("images", f"expected at least one image address, got {images!r:.60}")
+        return images[0]
 
     def attribute_entry(self, entry: Any, path: Path) -> dict[str, Any]:
         if entry is None:
             return {"attributes": ("DUMMY_ATTR",), "instruction": None, "instruction_attributes": ()}
-        if not isinstance(entry, dict) or not isinstance(entry.get("attributes", []), list):
-            raise self.error("attributes", "expected a list of attributes", path)
+        if not isinstance(entry, dict):
+            raise self.error("entry", f"expected a JSON object, got {entry!r:.60}", path)
+        attributes = entry.get("attributes", ["DUMMY_ATTR"])
         instruction = entry.get("instruction")
         wanted = entry.get("instruction_attributes") or []
+        if not _is_texts(attributes):
+            raise self.error("attributes", f"expected a list of texts, got {attributes!r:.60}", path)
+        if instruction is not None and not isinstance(instruction, str):
+            raise self.error("instruction", f"expected text, got {instruction!r:.60}", path)
+        if not _is_texts(wanted):
+            raise self.error("instruction_attributes", f"expected a list of texts, got {wanted!r:.60}", path)
         if instruction is not None and not wanted:
             raise self.error("instruction_attributes", "an instruction needs at least one", path)
         return {
-            "attributes": tuple(map(str, entry.get("attributes", ["DUMMY_ATTR"]))),
+            "attributes": tuple(attributes),
             "instruction": instruction,
-            "instruction_attributes": tuple(map(str, wanted)),
+            "instruction_attributes": tuple(wanted),
         }
 
     def human_entries(self, entries: Any, path: Path | None) -> tuple[dict[str, Any], ...]:
         if not isinstance(entries, list):
-            raise self.error("human instructions", "expected a list", path)
+            raise self.error("human instructions", f"expected a list, got {entries!r:.60}", path)
         kept = []
         for entry in entries:
-            for field, kind in HUMAN_FIELDS.items():
-                if not isinstance(entry, dict) or not isinstance(entry.get(field), kind):
-                    raise self.error(field, f"expected a {kind.__name__} in each human instruction", path)
-            kept.append(
-                {name: entry[name] for name in ("instruction", "instruction_attributes", "instruction_options")}
-            )
+            if not isinstance(entry, dict):
+                raise self.error("human instructions", f"expected JSON objects, got {entry!r:.60}", path)
+            if not isinstance(entry.get("instruction"), str):
+                raise self.error("instruction", f"expected text, got {entry.get('instruction')!r:.60}", path)
+            for field in HUMAN_FIELDS[1:]:
+                if not _is_texts(entry.get(field)):
+                    raise self.error(field, f"expected a list of texts, got {entry.get(field)!r:.60}", path)
+            kept.append({field: entry[field] for field in HUMAN_FIELDS})
         return tuple(kept)
