@@ -1,45 +1,26 @@
 """The command line: parses, calls, prints. Exit codes: 0 done, 2 bad usage or input, 130 interrupted."""
 
 import argparse
-import difflib
 import json
 import logging
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 from recrl.errors import RecrlError
+from recrl.terminal import Parser, ProgressLine, seed
 from recrl.version import __version__
 
-
-class _Parser(argparse.ArgumentParser):
-    """An argument parser without abbreviations whose errors are one line and name what was probably meant."""
-
-    def __init__(self, **settings: Any) -> None:
-        shared: dict[str, Any] = {"allow_abbrev": False, "formatter_class": argparse.ArgumentDefaultsHelpFormatter}
-        super().__init__(**(shared | settings))
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"error: {message}; see `{self.prog} --help`\n")
-
-    def parse_strictly(self, arguments: Sequence[str]) -> argparse.Namespace:
-        """Parses; an unknown flag is an error that names the nearest known one."""
-        parsed, unknown = self.parse_known_args(arguments)
-        if unknown:
-            parser: argparse.ArgumentParser = getattr(parsed, "parser", self)
-            known = [flag for action in parser._actions for flag in action.option_strings]
-            nearest = difflib.get_close_matches(unknown[0].split("=")[0], known, n=1, cutoff=0.5)
-            parser.error(f"unknown argument {unknown[0]!r}" + (f", did you mean {nearest[0]!r}?" if nearest else ""))
-        return parsed
+KEPT = "what was done is kept: run the same command again to go on"
+NOT_KEPT = "nothing was written: run the same command again from the start"
 
 
 def _catalog_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--catalog", help="folder with raw WebShop files or a built catalogue; without it the embedded catalogue"
     )
-    parser.add_argument("--goal_seed", type=int, default=0, help="seed of price draws and price bounds")
+    parser.add_argument("--goal_seed", type=seed, default=0, help="seed of price draws and price bounds")
     parser.add_argument("--human_goals", action="store_true", help="crowd-sourced instructions instead of synthetic")
 
 
@@ -54,28 +35,30 @@ def _policy_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--loop_guard", action="store_true", help="a checkpoint never repeats an action at equal pages")
     parser.add_argument("--batch_size", type=int, default=16, help="environments side by side; changes no result")
     parser.add_argument("--max_steps", type=int, default=15, help="actions until an episode is truncated")
-    parser.add_argument("--seed", type=int, default=0, help="of goals and actions")
+    parser.add_argument("--seed", type=seed, default=0, help="of goals and actions")
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Parser:
     """The parser of ``recrl`` with its sub-commands."""
-    parser = _Parser(prog="recrl", description="Fine-tune agents that shop and recommend, from very little data.")
+    parser = Parser(prog="recrl", description="Fine-tune agents that shop and recommend, from very little data.")
     parser.add_argument("--version", action="version", version=f"recrl {__version__}")
-    commands = parser.add_subparsers(title="commands", metavar="command", required=True, parser_class=_Parser)
+    commands = parser.add_subparsers(title="commands", metavar="command", required=True, parser_class=Parser)
 
-    def command(group: Any, name: str, run: Callable[[argparse.Namespace], None], text: str) -> argparse.ArgumentParser:
-        made = group.add_parser(name, help=text, description=text)
-        made.set_defaults(run=run, parser=made)
+    def command(
+        group: Any, name: str, run: Callable[[argparse.Namespace], None], text: str, interrupted: str = NOT_KEPT
+    ) -> argparse.ArgumentParser:
+        made = group.add_parser(name, help=text.replace("%", "%%"), description=text)
+        made.set_defaults(run=run, interrupted=interrupted)
         return made
 
     quickstart = command(
-        commands, "quickstart", _quickstart, "demonstrations, imitation, own trajectories, DPO, evaluation, table"
+        commands, "quickstart", _quickstart, "demonstrations, imitation, own trajectories, DPO, evaluation, table", KEPT
     )
     quickstart.add_argument("--output_dir", default="runs/quickstart", help="the run's folder; go on by repeating")
     quickstart.add_argument("--catalog", help="raw WebShop files or a built catalogue; without it the embedded one")
     quickstart.add_argument("--split_by", choices=("goal", "product"), default="product", help="what splits share not")
     quickstart.add_argument("--model_name_or_path", help="encoder by Hub id or folder; without it MiniLM-L6")
-    quickstart.add_argument("--seed", type=int, default=0, help="of everything random")
+    quickstart.add_argument("--seed", type=seed, default=0, help="of everything random")
     quickstart.add_argument("--num_demonstrations", type=int, default=100, help="episodes that imitation learns from")
     quickstart.add_argument("--num_trajectories", type=int, default=100, help="own episodes that DPO learns from")
     quickstart.add_argument("--num_eval_episodes", type=int, help="test goals; without it 200, with --catalog all")
@@ -86,23 +69,22 @@ def make_parser() -> argparse.ArgumentParser:
     quickstart.add_argument("--tiny", action="store_true", help="under a minute, with a model that knows nothing")
 
     catalog = commands.add_parser("catalog", help="build, make up or describe a catalogue")
-    catalog.set_defaults(parser=catalog)
-    actions = catalog.add_subparsers(title="actions", metavar="action", required=True, parser_class=_Parser)
+    actions = catalog.add_subparsers(title="actions", metavar="action", required=True, parser_class=Parser)
     build = command(actions, "build", _catalog_build, "build a catalogue from a folder with raw WebShop files")
     build.add_argument("raw_folder", help="holds items_shuffle[_1000].json and items_ins_v2[_1000].json, plain or .gz")
     build.add_argument("--output_dir", required=True, help="the built catalogue's folder")
     build.add_argument("--num_products", type=int, help="the first N raw products only")
     synth = command(actions, "synth", _catalog_synth, "write a made-up catalogue in the raw WebShop format")
     synth.add_argument("--num_products", type=int, default=1000, help="number of products")
-    synth.add_argument("--seed", type=int, default=0, help="of all texts, prices and options")
+    synth.add_argument("--seed", type=seed, default=0, help="of all texts, prices and options")
     synth.add_argument("--output_dir", required=True, help="the folder that takes the raw files")
     info = command(actions, "info", _catalog_info, "counts and fingerprints of a catalogue")
     info.add_argument("catalog", nargs="?", help="raw or built folder; without it the embedded catalogue")
-    info.add_argument("--goal_seed", type=int, default=0, help="seed of price draws and price bounds")
+    info.add_argument("--goal_seed", type=seed, default=0, help="seed of price draws and price bounds")
     info.add_argument("--human_goals", action="store_true", help="crowd-sourced instructions instead of synthetic")
 
     generate = command(
-        commands, "generate-trajectories", _generate, "collect a policy's episodes as a `datasets` dataset"
+        commands, "generate-trajectories", _generate, "collect a policy's episodes as a `datasets` dataset", KEPT
     )
     _policy_flags(generate)
     _catalog_flags(generate)
@@ -117,7 +99,7 @@ def make_parser() -> argparse.ArgumentParser:
     generate.add_argument("--push_to_hub", action="store_true", help="push the dataset when it is complete")
     generate.add_argument("--hub_dataset_id", help="user/name of the dataset on the Hub")
 
-    evaluate = command(commands, "evaluate", _evaluate, "one episode per test goal, with 95%% intervals")
+    evaluate = command(commands, "evaluate", _evaluate, "one episode per test goal, with 95% intervals")
     _policy_flags(evaluate)
     _catalog_flags(evaluate)
     evaluate.add_argument("--split", choices=("train", "dev", "test", "all"), default="test", help="goals to play")
@@ -135,37 +117,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("httpx", "httpx2", "datasets", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    parser = make_parser()
-    assert isinstance(parser, _Parser)
-    parsed = parser.parse_strictly(sys.argv[1:] if arguments is None else arguments)
+    parsed = make_parser().parse_args(arguments)
     try:
         parsed.run(parsed)
     except RecrlError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        print("interrupted; what was done is kept: run the same command again to go on", file=sys.stderr)
+        print(f"interrupted; {parsed.interrupted}", file=sys.stderr)
         sys.exit(130)
-
-
-class _Line:
-    """Progress on one line of a terminal; in a log, a line every ten seconds."""
-
-    def __init__(self, every: float = 10.0) -> None:
-        self.terminal, self.every, self.last = sys.stderr.isatty(), every, 0.0
-
-    def __call__(self, text: str) -> None:
-        now = time.monotonic()
-        if self.terminal:
-            print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
-        elif now - self.last >= self.every:
-            print(text, file=sys.stderr, flush=True)
-            self.last = now
-
-    def end(self) -> None:
-        """Leaves the line."""
-        if self.terminal:
-            print(file=sys.stderr)
 
 
 def _quiet_libraries() -> None:
@@ -182,7 +142,7 @@ def _quickstart(arguments: argparse.Namespace) -> None:
     from recrl.quickstart import QuickstartConfig, run_quickstart
 
     _quiet_libraries()
-    line = _Line()
+    line = ProgressLine()
 
     def say(text: str) -> None:
         if text.startswith(" "):
@@ -191,7 +151,7 @@ def _quickstart(arguments: argparse.Namespace) -> None:
             line.end()
             print(text, file=sys.stderr, flush=True)
 
-    settings = {name: value for name, value in vars(arguments).items() if name not in ("run", "parser")}
+    settings = {name: value for name, value in vars(arguments).items() if name not in ("run", "interrupted")}
     table = run_quickstart(QuickstartConfig(**settings), say=say)
     line.end()
     print(table)
@@ -225,9 +185,9 @@ def _generate(arguments: argparse.Namespace) -> None:
     if arguments.push_to_hub and not arguments.hub_dataset_id:
         raise ConfigError("--push_to_hub needs --hub_dataset_id user/name")
     _quiet_libraries()
-    left_out = ("run", "parser", "no_prune", "push_to_hub", "hub_dataset_id")
+    left_out = ("run", "interrupted", "no_prune", "push_to_hub", "hub_dataset_id")
     settings = {name: value for name, value in vars(arguments).items() if name not in left_out}
-    line = _Line()
+    line = ProgressLine()
     summary = generate_trajectories(
         TrajectoryConfig(prune=not arguments.no_prune, **settings), progress=lambda progress: line(str(progress))
     )
@@ -243,16 +203,19 @@ def _generate(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from recrl.evaluation import evaluate, load_result
+    from recrl.evaluation import check_result_path, evaluate
     from recrl.files import write_json
     from recrl.policies import load_policy
-    from recrl.tables import print_table
+    from recrl.results import load_result
+    from recrl.tables import comparison_lines, print_table
     from recrl.webshop.catalog import load_catalog
 
+    if arguments.output_json:
+        check_result_path(arguments.output_json)
     baseline = load_result(arguments.baseline) if arguments.baseline else None
     catalog = load_catalog(arguments.catalog, goal_seed=arguments.goal_seed, human_goals=arguments.human_goals)
     policy = load_policy(arguments.policy, temperature=arguments.temperature, loop_guard=arguments.loop_guard)
-    line = _Line()
+    line = ProgressLine()
     result = evaluate(
         policy,
         catalog,
@@ -264,18 +227,14 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         batch_size=arguments.batch_size,
         max_steps=arguments.max_steps,
         baseline=baseline,
-        progress=lambda played, total: line(f"{played}/{total} episodes"),
+        progress=line.count,
     )
     line.end()
+    if arguments.output_json:
+        write_json(arguments.output_json, result)
     results = {policy.name: result}
     if baseline is not None:
         results[f"baseline: {baseline['policy']}"] = baseline
-    if arguments.output_json:
-        write_json(arguments.output_json, result)
     print_table(results)
     if baseline is not None:
-        comparison = result["comparison"]
-        for name in ("success", "score"):
-            low, high = comparison[f"{name}_difference_ci"]
-            print(f"paired difference in {name}: {comparison[f'{name}_difference']:+.1f} [{low:+.1f}, {high:+.1f}]")
-        print(f"exact McNemar test on success: p = {comparison['p_value']:.3g}")
+        print("\n".join(comparison_lines(result["comparison"])))

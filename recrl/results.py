@@ -22,7 +22,12 @@ from recrl.statistics import (
 
 BOOTSTRAP_SEED = 0  # the intervals of equal outcomes are equal
 SAME_GOALS = ("protocol", "catalog_sha256", "goals_sha256")
-RECORD_FIELDS = {"goal_index": int, "asin": str, "reward": (int, float), "success": (bool, float)}
+RECORD_FIELDS: dict[str, tuple[type, ...]] = {
+    "goal_index": (int,),
+    "asin": (str,),
+    "reward": (int, float),
+    "success": (bool, float),
+}
 RECORD_MEANS = ("reward", "success", "num_steps", "truncated")
 
 
@@ -120,19 +125,21 @@ def aggregate_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
         same[0] | {name: float(np.mean([record[name] for record in same])) for name in RECORD_MEANS if name in same[0]}
         for same in zip(*(result["episodes"] for result in results), strict=True)
     ]
-    parts = [result["reward_parts"] for result in results]
+    parts = [result.get("reward_parts", {}) for result in results]
     aggregate = {
         **results[0],
         **summarise(records),
-        **{name: float(np.mean([result[name] for result in results])) for name in ("mean_steps", "truncated_rate")},
         "reward_parts": {
             name: float(np.mean([of_seed[name] for of_seed in parts if name in of_seed]))
             for name in REWARD_PARTS
             if any(name in of_seed for of_seed in parts)
         },
-        "seed": [result["seed"] for result in results],
+        "seed": [result.get("seed") for result in results],
         "episodes": records,
     }
+    for name in ("mean_steps", "truncated_rate"):
+        if name in aggregate:
+            aggregate[name] = float(np.mean([result[name] for result in results]))
     for name, rate in (("success", "success_rate"), ("score", "score")):
         by_seed = [result[rate] for result in results]
         aggregate[f"{name}_by_seed"] = by_seed

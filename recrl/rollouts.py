@@ -67,10 +67,12 @@ def rollout(
             never interrupted.
 
     Raises:
-        PolicyError: the policy gave too few or too many choices, or a setting is below 1.
+        PolicyError: the policy gave too few or too many choices, or a setting is out of range.
     """
     if batch_size < 1 or max_steps < 1:
         raise PolicyError(f"batch_size={batch_size} and max_steps={max_steps}, expected at least 1 of each")
+    if seed < 0:
+        raise PolicyError(f"seed={seed}, expected a whole number of at least 0")
     goals = enumerate(goal_indices, start=first_number)
     idle = [WebShopEnv(catalog=catalog, split="all", max_steps=max_steps) for _ in range(batch_size)]
     running: list[_Running] = []
@@ -102,6 +104,11 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
         raise PolicyError(f"policy {policy.name!r} gave {len(choices)} choices for {len(decisions)} decisions")
     ended = []
     for episode, decision, choice in zip(running, decisions, choices, strict=True):
+        if not 0 <= choice.action_index < len(decision.valid_actions):
+            raise PolicyError(
+                f"policy {policy.name!r} chose action_index={choice.action_index}, expected an index into the page's "
+                f"{len(decision.valid_actions)} valid actions"
+            )
         action = decision.valid_actions[choice.action_index]
         observation, reward, terminated, truncated, info = episode.env.step(action)
         episode.steps.append(

@@ -6,10 +6,14 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from recrl.cli import main
+from recrl.policies import Choice, Policy
+from recrl.terminal import ProgressLine
+from recrl.version import __version__
 
 COMMANDS = (
     [], ["quickstart"], ["catalog"], ["catalog", "build"], ["catalog", "synth"], ["catalog", "info"],
@@ -42,7 +46,12 @@ def test_help_imports_nothing_heavy(command: list[str]) -> None:
 
 
 def test_unknown_words_name_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "'evaluat'" in fails(capsys, "evaluat")
+    assert "unknown command 'evaluat', did you mean 'evaluate'?" in fails(capsys, "evaluat")
+    assert "unknown action 'bild', did you mean 'build'?" in fails(capsys, "catalog", "bild")
+    assert "did you mean '--version'?" in fails(capsys, "--versoin")
+    assert "did you mean '--policy'?" in fails(capsys, "evaluate", "--polcy", "rule")  # rather than "--policy missing"
+    assert "did you mean '--num_episodes'?" in fails(capsys, "evaluate", "--policy", "rule", "--num-episodes=3")
+    assert "required: --policy" in fails(capsys, "evaluate")
     said = fails(capsys, "evaluate", "--policy", "rule", "--num_episode", "3")
     assert "unknown argument '--num_episode', did you mean '--num_episodes'?" in said
     assert "did you mean 'matching'" in fails(capsys, "evaluate", "--policy", "matchin")
@@ -56,6 +65,9 @@ def test_bad_input_is_one_line_and_writes_nothing(capsys: pytest.CaptureFixture[
     assert "num_products=0" in fails(capsys, "catalog", "synth", "--num_products", "0", "--output_dir", output)
     generate = ("generate-trajectories", "--policy", "rule", "--output_dir", output)
     assert "--hub_dataset_id" in fails(capsys, *generate, "--push_to_hub")
+    assert "--seed: '-1', expected a whole number" in fails(capsys, *generate, "--seed", "-1")
+    said = fails(capsys, "evaluate", "--policy", "rule", "--output_json", str(tmp_path))
+    assert "it is a folder; name a file" in said
     assert "min_reward=3.0" in fails(capsys, *generate, "--min_reward", "3")
     assert not list(tmp_path.iterdir())
 
@@ -67,6 +79,7 @@ def test_evaluate_writes_its_result_and_compares(capsys: pytest.CaptureFixture[s
           "--baseline", str(tmp_path / "rule.json")))  # fmt: skip
     shown = capsys.readouterr().out
     assert "paired difference in success: +" in shown
+    assert "exact sign test over products:" in shown
     assert "embedded-unseen" in shown
     result = json.loads((tmp_path / "matching.json").read_text())
     assert result["comparison"]["baseline"] == "rule"
@@ -96,6 +109,49 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     assert process.returncode == 130
     assert "run the same command again to go on" in said
     assert journal.read_bytes().endswith(b"\n")
+
+
+def interrupted_policy() -> Policy:
+    """A policy during whose first action Ctrl-C is pressed."""
+
+    class Interrupted:
+        name = "interrupted"
+        catalog_sha256 = None
+
+        def act(self, decisions: Any, rngs: Any, *, greedy: bool = False) -> list[Choice]:
+            raise KeyboardInterrupt
+
+    return Interrupted()
+
+
+def test_ctrl_c_in_an_evaluation_says_that_nothing_was_kept(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit) as exit_info:
+        main(("evaluate", "--policy", f"{__name__}:interrupted_policy", "--output_json", str(tmp_path / "result.json")))
+    assert exit_info.value.code == 130
+    assert capsys.readouterr().err == "interrupted; nothing was written: run the same command again from the start\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_shows_defaults_that_are_values(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(("evaluate", "--help"))
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "of goals and actions (default: 0)" in shown
+    assert "95% intervals" in shown
+    assert "None" not in shown
+
+
+def test_a_log_shows_progress_now_and_then_and_at_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    line = ProgressLine()
+    for played in range(1, 100):
+        line.count(played, 99)
+    line.end()
+    assert capsys.readouterr().err == "99/99 episodes, 0 s left\n"
+
+
+def test_the_module_is_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "recrl", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"recrl {__version__}\n"
 
 
 def test_trajectories_are_collected(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

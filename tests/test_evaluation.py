@@ -1,22 +1,18 @@
 """Evaluation: every goal once, whatever the batch; comparisons on equal goals only."""
 
 import json
+import statistics
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from recrl.errors import DatasetError
-from recrl.evaluation import (
-    aggregate_seeds,
-    compare_results,
-    evaluate,
-    evaluate_ceiling,
-    load_result,
-)
+from recrl.errors import DatasetError, PolicyError, StorageError
+from recrl.evaluation import check_result_path, evaluate, evaluate_ceiling
 from recrl.files import write_json
 from recrl.policies import load_policy
-from recrl.tables import markdown_table
+from recrl.results import aggregate_seeds, compare_results, load_result
+from recrl.tables import comparison_lines, markdown_table, print_table
 from recrl.webshop.catalog import Catalog, load_catalog
 
 
@@ -57,6 +53,11 @@ def test_comparisons_are_paired(embedded: Catalog) -> None:
     low, high = comparison["success_difference_ci"]
     assert low <= comparison["success_difference"] <= high
     assert comparison["p_value"] < 0.01
+    assert comparison["p_value_products"] < 0.01
+    assert comparison["products_better"] + comparison["products_worse"] <= rule["num_products"]
+    assert comparison["baseline_settings"] == {"decoding": "greedy", "seed": 0, "max_steps": 15}
+    unchanged = compare_results(rule, rule)
+    assert (unchanged["success_difference"], unchanged["score_difference_ci"], unchanged["p_value"]) == (0, [0, 0], 1)
     opposite = compare_results(rule, matching)
     assert opposite["score_difference"] == pytest.approx(-comparison["score_difference"])
     assert run(embedded, "matching", baseline=rule)["comparison"] == comparison
@@ -65,7 +66,7 @@ def test_comparisons_are_paired(embedded: Catalog) -> None:
 def test_unequal_goals_are_refused_before_anything_is_played(embedded: Catalog) -> None:
     rule = run(embedded, "rule")
     for changed in ({"num_episodes": 50}, {"split_by": "goal"}, {"split": "dev"}):
-        with pytest.raises(DatasetError, match=r"compare equal goals|use the same --num_episodes"):
+        with pytest.raises(DatasetError, match=r"compare equal goals|use its --split and --num_episodes"):
             run(embedded, "rule", baseline=rule, **changed)
     with pytest.raises(DatasetError, match="goals_sha256"):
         evaluate(load_policy("rule"), load_catalog(goal_seed=1), num_episodes=5, baseline=rule | {
@@ -77,6 +78,8 @@ def test_more_goals_than_there_are_is_an_error(embedded: Catalog) -> None:
         run(embedded, "rule", split_by="goal", num_episodes=501)
     with pytest.raises(DatasetError, match="decoding='beam'"):
         run(embedded, "rule", decoding="beam")
+    with pytest.raises(PolicyError, match="seed=-1"):
+        run(embedded, "rule", seed=-1)
 
 
 def test_seeds_are_averaged_goal_by_goal(embedded: Catalog) -> None:
@@ -86,8 +89,26 @@ def test_seeds_are_averaged_goal_by_goal(embedded: Catalog) -> None:
     assert mean["score_by_seed"] == [result["score"] for result in results]
     widths = [result["score_ci"][1] - result["score_ci"][0] for result in results]
     assert mean["score_ci"][1] - mean["score_ci"][0] < max(widths)
-    with pytest.raises(DatasetError):
+    assert mean["success_std"] == pytest.approx(statistics.stdev(mean["success_by_seed"]))
+    assert mean["truncated_rate"] == pytest.approx(sum(result["truncated_rate"] for result in results) / 3)
+    assert mean["episodes"][7]["num_steps"] == sum(result["episodes"][7]["num_steps"] for result in results) / 3
+    assert mean["seed"] == [0, 1, 2]
+    with pytest.raises(DatasetError, match="use its --split and --num_episodes"):
         aggregate_seeds([results[0], run(embedded, "random", num_episodes=30)])
+    with pytest.raises(DatasetError, match="no results"):
+        aggregate_seeds([])
+
+
+def test_means_over_seeds_are_compared_without_counting_goals(embedded: Catalog, tmp_path: Path) -> None:
+    rule = run(embedded, "rule")
+    mean = aggregate_seeds([run(embedded, "random", seed=seed, baseline=rule) for seed in range(2)])
+    assert "comparison" not in mean
+    comparison = compare_results(mean, rule)
+    assert comparison["success_difference"] == pytest.approx(mean["success_rate"] - rule["success_rate"])
+    assert comparison["p_value"] is None
+    assert not any("McNemar" in line for line in comparison_lines(comparison))
+    write_json(tmp_path / "mean.json", mean)
+    assert load_result(tmp_path / "mean.json") == mean
 
 
 def test_the_table_shows_every_policy_and_the_difference(embedded: Catalog) -> None:
@@ -98,6 +119,14 @@ def test_the_table_shows_every_policy_and_the_difference(embedded: Catalog) -> N
     assert [line.split(" | ")[0] for line in lines[2:5]] == ["| rule", "| matching", "| ceiling"]
     assert "success against rule" in lines[0]
     assert "embedded-unseen, test split, 60 goals" in lines[-1]
+    assert ", 15 steps at most, greedy decoding. Intervals: 95%" in lines[-1]
+
+
+def test_a_table_that_is_no_terminals_does_not_wrap(embedded: Catalog, capsys: pytest.CaptureFixture[str]) -> None:
+    results = {"rule": run(embedded, "rule"), "matching-price": run(embedded, "matching-price")}
+    print_table(results, baseline="rule")
+    rows = [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert [row.split("│")[1].strip() for row in rows] == ["rule", "matching-price"]
 
 
 def test_result_files_that_cannot_be_used_are_named(embedded: Catalog, tmp_path: Path) -> None:
@@ -108,6 +137,27 @@ def test_result_files_that_cannot_be_used_are_named(embedded: Catalog, tmp_path:
     write_json(tmp_path / "other.json", {"score": 1})
     with pytest.raises(DatasetError, match="it lacks catalog_sha256"):
         load_result(tmp_path / "other.json")
+    damaged = load_result(tmp_path / "good.json")
+    damaged["episodes"][3]["reward"] = None
+    write_json(tmp_path / "damaged.json", damaged)
+    with pytest.raises(DatasetError, match="episode 3 has reward=None"):
+        load_result(tmp_path / "damaged.json")
+
+
+def test_a_place_that_cannot_take_the_result_is_refused(tmp_path: Path) -> None:
+    check_result_path(tmp_path / "new" / "folder" / "result.json")
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(StorageError, match="it is a folder"):
+        check_result_path(tmp_path)
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="is no folder"):
+        check_result_path(tmp_path / "file" / "result.json")
+
+
+def test_a_checkpoints_settings_are_recorded(embedded: Catalog, tiny_scorer: Path) -> None:
+    policy = load_policy(str(tiny_scorer), temperature=0.5, loop_guard=True)
+    result = evaluate(policy, embedded, num_episodes=2, decoding="sample", max_steps=3)
+    assert (result["temperature"], result["loop_guard"]) == (0.5, True)
 
 
 @pytest.mark.realdata

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recrl.errors import DatasetError
-from recrl.statistics import cluster_bootstrap, cluster_mean, cluster_sums, mcnemar_p_value, wilson_interval
+from recrl.statistics import (
+    cluster_bootstrap,
+    cluster_mean,
+    cluster_sign_test,
+    cluster_sums,
+    mcnemar_p_value,
+    wilson_interval,
+)
 
 
 def test_wilson_equals_its_formula() -> None:
@@ -63,6 +70,55 @@ def test_an_interval_is_ordered_within_range_and_repeatable(rows: list[tuple[flo
     assert min(values) - 1e-9 <= low <= high <= max(values) + 1e-9
     again = cluster_bootstrap(values, clusters, np.random.default_rng(seed), resamples=200)
     assert again == (low, high)
+
+
+def test_the_bootstrap_equals_a_plain_loop() -> None:
+    values, clusters = [1.0, 0.0, 0.5, 1.0, 0.0, 0.25], ["a", "b", "a", "c", "c", "c"]
+    groups = [[1.0, 0.5], [0.0], [1.0, 0.0, 0.25]]
+    drawn = np.random.default_rng(3).integers(3, size=(500, 3))
+    means = []
+    for draw in drawn:
+        pooled = [value for number in draw for value in groups[number]]
+        means.append(sum(pooled) / len(pooled))
+    expected = np.quantile(means, [0.025, 0.975])
+    assert cluster_bootstrap(values, clusters, np.random.default_rng(3), resamples=500) == pytest.approx(expected)
+
+
+def test_many_clusters_are_drawn_in_pieces() -> None:
+    """More draws than fit at once: the interval is that of the normal approximation all the same."""
+    values = np.random.default_rng(4).random(5_000)
+    low, high = cluster_bootstrap(values.tolist(), range(5_000), np.random.default_rng(5), resamples=1_000)
+    half = 1.96 * values.std() / np.sqrt(5_000)
+    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.002)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.integers(0, 5)), min_size=1, max_size=30),
+    st.floats(0.1, 10),
+    st.floats(-5, 5),
+)
+def test_an_interval_moves_and_stretches_with_its_values(
+    rows: list[tuple[float, int]], factor: float, shift: float
+) -> None:
+    values, clusters = [row[0] for row in rows], [row[1] for row in rows]
+    plain = cluster_bootstrap(values, clusters, np.random.default_rng(0), resamples=200)
+    moved = [factor * value + shift for value in values]
+    found = cluster_bootstrap(moved, clusters, np.random.default_rng(0), resamples=200)
+    assert found == pytest.approx([factor * end + shift for end in plain], abs=1e-9)
+
+
+def test_the_sign_test_counts_products() -> None:
+    differences = [1, 1, 1, -1, 0, 1, -1, 0.1, 0.2, -0.3]
+    products = ["a", "a", "b", "c", "d", "e", "e", "f", "f", "f"]  # 2 better, 1 worse, 3 even
+    assert cluster_sign_test(differences, products) == (2, 1, 1.0)
+    assert cluster_sign_test([1] * 6 + [-1], range(7)) == (6, 1, pytest.approx(2 * (1 + 7) / 2**7))
+    assert cluster_sign_test([0, 0], ["a", "b"]) == (0, 0, 1.0)
+
+
+def test_a_missing_outcome_is_refused() -> None:
+    with pytest.raises(DatasetError, match="value 1 is nan, expected a finite number"):
+        cluster_bootstrap([1.0, float("nan")], ["a", "b"], np.random.default_rng(0))
 
 
 def test_unequal_lengths_are_refused() -> None:
