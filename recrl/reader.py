@@ -85,6 +85,7 @@ class Reader:
         if not page.listing:
             return "click[next >]"
         candidates = page.listing[: self.most_products]
+        decision.memory["num_candidates"] = len(candidates)
         unread = [place for place, listed in enumerate(candidates) if listed.asin not in notes]
         # Opening one more costs a click, two to return to this page from one sub page, and the purchase after it.
         if unread and (not notes or decision.steps_left >= 4 + self._cost(notes, decision)):
@@ -98,7 +99,7 @@ class Reader:
         note.options = named_options(decision.instruction, page.options)
         if not decision.memory.get("buying"):
             unread = [name for name in ("features", "description") if name not in note.texts]
-            others = len(notes) < self.most_products
+            others = len(notes) < decision.memory["num_candidates"]
             # A sub page costs two actions; then back to the results (1), the best product again (1), its purchase.
             if unread and decision.steps_left >= 2 + 1 + self._cost(notes, decision):
                 decision.memory["sub_page"] = unread[0]
@@ -108,6 +109,8 @@ class Reader:
             if self._best(notes, decision) != opened and decision.steps_left >= 1 + self._cost(notes, decision):
                 decision.memory["buying"] = True
                 return "click[< prev]"
+        if decision.steps_left == 1:  # a purchase without all options is worth more than none
+            return "click[buy now]"
         return next_option(page, decision, note.options) or "click[buy now]"
 
     def _open(self, decision: Decision, asin: str) -> str:

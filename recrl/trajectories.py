@@ -21,7 +21,7 @@ import numpy as np
 
 from recrl.episodes import Episode, Step, episode_to_row, episodes_to_dataset, row_to_episode
 from recrl.errors import ConfigError, DatasetError
-from recrl.files import clear_disk_errors, replace_folder, write_json
+from recrl.files import clear_disk_errors, replace_folder, sha256_of, write_json
 from recrl.policies import Policy, load_policy
 from recrl.rollouts import rollout
 from recrl.webshop.catalog import Catalog, load_catalog
@@ -73,6 +73,8 @@ class TrajectoryConfig:
             )
         if not 0 <= self.min_reward <= 1:
             raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
+        if self.batch_size < 1 or self.max_steps < 1:
+            raise ConfigError(f"batch_size={self.batch_size}, max_steps={self.max_steps}, expected at least 1 of each")
         if self.max_episodes is not None and self.max_episodes < self.num_trajectories:
             raise ConfigError(
                 f"max_episodes={self.max_episodes} is below num_trajectories={self.num_trajectories}; raise it"
@@ -126,8 +128,11 @@ def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
 
     A page is known by its observation, without the marks of visited products, and its valid actions. Two searches can
     show equal pages and lead on differently; if the shorter way does not end in the same purchase, the episode is
-    returned as it is. Log-probabilities stay those of the collection.
+    returned as it is, and so is one that the step limit cut off: without its loops it would not have reached the limit.
+    Log-probabilities stay those of the collection.
     """
+    if episode.truncated:
+        return episode
     pages = [(_VISITED.sub(r"[button] \1 [button_]", step.observation), step.valid_actions) for step in episode.steps]
     places = loop_free_places(pages)
     if len(places) == len(pages):
@@ -141,7 +146,7 @@ def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
         before = observation, info["valid_actions"]
         observation, reward, terminated, _, info = env.step(step.action)
         steps.append(Step(*before, before[1].index(step.action), step.log_prob, float(reward)))
-    if reward != episode.reward or terminated != episode.terminated:
+    if reward != episode.reward or not terminated or info["reward_parts"] != episode.reward_parts:
         return episode
     return replace(episode, steps=tuple(steps))
 
@@ -159,7 +164,7 @@ def goal_stream(
     weights = np.array([catalog.goals[index].weight for index in indices])
     passes, first = divmod(start, repeats * len(indices))
     while True:
-        rng = np.random.default_rng([seed, passes, 0])  # episodes' generators are made from two numbers
+        rng = np.random.default_rng([seed, passes, 1])  # not 0, which makes an episode's [seed, passes]
         order = rng.choice(indices, size=len(indices), replace=False, p=weights / weights.sum())
         yield from np.repeat(order, repeats)[first:].tolist()
         passes, first = passes + 1, 0
@@ -179,21 +184,25 @@ def generate_trajectories(
 
     Raises:
         DatasetError: the output folder holds something else, or ``max_episodes`` were played before enough were kept.
-        ConfigError: an interrupted collection in the same place had another configuration.
+        ConfigError: an interrupted collection in the same place had another configuration, catalogue or checkpoint.
         StorageError: the disk is full; what was collected is kept, and the same command goes on from there.
     """
     output_dir = Path(config.output_dir)
+    journal_folder = output_dir.with_name(output_dir.name + JOURNAL_ENDING)
     if (output_dir / SUMMARY_FILE).exists():
-        summary = json.loads((output_dir / SUMMARY_FILE).read_text(encoding="utf-8"))
-        _check_same(summary["config"], config, output_dir)
+        summary = _read_json(output_dir / SUMMARY_FILE)
+        if "config" not in summary:
+            raise DatasetError(f"{output_dir} holds no collection of ours; choose another --output_dir")
+        _check_same(summary["config"], asdict(config), output_dir)
+        if journal_folder.exists():  # killed between writing the dataset and removing the journal
+            shutil.rmtree(journal_folder)
         return summary
     if output_dir.exists():
         raise DatasetError(f"{output_dir} exists and holds no finished collection; choose another --output_dir")
     catalog = load_catalog(config.catalog, goal_seed=config.goal_seed, human_goals=config.human_goals)
     policy = policy or load_policy(config.policy, temperature=config.temperature, loop_guard=config.loop_guard)
-    journal_folder = output_dir.with_name(output_dir.name + JOURNAL_ENDING)
     with clear_disk_errors(journal_folder):
-        records = _open_journal(journal_folder, config)
+        records = _open_journal(journal_folder, asdict(config) | _identity(config, policy, catalog))
         with open(journal_folder / "journal.jsonl", "a", encoding="utf-8") as journal:
             records += _collect(config, policy, catalog, records, journal, progress)
     kept = [record for record in records if record["row"] is not None]
@@ -266,19 +275,45 @@ def _collect(
     return records
 
 
-def _open_journal(folder: Path, config: TrajectoryConfig) -> list[dict[str, Any]]:
+def _identity(config: TrajectoryConfig, policy: Policy, catalog: Catalog) -> dict[str, Any]:
+    """What the configuration only names by place: the catalogue's content, and the policy with its weights."""
+    folder = Path(config.policy)
+    weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    return {
+        "catalog_sha256": catalog.sha256,
+        "goals_sha256": catalog.goals_sha256,
+        "policy_name": policy.name,
+        "weights_sha256": [sha256_of(path) for path in weights],
+    }
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{path} is corrupt ({error}); remove {path.parent} and collect again") from error
+    if not isinstance(value, dict):
+        raise DatasetError(f"{path}: expected a JSON object; choose another --output_dir")
+    return value
+
+
+def _open_journal(folder: Path, wanted: dict[str, Any]) -> list[dict[str, Any]]:
     """The records of an interrupted collection; an empty list, and a new journal, if there is none."""
     settings, journal = folder / "config.json", folder / "journal.jsonl"
     if not settings.exists():
-        write_json(settings, asdict(config))
+        write_json(settings, wanted)
         return []
-    _check_same(json.loads(settings.read_text(encoding="utf-8")), config, folder)
+    _check_same(_read_json(settings), wanted, folder)
     if not journal.exists():
         return []
     content = journal.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]  # a line that a kill cut off has no end
-    records = [json.loads(line) for line in whole.decode("utf-8").split("\n") if line]
-    if [record["number"] for record in records] != list(range(len(records))):
+    try:
+        records = [json.loads(line) for line in whole.decode("utf-8").split("\n") if line]
+        in_order = [record["number"] for record in records] == list(range(len(records)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{journal} is corrupt ({error}); remove {folder} and collect again") from error
+    if not in_order:
         raise DatasetError(f"{journal} is corrupt: its episodes are not numbered 0, 1, 2 ...; remove {folder}")
     if len(whole) < len(content):
         with open(journal, "r+b") as file:
@@ -289,8 +324,8 @@ def _open_journal(folder: Path, config: TrajectoryConfig) -> list[dict[str, Any]
 FREE_FIELDS = ("batch_size", "max_episodes", "output_dir")  # may differ when a collection goes on: no influence
 
 
-def _check_same(earlier: dict[str, Any], config: TrajectoryConfig, folder: Path) -> None:
-    for name, value in asdict(config).items():
+def _check_same(earlier: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    for name, value in wanted.items():
         if name not in FREE_FIELDS and earlier.get(name) != value:
             raise ConfigError(
                 f"{folder} holds a collection with {name}={earlier.get(name)!r}, not {value!r}; use the same settings, "

@@ -238,3 +238,53 @@ def test_the_demonstrator_needs_the_environment() -> None:
     decision = Decision(colour_page("i want a red shirt", ("red",)), "", ("click[buy now]",), ())
     with pytest.raises(PolicyError, match="hidden goal"):
         load_policy("demonstrator").act([decision], [np.random.default_rng(0)])
+
+
+@pytest.mark.parametrize("max_steps", [3, 4, 5])
+def test_the_reader_buys_without_all_options_rather_than_not_at_all(catalog: Catalog, max_steps: int) -> None:
+    assert all(episode.terminated for episode in play(catalog, "reader", max_steps=max_steps))
+
+
+def test_the_reader_stops_when_the_page_is_read(catalog: Catalog) -> None:
+    """Asked for more products than a page lists, it buys as soon as the last one is read."""
+    ten, twenty = (play(catalog, f"reader:{count}", max_steps=200) for count in (10, 20))
+    assert [episode.num_steps for episode in ten] == [episode.num_steps for episode in twenty]
+    assert max(episode.num_steps for episode in ten) < 100
+
+
+class Pointing:
+    """A policy that gives the same index everywhere."""
+
+    name = "pointing"
+    catalog_sha256 = None
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+
+    def act(self, decisions: Any, rngs: Any, *, greedy: bool = False) -> list[Choice]:
+        return [Choice(self.index, 0.0) for _ in decisions]
+
+
+@pytest.mark.parametrize("index", [-1, 999])
+def test_an_index_that_points_nowhere_is_refused(catalog: Catalog, index: int) -> None:
+    with pytest.raises(PolicyError, match=f"action_index={index}, expected an index into the page's 1 valid"):
+        list(rollout(Pointing(index), catalog, [0], seed=0))
+
+
+@pytest.mark.realdata
+def test_every_recorded_page_is_read(golden_dir: Path) -> None:
+    """Each recorded page is of the kind that its address says, and shows the recorded instruction."""
+    from recordings import read_recording
+
+    kinds = {"search_results": "results", "item_page": "item", "item_sub_page": "sub", "done": "bought"}
+    seen: set[str] = set()
+    for name in ("real", "quirks"):
+        for record in read_recording(golden_dir / name, "episodes"):
+            for shown in (record["reset"], *record["steps"]):
+                page = read_page(shown["text_rich"])
+                assert page.kind == kinds.get(shown["url"].split("/")[3], "search")
+                assert page.kind == "bought" or page.instruction == record["instruction_text"].removeprefix(
+                    "Instruction: "
+                )
+                seen.add(page.kind)
+    assert seen == {"search", "results", "item", "sub", "bought"}

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -206,3 +207,85 @@ def test_the_summary_is_beside_the_dataset(built: Path, tmp_path: Path) -> None:
     assert summary["num_trajectories"] == 6
     assert summary["config"]["policy"] == "demonstrator"
     assert (summary["success_rate"], summary["score"], summary["mean_steps"]) == (100, 100, 4)
+
+
+def test_an_episode_that_the_limit_cut_off_keeps_its_loops(built: Path) -> None:
+    catalog = load_catalog(built)
+    goals = catalog.split("train").tolist()
+    cut = [
+        episode for episode in rollout(load_policy("random"), catalog, goals, seed=1, max_steps=8) if episode.truncated
+    ]
+    assert cut
+    env = WebShopEnv(catalog=catalog, split="all", max_steps=8)
+    assert all(prune_loops(episode, env) == episode for episode in cut)
+
+
+class _Stop(Exception):
+    """Raised by a test's progress callback in place of a kill."""
+
+
+def interrupted(settings: TrajectoryConfig, episodes: int, **more: Any) -> Path:
+    """Collects that many episodes, then stops; returns the journal's folder."""
+
+    def progress(now: Any) -> None:
+        if now.episodes >= episodes:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        generate_trajectories(settings, progress=progress, **more)
+    return Path(settings.output_dir + ".collecting")
+
+
+def test_another_policy_under_the_same_name_is_not_mixed_in(built: Path, tmp_path: Path) -> None:
+    interrupted(config(built, tmp_path / "data"), 3)
+    with pytest.raises(ConfigError, match="policy_name='random', not 'rule'"):
+        generate_trajectories(config(built, tmp_path / "data"), policy=load_policy("rule"))
+
+
+def test_weights_trained_anew_in_the_same_folder_are_not_mixed_in(built: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "model.safetensors").write_bytes(b"one")
+    settings = config(built, tmp_path / "data", policy=str(checkpoint))
+    interrupted(settings, 3, policy=load_policy("random"))
+    (checkpoint / "model.safetensors").write_bytes(b"two")
+    with pytest.raises(ConfigError, match="weights_sha256"):
+        generate_trajectories(settings, policy=load_policy("random"))
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "config.json"])
+def test_a_corrupt_journal_is_named(built: Path, tmp_path: Path, name: str) -> None:
+    folder = interrupted(config(built, tmp_path / "data"), 3)
+    with open(folder / name, "ab") as file:
+        file.write(b"\0\0\0\n")
+    with pytest.raises(DatasetError, match=rf"{name} is corrupt .*remove "):
+        generate_trajectories(config(built, tmp_path / "data"))
+
+
+def test_a_foreign_summary_and_a_left_over_journal(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "trajectories.json").write_text('{"x": 1}')
+    with pytest.raises(DatasetError, match="holds no collection of ours"):
+        generate_trajectories(config(built, tmp_path / "foreign"))
+    generate_trajectories(config(built, tmp_path / "data"))
+    (tmp_path / "data.collecting").mkdir()
+    generate_trajectories(config(built, tmp_path / "data"))
+    assert not (tmp_path / "data.collecting").exists()
+
+
+@pytest.mark.parametrize("field", ["batch_size", "max_steps"])
+def test_sizes_below_one_leave_nothing_behind(built: Path, tmp_path: Path, field: str) -> None:
+    with pytest.raises(ConfigError, match=f"{field}=0"):
+        generate_trajectories(config(built, tmp_path / "data", **{field: 0}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_order_of_goals_is_drawn_apart_from_the_actions(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy pads seeds with zeros, so [5, 0, 0] and an episode's [5, 0] would be one generator."""
+    made = []
+    original = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: made.append(original(seed).random(4)) or original(seed))
+    next(goal_stream(load_catalog(built), "train", "goal", 5))
+    assert made
+    for number in range(3):
+        assert not any((draws == original([5, number]).random(4)).all() for draws in made)
