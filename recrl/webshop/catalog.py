@@ -1,9 +1,4 @@
-"""The catalogue: products, goals and search index, built once from raw files and opened from a folder.
-
-A built catalogue is a folder of ``products.arrow`` (Arrow IPC, memory-mapped), the search index's arrays and
-``manifest.json``, which holds the format's version, the sources' hashes, the noun tagger's name and version, and the
-SHA-256 of every other file. Prices and goals follow from the products and a seed, and are drawn when it is opened.
-"""
+"""The catalogue: products, goals and search, opened from the embedded data, a built folder or raw files."""
 
 import functools
 import hashlib
@@ -11,25 +6,22 @@ import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recrl.errors import CatalogError
-from recrl.files import cache_dir, replace_folder, sha256_of, write_json
-from recrl.webshop.goals import SPLIT_BY, Goal, draw_prices, make_goals, split_goals
-from recrl.webshop.rawfiles import RawProduct, find_raw_files, read_products
+from recrl.files import sha256_of
+from recrl.webshop.built import cache_key, cached_folder, is_built, read_built, write_built
+from recrl.webshop.goals import SPLIT_BY, SPLITS, Goal, draw_prices, make_goals, split_goals, split_size
+from recrl.webshop.rawfiles import RawProduct, check_records, find_raw_files, read_records
 from recrl.webshop.search import MAX_HITS, SearchIndex
 
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
-PRODUCTS = "products.arrow"
-INDEX = "index"
 WEBSHOP_1K = (1000, 6910, 0)  # products, goals, goal seed
 WEBSHOP_FULL_GOALS = 12087
-SEARCHES_KEPT = 100_000
+SEARCHES_KEPT = 20_000  # results of queries, some 40 MB when full
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,21 +79,34 @@ class Catalog:
         self.products: Sequence[Product] = [_priced(*row) for row in zip(raw, prices, nouns, strict=True)]
         self.goals: Sequence[Goal] = make_goals(raw, prices, nouns, rng, human=human_goals)
         if not self.goals:
-            kind = "human" if human_goals else "synthetic"
-            raise CatalogError(f"the catalogue has no {kind} goals; pass human_goals={not human_goals} or other files")
+            lacking = "human goals; items_human_ins.json" if human_goals else "synthetic goals; the attributes file"
+            raise CatalogError(
+                f"the catalogue has no {lacking} has no instruction for any of its products: add some, or pass "
+                f"human_goals={not human_goals}"
+            )
         self.sha256, self.tagger, self.goal_seed = sha256, tagger, goal_seed
         self.human_goals, self.is_embedded = human_goals, is_embedded
         self._positions = {product.asin: place for place, product in enumerate(self.products)}
         self._splits: dict[tuple[str, str], np.ndarray] = {}
         self._cumulative: dict[tuple[str, str], np.ndarray] = {}
+        self._index = index
         self._search = functools.lru_cache(maxsize=SEARCHES_KEPT)(index.search)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Everything but the remembered searches, for processes that do not share memory."""
+        return {name: value for name, value in self.__dict__.items() if name != "_search"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._search = functools.lru_cache(maxsize=SEARCHES_KEPT)(self._index.search)
 
     @functools.cached_property
     def goals_sha256(self) -> str:
         """The fingerprint of the goal list: texts, options, bounds, weights and order."""
         digest = hashlib.sha256()
         for goal in self.goals:
-            digest.update(json.dumps(asdict(goal), sort_keys=True, ensure_ascii=False).encode())
+            values = {name: getattr(goal, name) for name in _GOAL_FIELDS}
+            digest.update(json.dumps(values, sort_keys=True, ensure_ascii=False).encode())
         return digest.hexdigest()
 
     def position(self, asin: str) -> int:
@@ -149,15 +154,12 @@ class Catalog:
         return f"custom-{self.sha256[:8]}-{self.goals_sha256[:8]}{suffix}"
 
 
+_SHARED_FIELDS = tuple(field.name for field in fields(Product) if field.name not in ("price", "nouns"))
+_GOAL_FIELDS = tuple(field.name for field in fields(Goal))
+
+
 def _priced(raw: RawProduct, price: float, nouns: tuple[str, ...]) -> Product:
-    names = [field.name for field in fields(Product) if field.name not in ("price", "nouns")]
-    return Product(price=price, nouns=nouns, **{name: getattr(raw, name) for name in names})
-
-
-def search_text(product: RawProduct) -> str:
-    """What the search engine reads of a product."""
-    options = ", and ".join(f"{name}: {', '.join(values)}" for name, values in product.options.items())
-    return " ".join([product.title, product.description, product.bullet_points[0], options]).lower()
+    return Product(price=price, nouns=nouns, **{name: getattr(raw, name) for name in _SHARED_FIELDS})
 
 
 CatalogSource = Catalog | str | Path | None
@@ -175,38 +177,83 @@ def load_catalog(
     Args:
         source: None for the embedded one; a built catalogue's folder; a folder with raw files, which is built once into
             the user's cache; or an opened `Catalog`, which is returned as it is.
-        num_products: the first N raw records only (of a built catalogue: a derived one, stored in the user's cache).
-        goal_seed: of price draws and price bounds.
+        num_products: the first N raw records only; such a catalogue is stored in the user's cache.
+        goal_seed: of price draws and price bounds, which are made in memory.
         human_goals: goals from human instructions instead of synthetic ones.
 
     Raises:
-        CatalogError: the source is missing, incomplete, altered or invalid.
+        CatalogError: the source is missing, incomplete, altered or invalid, or an opened one with other settings.
     """
     if isinstance(source, Catalog):
+        _refuse_other_settings(source, num_products=num_products, goal_seed=goal_seed, human_goals=human_goals)
         return source
-    embedded = source is None
+    built = read_built(_built_folder(source, num_products))
+    return Catalog(
+        built.products,
+        built.nouns,
+        built.index,
+        sha256=built.manifest["catalog_sha256"],
+        tagger=built.manifest["tagger"],
+        goal_seed=goal_seed,
+        human_goals=human_goals,
+        is_embedded=source is None and num_products is None and goal_seed == 0 and not human_goals,
+    )
+
+
+def _refuse_other_settings(catalog: Catalog, *, num_products: int | None, goal_seed: int, human_goals: bool) -> None:
+    """An opened catalogue has its goals; defaults beside it mean "as it is", anything else must agree."""
+    for name, asked, has, default in (
+        ("num_products", num_products, len(catalog.products), None),
+        ("goal_seed", goal_seed, catalog.goal_seed, 0),
+        ("human_goals", human_goals, catalog.human_goals, False),
+    ):
+        if asked not in (default, has):
+            raise CatalogError(
+                f"{name}={asked}, but the opened catalogue has {has}; pass {name} to load_catalog when it is opened"
+            )
+
+
+def _built_folder(source: str | Path | None, num_products: int | None) -> Path:
+    """The folder of the built catalogue that ``source`` and ``num_products`` stand for, made if it is not there yet."""
     if source is None:
         from recrl.webshop.synthetic import embedded_catalog
 
         folder = embedded_catalog()
-    else:
+    elif is_built(Path(source)):
         folder = Path(source)
-        if not (folder / MANIFEST).exists():
-            folder = _cached_build(folder)
-    if num_products is not None:
-        folder = _derived(folder, num_products)
-    manifest = read_manifest(folder)
-    raw, nouns = _read_products(folder / PRODUCTS)
-    return Catalog(
-        raw,
-        nouns,
-        SearchIndex.load(folder / INDEX),
-        sha256=manifest["catalog_sha256"],
-        tagger=manifest["tagger"],
-        goal_seed=goal_seed,
-        human_goals=human_goals,
-        is_embedded=embedded and num_products is None and goal_seed == 0 and not human_goals,
-    )
+    else:
+        hashes = {role: sha256_of(path) for role, path in find_raw_files(Path(source)).items()}
+        return cached_folder(
+            cache_key(hashes, num_products),
+            lambda folder: build_catalog(source, folder, num_products=num_products),
+        )
+    return folder if num_products is None else _derived(folder, num_products)
+
+
+def _derived(folder: Path, num_products: int) -> Path:
+    """The catalogue of the first ``num_products`` raw records of a built one, in the user's cache."""
+    built = read_built(folder)
+    manifest = built.manifest
+    if not 0 < num_products <= manifest["num_records"]:
+        raise CatalogError(
+            f"num_products={num_products}, but {folder} was built from {manifest['num_records']} records; ask for 1 to "
+            f"{manifest['num_records']}"
+        )
+    kept = [product for product in built.products if product.record < num_products]
+    if not kept:
+        raise CatalogError(f"num_products={num_products}: none of the first {num_products} records of {folder} is used")
+
+    def build(target: Path) -> None:
+        write_built(
+            target,
+            kept,
+            built.nouns[: len(kept)],
+            num_records=num_products,
+            tagger=manifest["tagger"],
+            sources=manifest["sources"],
+        )
+
+    return cached_folder(cache_key(manifest["catalog_sha256"], num_products), build)
 
 
 def build_catalog(
@@ -233,16 +280,22 @@ def build_catalog(
     if output_dir.exists():
         raise CatalogError(f"{output_dir} exists; choose another --output_dir or remove it")
     files = find_raw_files(Path(raw_folder))
-    products = list(read_products(files, num_products=num_products))
+    records = read_records(files, num_products=num_products)
+    products = list(check_records(records, files))
     if not products:
-        raise CatalogError(f"{files['products']} holds no usable product")
+        raise CatalogError(f"{files['products']} holds no usable product; expected asins of 1 to 10 characters")
     if nouns is None or tagger is None:
         from recrl.webshop import tagger as spacy_tagger
 
         nouns, tagger = spacy_tagger.nouns, spacy_tagger.tagger_record()
-    sources = {role: {"name": path.name, "sha256": sha256_of(path)} for role, path in files.items()}
-    words = nouns([product.title for product in products])
-    _write(output_dir, products, words, tagger, sources)
+    write_built(
+        output_dir,
+        products,
+        nouns([product.title for product in products]),
+        num_records=len(records),
+        tagger=tagger,
+        sources={role: {"name": path.name, "sha256": sha256_of(path)} for role, path in files.items()},
+    )
     return output_dir
 
 
@@ -250,9 +303,10 @@ def catalog_info(catalog: Catalog) -> dict[str, Any]:
     """Counts and fingerprints of a catalogue, as `recrl catalog info` prints them."""
     prices = [product.price for product in catalog.products]
     splits = {
-        f"{split} by {split_by}": len(catalog.split(split, split_by))
+        f"{split} by {split_by}": split_size(catalog.goals, split, split_by)
         for split_by in SPLIT_BY
-        for split in ("train", "dev", "test")
+        for split in SPLITS
+        if split != "all"
     }
     return {
         "num_products": len(catalog.products),
@@ -271,102 +325,3 @@ def catalog_info(catalog: Catalog) -> dict[str, Any]:
         "goals_sha256": catalog.goals_sha256,
         "tagger": catalog.tagger,
     }
-
-
-def _write(
-    folder: Path,
-    products: Sequence[RawProduct],
-    nouns: Sequence[tuple[str, ...]],
-    tagger: dict[str, str],
-    sources: dict[str, dict[str, str]],
-) -> None:
-    """Writes products, search index and, last, the manifest, into a folder that appears when it is whole."""
-    import pyarrow as pa
-
-    rows = [json.dumps(asdict(product), ensure_ascii=False) for product in products]
-    table = pa.table({"record": rows, "nouns": [list(words) for words in nouns]})
-    fingerprint = hashlib.sha256()
-    for row, words in zip(rows, nouns, strict=True):
-        fingerprint.update(json.dumps([row, words], ensure_ascii=False).encode())
-    with replace_folder(folder) as temporary:
-        with pa.OSFile(str(temporary / PRODUCTS), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        texts = [search_text(product) for product in products]
-        SearchIndex.build(texts, [product.asin for product in products]).save(temporary / INDEX)
-        written = sorted(path for path in temporary.rglob("*") if path.is_file())
-        hashes = {path.relative_to(temporary).as_posix(): sha256_of(path) for path in written}
-        manifest = {
-            "format_version": FORMAT_VERSION,
-            "catalog_sha256": fingerprint.hexdigest(),
-            "num_products": len(products),
-            "num_records": products[-1].record + 1,
-            "tagger": tagger,
-            "sources": sources,
-            "files": hashes,
-        }
-        write_json(temporary / MANIFEST, manifest)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a built catalogue whose files are all there and unaltered.
-
-    Raises:
-        CatalogError: it is incomplete, of another format version or altered, with the reason.
-    """
-    again = "build it again with `recrl catalog build`"
-    try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
-        raise CatalogError(f"{folder} is no built catalogue: {MANIFEST} cannot be read ({error}); {again}") from error
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise CatalogError(
-            f"{folder} has format version {manifest.get('format_version')}, this recrl reads {FORMAT_VERSION}; {again}"
-        )
-    for name, sha256 in manifest["files"].items():
-        path = folder / name
-        if not path.exists():
-            raise CatalogError(f"{folder} is incomplete: {name} is missing; {again}")
-        if sha256_of(path) != sha256:
-            raise CatalogError(f"{folder} was altered: {name} has another SHA-256 than the manifest says; {again}")
-    return manifest
-
-
-def _read_products(path: Path) -> tuple[list[RawProduct], list[tuple[str, ...]]]:
-    import pyarrow as pa
-
-    with pa.memory_map(str(path)) as source:
-        table = pa.ipc.open_file(source).read_all()
-        raw = [_raw_product(json.loads(row)) for row in table["record"].to_pylist()]
-        return raw, [tuple(words) for words in table["nouns"].to_pylist()]
-
-
-def _raw_product(record: dict[str, Any]) -> RawProduct:
-    for name in ("bullet_points", "pricing", "attributes", "instruction_attributes", "human_instructions"):
-        record[name] = tuple(record[name])
-    record["options"] = {name: tuple(values) for name, values in record["options"].items()}
-    return RawProduct(**record)
-
-
-def _cached_build(raw_folder: Path) -> Path:
-    """The built catalogue of a raw folder in the user's cache, keyed by the files' hashes."""
-    files = find_raw_files(raw_folder)
-    key = hashlib.sha256(json.dumps([FORMAT_VERSION, {r: sha256_of(p) for r, p in files.items()}]).encode()).hexdigest()
-    folder = cache_dir() / "catalogs" / key[:24]
-    if not (folder / MANIFEST).exists():
-        build_catalog(raw_folder, folder)
-    return folder
-
-
-def _derived(folder: Path, num_products: int) -> Path:
-    """The catalogue of the first ``num_products`` raw records of a built one, in the user's cache."""
-    manifest = read_manifest(folder)
-    if not 0 < num_products <= manifest["num_records"]:
-        raise CatalogError(f"num_products={num_products}, but the catalogue was built from {manifest['num_records']}")
-    key = hashlib.sha256(json.dumps([FORMAT_VERSION, manifest["catalog_sha256"], num_products]).encode()).hexdigest()
-    target = cache_dir() / "catalogs" / key[:24]
-    if not (target / MANIFEST).exists():
-        rows = zip(*_read_products(folder / PRODUCTS), strict=True)
-        kept = [(product, words) for product, words in rows if product.record < num_products]
-        products, nouns = [product for product, _ in kept], [words for _, words in kept]
-        _write(target, products, nouns, manifest["tagger"], manifest["sources"])
-    return target

@@ -171,16 +171,25 @@ def split_goals(goals: Sequence[Goal], split: str, split_by: str = "goal") -> np
     Raises:
         CatalogError: an unknown name, or the split is empty.
     """
+    indices = _split(goals, split, split_by)
+    if not len(indices):
+        raise CatalogError(f"the {split} split by {split_by} of {len(goals)} goals is empty; use a larger catalogue")
+    return indices
+
+
+def split_size(goals: Sequence[Goal], split: str, split_by: str = "goal") -> int:
+    """How many goals a split has, also if it has none."""
+    return len(_split(goals, split, split_by))
+
+
+def _split(goals: Sequence[Goal], split: str, split_by: str) -> np.ndarray:
     if split not in SPLITS or split_by not in SPLIT_BY:
         raise CatalogError(
             f"split={split!r}, split_by={split_by!r}: expected one of {', '.join(SPLITS)} and {' or '.join(SPLIT_BY)}"
         )
     if split == "all":
         return np.arange(len(goals))
-    indices = _split_by_goal(len(goals), split) if split_by == "goal" else _split_by_product(goals, split)
-    if not len(indices):
-        raise CatalogError(f"the {split} split by {split_by} of {len(goals)} goals is empty; use a larger catalogue")
-    return indices
+    return _split_by_goal(len(goals), split) if split_by == "goal" else _split_by_product(goals, split)
 
 
 def _split_by_goal(count: int, split: str) -> np.ndarray:

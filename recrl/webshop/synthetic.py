@@ -315,22 +315,23 @@ def embedded_catalog() -> Path:
     Raises:
         CatalogError: the shipped nouns do not belong to the generated titles.
     """
-    from recrl.webshop.catalog import FORMAT_VERSION, MANIFEST, build_catalog
+    from recrl.webshop.built import cache_key, cached_folder
+    from recrl.webshop.catalog import build_catalog
 
     shipped = embedded_nouns()
-    folder = cache_dir() / "catalogs" / f"embedded-{FORMAT_VERSION}-{shipped['titles_sha256'][:16]}"
-    if (folder / MANIFEST).exists():
-        return folder
 
     def nouns(titles: Sequence[str]) -> list[tuple[str, ...]]:
         if titles_hash(titles) != shipped["titles_sha256"]:
             raise CatalogError("the shipped nouns are not those of the embedded catalogue's titles; reinstall recrl")
         return [tuple(words) for words in shipped["nouns"]]
 
-    raw = cache_dir() / "raw" / f"embedded-{shipped['titles_sha256'][:16]}"
-    if not raw.exists():
-        write_raw(raw, EMBEDDED_NUM_PRODUCTS, EMBEDDED_SEED)
-    return build_catalog(raw, folder, nouns=nouns, tagger=shipped["tagger"])
+    def build(folder: Path) -> None:
+        raw = cache_dir() / "raw" / f"embedded-{shipped['titles_sha256'][:16]}"
+        if not raw.exists():
+            write_raw(raw, EMBEDDED_NUM_PRODUCTS, EMBEDDED_SEED)
+        build_catalog(raw, folder, nouns=nouns, tagger=shipped["tagger"])
+
+    return cached_folder(f"embedded-{cache_key(shipped['titles_sha256'])}", build)
 
 
 def write_embedded_nouns(path: str | Path) -> None:
