@@ -8,19 +8,21 @@ description; and some texts are stuffed with search terms of what the product is
 A family follows from the seed and its number alone, so a catalogue of any size can be made in one pass.
 """
 
+import functools
 import gzip
 import hashlib
 import itertools
 import json
 import random
 import string
+import tempfile
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from recrl.errors import CatalogError
-from recrl.files import cache_dir, replace_folder
+from recrl.files import replace_folder
 from recrl.webshop.vocabulary import (
     ASK_BOTH,
     ASK_OPTIONS,
@@ -326,12 +328,18 @@ def embedded_catalog() -> Path:
         return [tuple(words) for words in shipped["nouns"]]
 
     def build(folder: Path) -> None:
-        raw = cache_dir() / "raw" / f"embedded-{shipped['titles_sha256'][:16]}"
-        if not raw.exists():
-            write_raw(raw, EMBEDDED_NUM_PRODUCTS, EMBEDDED_SEED)
-        build_catalog(raw, folder, nouns=nouns, tagger=shipped["tagger"])
+        with tempfile.TemporaryDirectory() as temporary:
+            raw = write_raw(Path(temporary) / "raw", EMBEDDED_NUM_PRODUCTS, EMBEDDED_SEED)
+            build_catalog(raw, folder, nouns=nouns, tagger=shipped["tagger"])
 
-    return cached_folder(f"embedded-{cache_key(shipped['titles_sha256'])}", build)
+    return cached_folder(f"embedded-{cache_key(_embedded_records_hash(), shipped['nouns'])}", build)
+
+
+@functools.cache
+def _embedded_records_hash() -> str:
+    """The SHA-256 of the embedded catalogue's raw records, so that a changed generator never meets an old build."""
+    records = list(generate_records(EMBEDDED_NUM_PRODUCTS, EMBEDDED_SEED))
+    return hashlib.sha256(json.dumps(records).encode()).hexdigest()
 
 
 def write_embedded_nouns(path: str | Path) -> None:
