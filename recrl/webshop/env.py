@@ -15,8 +15,6 @@ from recrl.webshop.pages import OBSERVATION_MODES, PageState
 from recrl.webshop.reward import purchase_reward
 from recrl.webshop.spaces import UnicodeText
 
-LONGEST_HISTORY = 20
-
 
 class WebShopEnv(gym.Env[str, str]):
     """A shopper's instruction, a shop to search, and a reward for what is bought in the end.
@@ -27,7 +25,7 @@ class WebShopEnv(gym.Env[str, str]):
     **Actions** are texts. ``search[words]`` shows the results for the words, from every page. ``click[name]`` clicks
     something that the page offers: a button, a product's link, an option's value, in any case of letters. Any other
     text, or a click on what is not there, changes nothing, counts as a step, and sets ``info["invalid_action"]`` to the
-    reason. Acting before `reset` or after the end raises `gymnasium.error.ResetNeeded`.
+    reason. Acting before `reset` or after the end raises `gymnasium.error.ResetNeeded`; what is no text, TypeError.
 
     **Observations** are texts: ``text`` (the visible strings, joined with `` [SEP] ``), ``text_rich`` (a line each,
     ``[button] x [button_]`` around what can be clicked), or ``url``. With ``num_prev_obs`` and ``num_prev_actions``
@@ -43,7 +41,9 @@ class WebShopEnv(gym.Env[str, str]):
     purchase ``reward_parts``; after an invalid action ``invalid_action``.
 
     **Goals.** ``reset(seed=1)`` draws one of the split, by its weight unless ``weighted=False``;
-    ``reset(options={"goal_index": 17})`` takes goal 17 of the whole list, whatever the split.
+    ``reset(options={"goal_index": 17})`` takes goal 17 of the whole list, whatever the split. Environments of
+    `gymnasium.make_vec` take theirs one by one with ``AutoresetMode.DISABLED``:
+    ``reset(options={"goal_index": 17, "reset_mask": mask})``; asynchronous ones need ``shared_memory=False``.
 
     Args:
         catalog: None for the embedded catalogue, a built one's folder, a folder with the raw WebShop files (built once
@@ -99,8 +99,8 @@ class WebShopEnv(gym.Env[str, str]):
         self._page: pages.Page | None = None  # None before the first reset
         self._over = False
         self._num_steps = 0
-        self._earlier_observations: deque[str] = deque(maxlen=LONGEST_HISTORY)
-        self._earlier_actions: deque[str] = deque(maxlen=LONGEST_HISTORY)
+        self._earlier_observations: deque[str] = deque(maxlen=num_prev_obs)
+        self._earlier_actions: deque[str] = deque(maxlen=num_prev_actions)
 
     @property
     def goal(self) -> Goal:
@@ -121,8 +121,11 @@ class WebShopEnv(gym.Env[str, str]):
         """Takes an action; see the class."""
         if self._page is None or self._over:
             raise ResetNeeded("call reset() before step(); an episode is over when it was terminated or truncated")
+        if not isinstance(action, str):
+            raise TypeError(f"expected an action's text such as 'click[buy now]', got {action!r:.60}")
         self._num_steps += 1
-        self._earlier_observations.append(self._page.observation(self.observation_mode))
+        if self.num_prev_obs:
+            self._earlier_observations.append(self._page.observation(self.observation_mode))
         self._earlier_actions.append(action)
         following, reason = pages.follow(self._state, action, self._page, self.catalog)
         reward = 0.0

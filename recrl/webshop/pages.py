@@ -15,7 +15,7 @@ SUB_PAGES = ("Description", "Features", "Reviews")
 ITEM_BUTTONS = (*SUB_PAGES, "Buy Now")
 OBSERVATION_MODES = ("text", "text_rich", "url")
 _ACTION = re.compile(r"(.+)\[(.+)\]")  # greedy; what stands after the last bracket is ignored
-_BRACKETS = re.compile(r"[\[\]]")
+_NOT_IN_A_QUERY = re.compile(r"[\[\]\n]")  # what would change how the action is read
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,8 @@ class Page:
     def valid_actions(self) -> tuple[str, ...]:
         """Exactly the clicks that lead somewhere; on the search page the plain instruction as a query."""
         if self.state.kind == "search":
-            return (f"search[{_BRACKETS.sub(' ', self.goal.instruction_without_price)}]",)
+            query = _NOT_IN_A_QUERY.sub(" ", self.goal.instruction_without_price)
+            return (f"search[{query or ' '}]",)
         return tuple(f"click[{name}]" for name in self.clickables if can_be_clicked(name))
 
 

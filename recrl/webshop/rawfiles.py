@@ -214,7 +214,7 @@ class _RecordReader:
         for name, contents in customization.items():
             if contents is None:
                 continue
-            if not isinstance(contents, list):
+            if not isinstance(contents, list | dict | str):  # an empty one of any kind is a group without values
                 raise self.error("customization_options", f"expected a list of {name!r}, got {contents!r:.60}")
             values = []
             for content in contents:
@@ -226,9 +226,9 @@ class _RecordReader:
 
     def image(self) -> str:
         images = self.record.get("images")
-        if not isinstance(images, list) or not images or not isinstance(images[0], str):
+        if not isinstance(images, list) or not images:
             raise self.error("images", f"expected at least one image address, got {images!r:.60}")
-        return images[0]
+        return str(images[0])  # a null one is kept, as in the original
 
     def attribute_entry(self, entry: Any, path: Path) -> dict[str, Any]:
         if entry is None:
@@ -238,8 +238,8 @@ class _RecordReader:
         attributes = entry.get("attributes", ["DUMMY_ATTR"])
         instruction = entry.get("instruction")
         wanted = entry.get("instruction_attributes") or []
-        if not _is_texts(attributes):
-            raise self.error("attributes", f"expected a list of texts, got {attributes!r:.60}", path)
+        if not isinstance(attributes, list):
+            raise self.error("attributes", f"expected a list, got {attributes!r:.60}", path)
         if instruction is not None and not isinstance(instruction, str):
             raise self.error("instruction", f"expected text, got {instruction!r:.60}", path)
         if not _is_texts(wanted):
@@ -247,7 +247,7 @@ class _RecordReader:
         if instruction is not None and not wanted:
             raise self.error("instruction_attributes", "an instruction needs at least one", path)
         return {
-            "attributes": tuple(attributes),
+            "attributes": tuple(map(str, attributes)),  # the reward compares them as text, whatever they are
             "instruction": instruction,
             "instruction_attributes": tuple(wanted),
         }
