@@ -66,9 +66,11 @@ TINY: dict[str, Any] = {
     "dpo_epochs": 1.0,
     "num_frozen_layers": 0,
 }
+# The imitation term at full weight: with less of it the paper's pairs push down all options of a group with the
+# rejected one, and the agent buys too early (docs/results.md).
 DPO_DEFAULTS: dict[str, Any] = {
     "loss_type": ["sigmoid", "sft"],
-    "loss_weights": [1.0, 0.1],
+    "loss_weights": [1.0, 1.0],
     "precompute_ref_log_probs": True,
 }
 
