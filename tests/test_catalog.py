@@ -2,8 +2,11 @@
 
 import gzip
 import json
+import pickle
 import random
 import shutil
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recrl.errors import CatalogError
+from recrl.webshop.built import cached_folder
 from recrl.webshop.catalog import Catalog, build_catalog, catalog_info, load_catalog
 from recrl.webshop.rawfiles import find_raw_files, read_products
 from small_catalog import ATTRIBUTES, HUMAN, ITEMS, item, options, plain_nouns, write_catalog
@@ -95,8 +99,9 @@ def test_num_products_cuts_the_raw_list_before_the_filter(built: Path, tmp_path:
     assert catalog.search("boot") == []
     direct = build_catalog(tmp_path / "raw", tmp_path / "four", num_products=4, nouns=plain_nouns, tagger=TAGGER)
     assert load_catalog(direct).sha256 == catalog.sha256
-    with pytest.raises(CatalogError, match="num_products=9"):
-        load_catalog(built, num_products=9)
+    assert len(load_catalog(built, num_products=len(ITEMS)).products) == 4
+    with pytest.raises(CatalogError, match=f"num_products={len(ITEMS) + 1}.* ask for 1 to {len(ITEMS)}"):
+        load_catalog(built, num_products=len(ITEMS) + 1)
 
 
 def test_the_fingerprint_of_goals_follows_the_seed_that_of_products_does_not(built: Path) -> None:
@@ -109,6 +114,55 @@ def test_an_opened_catalogue_is_returned_as_it_is(built: Path) -> None:
     catalog = load_catalog(built)
     assert load_catalog(catalog) is catalog
     assert isinstance(catalog, Catalog)
+
+
+def test_an_opened_catalogue_keeps_its_own_settings(built: Path) -> None:
+    catalog = load_catalog(built, goal_seed=3, human_goals=True)
+    assert load_catalog(catalog, goal_seed=3, human_goals=True, num_products=4) is catalog
+    assert load_catalog(catalog) is catalog
+    with pytest.raises(CatalogError, match="goal_seed=4, but the opened catalogue has 3"):
+        load_catalog(catalog, goal_seed=4)
+    with pytest.raises(CatalogError, match="human_goals=True, but the opened catalogue has False"):
+        load_catalog(load_catalog(built), human_goals=True)
+
+
+def test_a_catalogue_travels_to_other_processes(built: Path) -> None:
+    catalog = load_catalog(built)
+    twin = pickle.loads(pickle.dumps(catalog))
+    assert (twin.products, twin.goals) == (catalog.products, catalog.goals)
+    assert twin.goals_sha256 == catalog.goals_sha256
+    assert twin.search("red sandal") == catalog.search("red sandal")
+
+
+def test_of_several_that_ask_at_once_one_builds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECRL_CACHE", str(tmp_path / "cache"))
+    raw = write_catalog(tmp_path / "raw")
+    builds: list[Path] = []
+
+    def build(folder: Path) -> None:
+        builds.append(folder)
+        time.sleep(0.2)  # seconds; long enough for the others to ask
+        build_catalog(raw, folder, nouns=plain_nouns, tagger=TAGGER)
+
+    with ThreadPoolExecutor(4) as pool:
+        folders = list(pool.map(lambda _: cached_folder("one", build), range(4)))
+    assert len(builds) == 1
+    assert set(folders) == {tmp_path / "cache" / "catalogs" / "one"}
+
+
+def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RECRL_CACHE", str(tmp_path / "cache"))
+
+    raw = write_catalog(tmp_path / "raw")
+
+    def fail(titles: Any) -> Any:
+        raise CatalogError("no tagger here")
+
+    with pytest.raises(CatalogError, match="no tagger here"):
+        cached_folder(
+            "one", lambda folder: build_catalog(write_catalog(tmp_path / "raw"), folder, nouns=fail, tagger={})
+        )
+    assert not (tmp_path / "cache" / "catalogs").exists()
 
 
 def test_info_counts_what_there_is(built: Path, tmp_path: Path) -> None:
@@ -131,11 +185,19 @@ def test_search_finds_what_the_texts_and_options_say(built: Path) -> None:
     assert catalog.search("the of and") == []
 
 
+def replace_in(path: Path, old: str, new: str) -> None:
+    path.write_text(path.read_text().replace(old, new))
+
+
 @pytest.mark.parametrize(
     ("how", "message"),
     [
         (lambda folder: (folder / "products.arrow").unlink(), r"incomplete: products\.arrow is missing"),
         (lambda folder: (folder / "products.arrow").write_bytes(b"x"), r"was altered: products\.arrow"),
+        (lambda folder: (folder / "manifest.json").unlink(), r"incomplete: manifest\.json is missing"),
+        (lambda folder: (folder / "manifest.json").write_text("[]"), "format version None"),
+        (lambda folder: replace_in(folder / "manifest.json", "every word", "other"), r"was altered: manifest\.json"),
+        (lambda folder: next((folder / "index").iterdir()).unlink(), "incomplete: index/.* is missing"),
         (lambda folder: (folder / "manifest.json").write_text("{"), r"manifest\.json cannot be read"),
         (lambda folder: (folder / "manifest.json").write_text('{"format_version": 99}'), "format version 99"),
     ],
@@ -152,6 +214,8 @@ def test_a_damaged_catalogue_is_refused_with_the_reason(built: Path, how: Any, m
         ({"pricing": "15.00"}, "pricing", r"expected a price with '\$'"),
         ({"pricing": "$1.2.3"}, "pricing", "one number after each"),
         ({"pricing": "$"}, "pricing", "one number after each"),
+        ({"pricing": "$1.00 - $2.00 ($1.2.3 / ounce)"}, "pricing", "one number after each"),
+        ({"customization_options": {"color": 3}}, "customization_options", "expected a list of 'color', got 3"),
         ({"pricing": 15}, "pricing", r"expected a price with '\$'"),
         ({"images": []}, "images", "at least one image"),
         ({"small_description": None}, "small_description", "expected text or a list"),
@@ -182,6 +246,11 @@ def test_broken_files_are_named(tmp_path: Path) -> None:
         load_catalog(raw)
     (raw / "items_shuffle.json.gz").write_bytes(gzip.compress(whole)[:-20])
     with pytest.raises(CatalogError, match="truncated"):
+        load_catalog(raw)
+    packed = bytearray(gzip.compress(whole))
+    packed[40:60] = bytes(20)
+    (raw / "items_shuffle.json.gz").write_bytes(packed)
+    with pytest.raises(CatalogError, match="cannot be read as JSON"):
         load_catalog(raw)
     (raw / "items_shuffle.json").write_bytes(whole)
     with pytest.raises(CatalogError, match="expected one file of products"):
@@ -244,6 +313,46 @@ def test_a_price_clause_needs_two_bounds_above_the_price() -> None:
     bound, clause = draw_bound(975.0, random.Random(0))
     assert bound == 990.0
     assert clause == ", and price lower than 990.00 dollars"
+
+
+@pytest.mark.parametrize(
+    ("entry", "field"),
+    [
+        ({"instruction": "x", "instruction_attributes": []}, "instruction_attributes"),
+        ({"instruction": "x"}, "instruction_attributes"),
+        ({"instruction": 3, "instruction_attributes": ["a"]}, "instruction"),
+        ({"attributes": None}, "attributes"),
+        ([], "entry"),
+    ],
+)
+def test_an_unusable_attribute_entry_is_named(tmp_path: Path, entry: Any, field: str) -> None:
+    raw = write_catalog(tmp_path / "raw", attributes=ATTRIBUTES | {"B000000003": entry})
+    with pytest.raises(CatalogError, match=rf"items_ins_v2\.json: record 2 \(asin B000000003\), field '{field}'"):
+        list(read_products(find_raw_files(raw)))
+
+
+@pytest.mark.parametrize("field", ["instruction", "instruction_attributes", "instruction_options"])
+def test_an_incomplete_human_instruction_is_named(tmp_path: Path, field: str) -> None:
+    [entry, _] = HUMAN["B000000003"]
+    entry = {name: value for name, value in entry.items() if name != field}
+    raw = write_catalog(tmp_path / "raw", human={"B000000003": [entry]})
+    with pytest.raises(CatalogError, match=rf"items_human_ins\.json: record 2 .*, field '{field}'"):
+        list(read_products(find_raw_files(raw)))
+
+
+def test_a_catalogue_without_goals_says_so(tmp_path: Path) -> None:
+    raw = write_catalog(tmp_path / "raw", human={})
+    built = build_catalog(raw, tmp_path / "built", nouns=plain_nouns, tagger=TAGGER)
+    with pytest.raises(CatalogError, match=r"no human goals; items_human_ins\.json has no instruction"):
+        load_catalog(built, human_goals=True)
+
+
+def test_a_null_image_and_an_empty_group_are_kept(tmp_path: Path) -> None:
+    raw = write_catalog(
+        tmp_path / "raw", items=[item("B000000001", "Hat", images=[None], customization_options={"a": "", "b": {}})]
+    )
+    [product] = read_products(find_raw_files(raw))
+    assert product.options == {"a": (), "b": ()}
 
 
 def test_options_without_values_are_skipped(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_goals_are_drawn_by_their_weight(catalog: Catalog) -> None:
 def test_a_whole_purchase(catalog: Catalog) -> None:
     goal = next(
         index for index, goal in enumerate(catalog.goals)
-        if goal.asin == "B0SHOE0001" and dict(goal.options) == {"buy": "search", "color": "blue", "size": "9"}
+        if goal.asin == "B0SHOE0001" and goal.options == {"buy": "search", "color": "blue", "size": "9"}
     )  # fmt: skip
     env = make(catalog)
     observation, info = env.reset(options={"goal_index": goal})
@@ -202,6 +202,22 @@ def test_history_stands_in_front(catalog: Catalog) -> None:
     assert env.reset(options={"goal_index": 0})[0] == start
 
 
+def test_history_is_as_long_as_asked_for(catalog: Catalog) -> None:
+    env = make(catalog, observation_mode="url", num_prev_obs=30, num_prev_actions=30, max_steps=100)
+    observation, *_ = play(env, *[f"search[{number}]" for number in range(40)])
+    parts = observation.split(" [SEP] ")
+    assert [part for part in parts if part.startswith("search")] == [f"search[{number}]" for number in range(10, 40)]
+    assert len(parts) == 30 + 30 + 1
+
+
+def test_what_is_no_text_is_no_action(catalog: Catalog) -> None:
+    env = make(catalog)
+    env.reset(seed=0)
+    with pytest.raises(TypeError, match="expected an action's text"):
+        env.step(3)  # type: ignore[arg-type]
+    env.step(np.str_("search[hat]"))
+
+
 def test_text_is_stripped_and_values_that_are_not_ascii_never_show_as_clicked(catalog: Catalog) -> None:
     env = make(catalog, observation_mode="text")
     observation, *_ = play(env, "search[leather shoe]", "click[b0shoe0001]", "click[features]")
@@ -252,6 +268,21 @@ def test_vector_environments_roll_out_given_goals(catalog: Catalog) -> None:
     assert not rewards.any()
     assert not terminated.any()
     assert not truncated.any()
+
+
+def test_vector_environments_take_a_goal_each(catalog: Catalog) -> None:
+    for kind, memory in (("sync", {}), ("async", {"shared_memory": False})):
+        envs = gym.make_vec(
+            ENV, num_envs=2, vectorization_mode=kind, catalog=catalog, split="all",
+            vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED, **memory},
+        )  # fmt: skip
+        envs.reset(seed=0)
+        for place, goal in enumerate((3, 5)):
+            _, infos = envs.reset(options={"goal_index": goal, "reset_mask": np.arange(2) == place})
+            assert infos["goal_index"][place] == goal
+        *_, infos = envs.step(["search[hat]", "search[hat]"])
+        assert list(infos["goal_index"]) == [3, 5], kind
+        envs.close()
 
 
 @pytest.mark.parametrize(
