@@ -6,7 +6,7 @@ of actions becomes TRL's vocabulary. TRL's fields keep their names: every ``loss
 
 Choices that the paper leaves open, and ours:
 - beta 0.1 and the sigmoid loss, TRL's defaults. An imitation term against forgetting:
-  ``loss_type: [sigmoid, sft]``, ``loss_weights: [1.0, 0.1]``.
+  ``loss_type: [sigmoid, sft]``, ``loss_weights: [1.0, 1.0]``.
 - Batches of 16 pairs instead of one update per trajectory.
 - Dropout is off: scorers are made without it, and ``disable_dropout`` turns off any that a foreign encoder has.
 - TRL has no weight per pair, so a dataset with other weights than 1 is refused rather than its weights ignored.

@@ -1,0 +1,76 @@
+"""One table and one picture from quickstart runs that differ in their seed only.
+
+    python benchmarks/results_table.py runs/a_seed0 runs/a_seed1 runs/a_seed2 --output_dir docs/results --name a
+
+Learned policies are averaged over the seeds goal by goal; intervals resample target products. Writes NAME.md, NAME.json
+(without episodes) and, with matplotlib installed, NAME.svg.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from recrl.files import write_json, write_text
+from recrl.quickstart import START
+from recrl.results import aggregate_seeds, load_result
+from recrl.tables import markdown_table
+
+ORDER = (
+    "random", "rule", "matching", "matching-price", "reader", START, "DPO", "ceiling_10", "ceiling_50",
+)  # fmt: skip
+NAMES = {"ceiling_10": "page-1 ceiling", "ceiling_50": "50-hit ceiling"}
+
+
+def collect(runs: list[Path]) -> dict[str, dict[str, Any]]:
+    """Policy -> its result, averaged over the runs where it depends on the seed."""
+    results = {}
+    for name in ORDER:
+        found = [load_result(run / "evaluation" / f"{name.replace(' ', '_')}.json") for run in runs]
+        results[NAMES.get(name, name)] = (
+            aggregate_seeds(found) if name in (START, "DPO") and len(found) > 1 else found[0]
+        )
+    return results
+
+
+def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
+    """Success of each policy with its interval, as a horizontal bar chart."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams["svg.hashsalt"] = "recrl"
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7.5, 3.2), layout="constrained")
+    for row, (name, result) in enumerate(reversed(results.items())):
+        low, high = result["success_ci"]
+        rate = result["success_rate"]
+        color = "#2a78b5" if name in (START, "DPO") else "#c9c9c9" if "ceiling" in name else "#8a9aa8"
+        axes.barh(row, rate, color=color)
+        axes.errorbar(rate, row, xerr=[[rate - low], [high - rate]], color="black", capsize=2, linewidth=1)
+    axes.set_yticks(range(len(results)), list(reversed(results)))
+    first = next(iter(results.values()))
+    axes.set_xlabel(f"success % with 95% interval - {first['protocol']}, {first['num_episodes']} test goals")
+    axes.set_xlim(0, 100)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, metadata={"Date": None})
+
+
+def main() -> None:
+    """Parses and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of `recrl quickstart`, one per seed")
+    parser.add_argument("--output_dir", type=Path, required=True, help="takes NAME.md, NAME.json and NAME.svg")
+    parser.add_argument("--name", required=True, help="name of the files")
+    arguments = parser.parse_args()
+    results = collect(arguments.runs)
+    table = markdown_table(results, baseline=START)
+    write_text(arguments.output_dir / f"{arguments.name}.md", table)
+    headlines = {name: {key: value for key, value in result.items() if key != "episodes"}
+                 for name, result in results.items()}  # fmt: skip
+    write_json(arguments.output_dir / f"{arguments.name}.json", headlines)
+    draw(results, arguments.output_dir / f"{arguments.name}.svg")
+    print(table)
+
+
+if __name__ == "__main__":
+    main()
