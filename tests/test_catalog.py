@@ -159,9 +159,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
         raise CatalogError("no tagger here")
 
     with pytest.raises(CatalogError, match="no tagger here"):
-        cached_folder(
-            "one", lambda folder: build_catalog(write_catalog(tmp_path / "raw"), folder, nouns=fail, tagger={})
-        )
+        cached_folder("one", lambda folder: build_catalog(raw, folder, nouns=fail, tagger=TAGGER))
     assert not (tmp_path / "cache" / "catalogs").exists()
 
 

@@ -58,6 +58,7 @@ class Catalog:
     Attributes:
         products: in the order of the raw file; goals: in the order of the seed-233 shuffle.
         sha256: the fingerprint of products and nouns, whatever the goal seed.
+        goals_sha256: the fingerprint of the goal list: texts, options, bounds, weights and order.
         goal_seed, human_goals: what prices and goals follow from; tagger: name and version behind the nouns.
         is_embedded: whether it is the package's own catalogue with its own goals.
     """
@@ -86,6 +87,7 @@ class Catalog:
             )
         self.sha256, self.tagger, self.goal_seed = sha256, tagger, goal_seed
         self.human_goals, self.is_embedded = human_goals, is_embedded
+        self.goals_sha256 = _fingerprint(self.goals)
         self._positions = {product.asin: place for place, product in enumerate(self.products)}
         self._splits: dict[tuple[str, str], np.ndarray] = {}
         self._cumulative: dict[tuple[str, str], np.ndarray] = {}
@@ -99,15 +101,6 @@ class Catalog:
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._search = functools.lru_cache(maxsize=SEARCHES_KEPT)(self._index.search)
-
-    @functools.cached_property
-    def goals_sha256(self) -> str:
-        """The fingerprint of the goal list: texts, options, bounds, weights and order."""
-        digest = hashlib.sha256()
-        for goal in self.goals:
-            values = {name: getattr(goal, name) for name in _GOAL_FIELDS}
-            digest.update(json.dumps(values, sort_keys=True, ensure_ascii=False).encode())
-        return digest.hexdigest()
 
     def position(self, asin: str) -> int:
         """Where the product stands in `products`.
@@ -156,6 +149,14 @@ class Catalog:
 
 _SHARED_FIELDS = tuple(field.name for field in fields(Product) if field.name not in ("price", "nouns"))
 _GOAL_FIELDS = tuple(field.name for field in fields(Goal))
+
+
+def _fingerprint(goals: Sequence[Goal]) -> str:
+    encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+    digest = hashlib.sha256()
+    for goal in goals:
+        digest.update(encode({name: getattr(goal, name) for name in _GOAL_FIELDS}).encode())
+    return digest.hexdigest()
 
 
 def _priced(raw: RawProduct, price: float, nouns: tuple[str, ...]) -> Product:
