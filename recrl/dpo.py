@@ -36,6 +36,7 @@ from recrl.scorer_policy import ScorerPolicy
 from recrl.scoring import load_scorer
 from recrl.training import (
     CONFIG_FILE,
+    PREFERENCES_SUMMARY,
     TuningArguments,
     checkpoint_to_resume,
     lora_config,
@@ -45,7 +46,6 @@ from recrl.training import (
 from recrl.trl_adapter import F_DIVERGENCES, LOSS_TYPES, ChoiceDPOTrainer
 
 PREFERENCES_FOLDER = "preferences"
-PREFERENCES_SUMMARY = "preferences_summary.json"
 
 
 @dataclass

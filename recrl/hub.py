@@ -2,6 +2,11 @@
 to push it later.
 """
 
+import contextlib
+import re
+import shlex
+from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +14,18 @@ from recrl.cards import dataset_card, model_card
 from recrl.errors import HubError
 from recrl.files import write_text
 
-LEFT_OUT = ("checkpoint-*", "checkpoint-*/**", ".*", ".*/**", "**/.*", "runs/**")
+# Not to be published: what a training run needs only while it runs, hidden files, and the trainer's pickled arguments,
+# which hold the Hub token in plain text. A run's preference pairs are a dataset, for `push_dataset`.
+LEFT_OUT = ("checkpoint-*", "runs/*", ".*", "*/.*", "*training_args.bin")
+LEFT_OUT_OF_MODELS = ("preferences/*",)
+
+HINTS = {
+    401: "Log in with `hf auth login`, or set HF_TOKEN.",
+    402: "The account's storage or plan does not allow it.",
+    403: "The token may not write there, or the account's storage is full.",
+    404: "The repository is unknown, or private and the token may not see it.",
+    507: "The account's storage is full.",
+}
 
 
 def push_folder(
@@ -17,30 +33,30 @@ def push_folder(
     repo_id: str,
     *,
     repo_type: str = "model",
-    private: bool = False,
+    private: bool | None = None,
     token: str | None = None,
     endpoint: str | None = None,
     commit_message: str = "Upload with recrl",
 ) -> str:
-    """Uploads a folder's files in one commit, creating the repository if it is not there.
+    """Uploads a folder's files, creating the repository if it is not there.
 
     Args:
         repo_id: ``user/name``; repo_type: "model" or "dataset".
+        private: of a new repository; None is the account's or organisation's default.
         token, endpoint: default to what `huggingface_hub` is configured with.
 
     Returns:
         the repository's address.
 
     Raises:
-        HubError: anything went wrong; the folder is as before.
+        HubError: anything went wrong; the folder is as before, and the message holds the command that pushes it later.
     """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HFValidationError, HTTPError
 
     folder = Path(folder)
     if not folder.is_dir():
         raise HubError(f"{folder} is no folder; there is nothing to push")
-    try:
+    with _failed_push(folder, repo_id, repo_type, private):
         api = HfApi(endpoint=endpoint, token=token)
         repo = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
         api.upload_folder(
@@ -48,14 +64,8 @@ def push_folder(
             folder_path=folder,
             repo_type=repo_type,
             commit_message=commit_message,
-            ignore_patterns=list(LEFT_OUT),
+            ignore_patterns=_left_out(repo_type),
         )
-    except (OSError, ValueError, RuntimeError, HTTPError, HFValidationError) as error:
-        kind = "" if repo_type == "model" else f" --repo-type {repo_type}"
-        raise HubError(
-            f"the push of {folder} to {repo_id!r} failed: {_first_line(error)} Nothing is lost. Push it later with: "
-            f"hf upload {repo_id} {folder}{kind}"
-        ) from error
     return str(repo)
 
 
@@ -67,16 +77,17 @@ def pull(
     Raises:
         HubError: the repository is unknown or the hub cannot be reached.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, HTTPError
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HTTPError
 
     if Path(source).exists():
         return Path(source)
     try:
         return Path(snapshot_download(str(source), repo_type=repo_type, token=token, endpoint=endpoint))
-    except (OSError, ValueError, HTTPError, HFValidationError) as error:
+    except (OSError, ValueError, RuntimeError, HTTPError) as error:
         raise HubError(
-            f"{str(source)!r} is no local folder and could not be downloaded as a {repo_type}: {_first_line(error)}"
+            f"{str(source)!r} is no local folder, and as a {repo_type} of {HfApi(endpoint=endpoint).endpoint} it could "
+            f"not be downloaded: {_reason(error)}"
         ) from error
 
 
@@ -97,27 +108,87 @@ def push_run(config: Any, *, results: list[dict[str, Any]] | None = None, endpoi
     if not config.should_save:
         return None
     folder = Path(config.output_dir)
-    repo_id = config.hub_model_id or folder.name
+    repo_id, private, token = config.hub_model_id or folder.name, config.hub_private_repo, config.hub_token
+    if config.push_to_hub:
+        with _failed_push(folder, repo_id, "model", private):
+            repo_id = _with_user(repo_id, token=token, endpoint=endpoint)
     write_text(folder / "README.md", model_card(folder, repo_id=repo_id, results=results or []))
     if not config.push_to_hub:
         return None
-    return push_folder(
-        folder, repo_id, private=bool(config.hub_private_repo), token=config.hub_token, endpoint=endpoint
-    )
+    return push_folder(folder, repo_id, private=private, token=token, endpoint=endpoint)
 
 
 def push_dataset(
-    folder: str | Path, repo_id: str, *, private: bool = False, token: str | None = None, endpoint: str | None = None
+    folder: str | Path,
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    token: str | None = None,
+    endpoint: str | None = None,
 ) -> str:
-    """Writes the card of a trajectory dataset and pushes the dataset so that `datasets.load_dataset` opens it.
+    """Writes the card of a trajectory or preference dataset and pushes it so that `datasets.load_dataset` opens it.
 
     Raises:
+        DatasetError: the folder holds neither.
         HubError: the push failed; the dataset's folder is as before, but for its card.
     """
     folder = Path(folder)
+    with _failed_push(folder, repo_id, "dataset", private):
+        repo_id = _with_user(repo_id, token=token, endpoint=endpoint)
     write_text(folder / "README.md", dataset_card(folder, repo_id=repo_id))
     return push_folder(folder, repo_id, repo_type="dataset", private=private, token=token, endpoint=endpoint)
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
+def _with_user(repo_id: str, *, token: str | None, endpoint: str | None) -> str:
+    """``name`` as ``user/name``, which is what the card must say; an id that has an owner is returned as it is."""
+    from huggingface_hub import HfApi
+
+    return repo_id if "/" in repo_id else f"{HfApi(endpoint=endpoint, token=token).whoami()['name']}/{repo_id}"
+
+
+def _left_out(repo_type: str) -> list[str]:
+    return [*LEFT_OUT, *(LEFT_OUT_OF_MODELS if repo_type == "model" else ())]
+
+
+@contextlib.contextmanager
+def _failed_push(folder: Path, repo_id: str, repo_type: str, private: bool | None) -> Iterator[None]:
+    """Turns what the Hub's client raises into a HubError with the command that pushes the same files later."""
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError
+
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, HTTPError) as error:
+        hint = ""
+        if isinstance(error, HfHubHTTPError) and error.response is not None:
+            hint = HINTS.get(error.response.status_code, "")
+        raise HubError(
+            f"the push of {folder} to {repo_id!r} failed: {_reason(error)} {hint}".rstrip()
+            + f" Nothing is lost. Push it later with: {later_command(folder, repo_id, repo_type, private)}"
+        ) from error
+
+
+def later_command(folder: Path, repo_id: str, repo_type: str = "model", private: bool | None = None) -> str:
+    """The shell command that uploads the same files as `push_folder`."""
+    paths = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    words = ["hf", "upload", repo_id, str(folder)]
+    if repo_type != "model":
+        words += ["--repo-type", repo_type]
+    if private:
+        words.append("--private")
+    for pattern in _left_out(repo_type):
+        if any(fnmatch(path, pattern) for path in paths):
+            words += ["--exclude", pattern]
+    return shlex.join(words)
+
+
+def _reason(error: Exception) -> str:
+    """What the hub said, or else what the client says, on one line with a full stop."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    text = str(error)
+    if isinstance(error, HfHubHTTPError) and error.server_message and error.server_message not in text:
+        text = f"{text} {error.server_message}"
+    text = re.sub(r"For more information check: \S+", "", text)
+    text = " ".join(text.split()) or type(error).__name__
+    text = text if len(text) <= 400 else f"{text[:400]} ..."
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,6 +1,7 @@
 """A server that speaks enough of the Hugging Face Hub's protocol for the real client: commits, LFS, files, listings.
 
-It can be told to fail: ``failures`` maps a part of a request's path to the status that it is answered with.
+Writing, and reading a private repository, needs the token `TOKEN`. The server can be told to fail: ``failures`` maps a
+part of a request's path to a status and what the server says with it.
 """
 
 import base64
@@ -12,14 +13,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+TOKEN = "hf_test"
+
 
 class HubServer:
     """Runs on a free port of the loopback interface while it is entered as a context."""
 
     def __init__(self) -> None:
         self.repos: dict[str, dict[str, bytes]] = {}  # "models/user/name" -> path -> content
-        self.objects: dict[str, bytes] = {}
-        self.failures: dict[str, int] = {}
+        self.private: set[str] = set()
+        self.objects: dict[str, bytes] = {}  # LFS: SHA-256 -> content
+        self.verified: set[str] = set()
+        self.failures: dict[str, tuple[int, str]] = {}
         self.requests: list[str] = []
         server = self
 
@@ -64,15 +69,33 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
+    def _refuse(self, status: int, message: str, code: str = "") -> None:
+        headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+        self._bytes(json.dumps({"error": message}).encode(), status, headers)
+
+    def _authorised(self) -> bool:
+        return self.headers.get("Authorization") == f"Bearer {TOKEN}"
+
+    def _visible(self, repo: str) -> bool:
+        """Whether the repository is there for this reader; answers the request if not."""
+        if repo in self.hub.repos and (repo not in self.hub.private or self._authorised()):
+            return True
+        self._refuse(404, "Repository not found", "RepoNotFound")
+        return False
+
     def _body(self) -> bytes:
         return self.rfile.read(int(self.headers.get("Content-Length") or 0))
 
     def _handle(self) -> None:
         path, body = unquote(urlsplit(self.path).path), self._body()
-        for part, status in self.hub.failures.items():
+        for part, (status, message) in self.hub.failures.items():
             if part in path:
-                self._bytes(b'{"error": "told to fail"}', status, {"X-Error-Message": "told to fail"})
+                self._refuse(status, message)
                 return
+        writes = self.command in ("POST", "PUT") and path != "/api/validate-yaml"
+        if (writes or "/whoami" in path) and not (self._authorised() or path.startswith("/lfs/")):
+            self._refuse(401, "Invalid username or password.")
+            return
         for pattern, method in _ROUTES:
             found = re.fullmatch(pattern, path)
             if found:
@@ -96,6 +119,8 @@ class _Handler(BaseHTTPRequestHandler):
         name = name if "/" in name else f"user/{name}"
         status = 409 if f"{kind}/{name}" in self.hub.repos else 200
         self.hub.repos.setdefault(f"{kind}/{name}", {})
+        if asked.get("visibility") == "private" and status == 200:
+            self.hub.private.add(f"{kind}/{name}")
         prefix = "" if kind == "models" else f"{kind}/"
         self._json({"url": f"{self.hub.endpoint}/{prefix}{name}", "name": name, "id": name}, status)
 
@@ -113,7 +138,10 @@ class _Handler(BaseHTTPRequestHandler):
         for wanted in json.loads(body)["objects"]:
             answer = dict(wanted)
             if wanted["oid"] not in self.hub.objects:
-                answer["actions"] = {"upload": {"href": f"{self.hub.endpoint}/lfs/{wanted['oid']}"}}
+                answer["actions"] = {
+                    "upload": {"href": f"{self.hub.endpoint}/lfs/{wanted['oid']}"},
+                    "verify": {"href": f"{self.hub.endpoint}/{repo}.git/info/lfs/verify"},
+                }
             answers.append(answer)
         self._json({"transfer": "basic", "objects": answers})
 
@@ -123,6 +151,14 @@ class _Handler(BaseHTTPRequestHandler):
             return
         self.hub.objects[oid] = body
         self._bytes(b"")
+
+    def lfs_verify(self, body: bytes, repo: str) -> None:
+        wanted = json.loads(body)
+        if len(self.hub.objects.get(wanted["oid"], b"")) != wanted["size"]:
+            self._refuse(404, "object not uploaded")
+            return
+        self.hub.verified.add(wanted["oid"])
+        self._json({})
 
     def commit(self, body: bytes, repo: str) -> None:
         files = dict(self.hub.repos[repo])
@@ -139,18 +175,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._json({"commitUrl": address, "commitOid": commit, "success": True})
 
     def info(self, body: bytes, repo: str) -> None:
-        if repo not in self.hub.repos:
-            self._bytes(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
+        if not self._visible(repo):
             return
         siblings = [{"rfilename": path} for path in sorted(self.hub.repos[repo])]
         name = repo.split("/", 1)[1]
         self._json({"id": name, "modelId": name, "sha": self.hub.commit_of(repo), "siblings": siblings, "tags": [],
-                    "private": False, "downloads": 0, "likes": 0, "author": "user", "gated": False,
+                    "private": repo in self.hub.private, "downloads": 0, "likes": 0, "author": "user", "gated": False,
                     "disabled": False})  # fmt: skip
 
     def tree(self, body: bytes, repo: str) -> None:
-        if repo not in self.hub.repos:
-            self._bytes(b"{}", 404, {"X-Error-Code": "RepoNotFound"})
+        if not self._visible(repo):
             return
         self._json([
             {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
@@ -159,8 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def resolve(self, body: bytes, name: str, path: str, kind: str | None = None) -> None:
         repo = f"{kind or 'models'}/{name}"
-        if repo not in self.hub.repos:
-            self._bytes(b"", 404, {"X-Error-Code": "RepoNotFound"})
+        if not self._visible(repo):
             return
         headers = {"X-Repo-Commit": self.hub.commit_of(repo)}
         content = self.hub.repos[repo].get(path)
@@ -168,7 +201,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._bytes(b"", 404, headers | {"X-Error-Code": "EntryNotFound"})
             return
         headers |= {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "Accept-Ranges": "bytes"}
-        self._bytes(content, 200, headers)
+        if _is_large(path):
+            headers |= {
+                "X-Linked-ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Linked-Size": str(len(content))
+            }  # fmt: skip
+        ranged = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if ranged is None:
+            self._bytes(content, 200, headers)
+            return
+        first, last = int(ranged[1]), int(ranged[2] or len(content) - 1)
+        headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+        self._bytes(content[first : last + 1], 206, headers)
 
 
 def _is_large(path: str) -> bool:
@@ -186,5 +229,6 @@ _ROUTES: list[tuple[str, Any]] = [
     (_REPO + r"(?:/revision/[^/]+)?", _Handler.info),
     (r"/lfs/(?P<oid>[0-9a-f]{64})", _Handler.lfs_upload),
     (r"/(?P<repo>.+)\.git/info/lfs/objects/batch", _Handler.lfs_batch),
+    (r"/(?P<repo>.+)\.git/info/lfs/verify", _Handler.lfs_verify),
     (r"/(?:(?P<kind>datasets)/)?(?P<name>[^/]+/[^/]+)/resolve/[^/]+/(?P<path>.+)", _Handler.resolve),
 ]
