@@ -24,7 +24,6 @@ def make_parser() -> Any:
 def main() -> None:
     """Parses, trains, and pushes if asked to."""
     from recrl.hub import push_run
-
     from recrl.imitation import train_imitation
     from recrl.training import parse_recipe
 
