@@ -22,6 +22,22 @@ from recrl.statistics import (
 
 BOOTSTRAP_SEED = 0  # the intervals of equal outcomes are equal
 SAME_GOALS = ("protocol", "catalog_sha256", "goals_sha256")
+NUMBER = (int, float)
+RESULT_FIELDS: dict[str, tuple[type, ...]] = {
+    "policy": (str,),
+    "protocol": (str,),
+    "split": (str,),
+    "catalog_sha256": (str,),
+    "goals_sha256": (str,),
+    "num_episodes": (int,),
+    "num_products": (int,),
+    "success_rate": NUMBER,
+    "success_per_product": NUMBER,
+    "success_ci": (list,),
+    "score": NUMBER,
+    "score_ci": (list,),
+    "episodes": (list,),
+}
 RECORD_FIELDS: dict[str, tuple[type, ...]] = {
     "goal_index": (int,),
     "asin": (str,),
@@ -153,19 +169,37 @@ def load_result(path: str | Path) -> dict[str, Any]:
     """Reads a result file of `recrl evaluate --output_json`.
 
     Raises:
-        DatasetError: it is missing, no result file, or an episode in it lacks its goal or outcome.
+        DatasetError: it is missing, no result file, or an episode in it lacks its goal or has an impossible outcome.
     """
     try:
         result = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:  # not there, not UTF-8, not JSON
         raise DatasetError(f"{path} cannot be read as a result of `recrl evaluate --output_json`: {error}") from error
-    missing = {"policy", "success_rate", "episodes", *SAME_GOALS} - set(result if isinstance(result, dict) else {})
+    fields = result if isinstance(result, dict) else {}
+    required = set(RESULT_FIELDS) | ({"decoding"} if fields.get("max_steps") is not None else set())
+    missing = required - set(fields)
     if missing:
         raise DatasetError(f"{path} is no result of `recrl evaluate`: it lacks {', '.join(sorted(missing))}")
+    for name, kind in RESULT_FIELDS.items():
+        if not isinstance(result[name], kind):
+            raise DatasetError(f"{path} has {name}={result[name]!r}; evaluate again")
+    for name in ("success_ci", "score_ci"):
+        if len(result[name]) != 2 or not all(isinstance(end, NUMBER) for end in result[name]):
+            raise DatasetError(f"{path} has {name}={result[name]!r}, expected two numbers; evaluate again")
     for place, record in enumerate(result["episodes"]):
-        if not isinstance(record, dict):
-            raise DatasetError(f"{path}: episode {place} is {record!r}, expected an object")
-        for name, kind in RECORD_FIELDS.items():
-            if not isinstance(record.get(name), kind):
-                raise DatasetError(f"{path}: episode {place} has {name}={record.get(name)!r}; evaluate again")
+        _check_record(record, f"{path}: episode {place}")
     return result
+
+
+def _check_record(record: Any, what: str) -> None:
+    """Refuses an episode record without its goal, or with an outcome that cannot be; ``what`` names it."""
+    if not isinstance(record, dict):
+        raise DatasetError(f"{what} is {record!r}, expected an object")
+    for name, kind in RECORD_FIELDS.items():
+        if not isinstance(record.get(name), kind):
+            raise DatasetError(f"{what} has {name}={record.get(name)!r}; evaluate again")
+    reward, success = record["reward"], record["success"]
+    if not (0 <= reward <= 1 and 0 <= success <= 1):
+        raise DatasetError(f"{what} has reward={reward!r} and success={success!r}, expected 0 to 1; evaluate again")
+    if isinstance(success, bool) and success != (reward == 1):
+        raise DatasetError(f"{what}: success={success} contradicts reward={reward!r}; evaluate again")

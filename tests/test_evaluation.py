@@ -137,10 +137,44 @@ def test_result_files_that_cannot_be_used_are_named(embedded: Catalog, tmp_path:
     write_json(tmp_path / "other.json", {"score": 1})
     with pytest.raises(DatasetError, match="it lacks catalog_sha256"):
         load_result(tmp_path / "other.json")
-    damaged = load_result(tmp_path / "good.json")
-    damaged["episodes"][3]["reward"] = None
-    write_json(tmp_path / "damaged.json", damaged)
-    with pytest.raises(DatasetError, match="episode 3 has reward=None"):
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(DatasetError, match="cannot be read"):
+        load_result(tmp_path / "binary.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("reward", None, "episode 3 has reward=None"),
+        ("reward", float("nan"), "episode 3 has reward=nan"),
+        ("reward", 57, "episode 3 has reward=57 and success=False, expected 0 to 1"),
+        ("success", True, "episode 3: success=True contradicts reward=0"),
+    ],
+)
+def test_a_damaged_episode_is_named(
+    embedded: Catalog, tmp_path: Path, field: str, value: float | None, message: str
+) -> None:
+    result = run(embedded, "rule", num_episodes=5)
+    result["episodes"][3] |= {"reward": 0.0, "success": False} | {field: value}
+    write_json(tmp_path / "damaged.json", result)
+    with pytest.raises(DatasetError, match=message):
+        load_result(tmp_path / "damaged.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("success_ci", ..., "it lacks success_ci"),
+        ("decoding", ..., "it lacks decoding"),
+        ("success_ci", [1.0], r"success_ci=\[1.0\], expected two numbers"),
+        ("score", "high", "score='high'"),
+        ("episodes", 5, "episodes=5"),
+    ],
+)
+def test_a_damaged_result_is_named(embedded: Catalog, tmp_path: Path, field: str, value: object, message: str) -> None:
+    changed = run(embedded, "rule", num_episodes=5) | {field: value}
+    write_json(tmp_path / "damaged.json", {name: kept for name, kept in changed.items() if kept is not ...})
+    with pytest.raises(DatasetError, match=message):
         load_result(tmp_path / "damaged.json")
 
 
