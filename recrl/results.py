@@ -131,12 +131,18 @@ def aggregate_seeds(results: Sequence[dict[str, Any]]) -> dict[str, Any]:
     would do to the mean, and ``success_by_seed`` and ``success_std`` (over seeds, n - 1) what other seeds would.
 
     Raises:
-        DatasetError: there is no result, or they are not of the same goals.
+        DatasetError: there is no result, or they are not of the same goals, step limit or decoding.
     """
     if not results:
         raise DatasetError("no results to aggregate; expected one per seed")
     for result in results[1:]:
         check_same_goals(result, [record["goal_index"] for record in result["episodes"]], results[0])
+        for name in ("max_steps", "decoding"):
+            if result.get(name) != results[0].get(name):
+                raise DatasetError(
+                    f"results of one method have {name}={results[0].get(name)!r} and {result.get(name)!r}; only the "
+                    "seed may differ, so evaluate one of them again"
+                )
     records = [
         same[0] | {name: float(np.mean([record[name] for record in same])) for name in RECORD_MEANS if name in same[0]}
         for same in zip(*(result["episodes"] for result in results), strict=True)

@@ -95,6 +95,8 @@ def test_seeds_are_averaged_goal_by_goal(embedded: Catalog) -> None:
     assert mean["seed"] == [0, 1, 2]
     with pytest.raises(DatasetError, match="use its --split and --num_episodes"):
         aggregate_seeds([results[0], run(embedded, "random", num_episodes=30)])
+    with pytest.raises(DatasetError, match="max_steps=15 and 9; only the seed may differ"):
+        aggregate_seeds([results[0], run(embedded, "random", max_steps=9)])
     with pytest.raises(DatasetError, match="no results"):
         aggregate_seeds([])
 
