@@ -6,6 +6,7 @@ the weights of the action features, in which the score is linear, are first fitt
 (linear probing, then fine-tuning: arXiv:2202.10054). A hundred demonstrations are too few steps to find them otherwise.
 """
 
+import copy
 import logging
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,9 +219,11 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
         logger.info("linear probe: mean loss %.4f", fit_feature_weights(model, rows, collator))
     # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
     model.value_head.requires_grad_(False)
+    trainer_config = copy.copy(config)
+    trainer_config.push_to_hub = False  # recrl.hub pushes the finished folder; a hub that is down stops no training
     trainer = ImitationTrainer(
         model=prepare_for_training(model, tuning),
-        args=config,
+        args=trainer_config,
         train_dataset=rows,
         data_collator=collator,
     )
