@@ -1,4 +1,7 @@
-"""The command line: parses, calls, prints. Exit codes: 0 done, 2 bad usage or input, 130 interrupted."""
+"""The command line: parses, calls, prints.
+
+Exit codes: 0 done; 2 bad usage or input; 130 interrupted; 1 whoever read the output left before its end.
+"""
 
 import argparse
 import json
@@ -120,12 +123,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = make_parser().parse_args(arguments)
     try:
         parsed.run(parsed)
+        sys.stdout.flush()
     except RecrlError as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print(f"interrupted; {parsed.interrupted}", file=sys.stderr)
         sys.exit(130)
+    except BrokenPipeError:  # whoever read the output has read enough, such as `head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
+        sys.exit(1)
 
 
 def _quiet_libraries() -> None:

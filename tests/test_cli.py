@@ -161,3 +161,14 @@ def test_trajectories_are_collected(capsys: pytest.CaptureFixture[str], tmp_path
     from recrl.episodes import load_episodes
 
     assert all(episode.success for episode in load_episodes(output))
+
+
+def test_a_reader_that_leaves_early_is_no_error() -> None:
+    command = [sys.executable, "-m", "recrl", "catalog", "info"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait(timeout=60) == 1
