@@ -1,9 +1,12 @@
 """Fixtures that several test files share: real data where it is, and tiny models built on the spot."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from hub_server import HubServer
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # contended cores make more threads slower
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -63,3 +66,10 @@ def tiny_scorer(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) ->
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def server() -> Iterator[HubServer]:
+    """A running Hub of one's own."""
+    with HubServer() as running:
+        yield running

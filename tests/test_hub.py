@@ -1,13 +1,11 @@
 """The real Hub client against a local server: push, load back byte-equal, and fail without loss."""
 
 import json
-import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,14 +15,13 @@ import pytest
 from huggingface_hub import DatasetCard, ModelCard
 
 from decision_data import colour_episode
-from hub_server import TOKEN, HubServer
+from hub_server import TOKEN, HubServer, hub_environment
 from recrl.cards import dataset_card, model_card
 from recrl.episodes import episodes_to_dataset
 from recrl.errors import CheckpointError, DatasetError, HubError
 from recrl.hub import later_command, pull, push_dataset, push_run
 from recrl.preference_data import Preference, describe_preferences, load_preferences, preferences_to_dataset
 
-ROOT = Path(__file__).parent.parent
 PAIRS = [
     Preference(
         goal_index=number, catalog_sha256="c" * 64, goals_sha256="g" * 64, protocol="custom", instruction="i want it",
@@ -41,12 +38,6 @@ RESULT = {
     "goals_sha256": "g" * 64, "num_episodes": 500, "num_products": 146, "decoding": "greedy", "success_rate": 61.2,
     "success_ci": [55.0, 67.0], "score": 83.2, "score_ci": [80.0, 86.0],
 }  # fmt: skip
-
-
-@pytest.fixture
-def server() -> Iterator[HubServer]:
-    with HubServer() as running:
-        yield running
 
 
 @pytest.fixture
@@ -71,20 +62,6 @@ def run_folder(tiny_scorer: Path, tmp_path: Path) -> Path:
     (folder / "preferences_summary.json").write_text(json.dumps(describe_preferences(PAIRS)))
     preferences_to_dataset(PAIRS).save_to_disk(str(folder / "preferences"))
     return folder
-
-
-def hub_environment(endpoint: str, tmp_path: Path) -> dict[str, str]:
-    """The Hub's client pointed at the server, with a cache of its own."""
-    return os.environ | {
-        "HF_ENDPOINT": endpoint,
-        "HF_HUB_OFFLINE": "0",
-        "HF_HOME": str(tmp_path / "hf_home"),
-        "HF_TOKEN": TOKEN,
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
 
 
 def python(
@@ -306,48 +283,6 @@ def test_preferences_are_pushed_and_loaded_back(server: HubServer, run_folder: P
     values, pulled = loaded.stdout.splitlines()[-2:]
     assert values == "[0, 1, 2]", loaded.stderr
     assert load_preferences(pulled).to_list() == load_preferences(folder).to_list()
-
-
-@pytest.fixture
-def recipe_arguments(recipe: str, tiny_encoder: Path, tiny_scorer: Path, tmp_path: Path) -> list[str]:
-    """A short training run of a recipe with --push_to_hub and checkpoints on the way."""
-    data = tmp_path / "trajectories"
-    episodes_to_dataset([colour_episode(number) for number in range(12)]).save_to_disk(str(data))
-    flags: dict[str, Any] = {
-        "imitation": {"demonstrations": data, "model_name_or_path": tiny_encoder},
-        "dpo": {"trajectories": data, "model_name_or_path": tiny_scorer},
-    }[recipe]
-    flags |= {"output_dir": tmp_path / "run", "push_to_hub": "true", "hub_model_id": "user/agent", "hub_token": TOKEN,
-              "num_train_epochs": 1, "save_steps": 1, "use_cpu": "true"}  # fmt: skip
-    return [f"recipes/{recipe}.py", *(str(word) for name, value in flags.items() for word in (f"--{name}", value))]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["imitation", "dpo"])
-def test_a_recipe_pushes_once_and_without_the_token(
-    server: HubServer, recipe_arguments: list[str], tmp_path: Path
-) -> None:
-    environment = hub_environment(server.endpoint, tmp_path) | {"OMP_NUM_THREADS": "1"}
-    del environment["HF_TOKEN"]
-    command = [sys.executable, *recipe_arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert len([request for request in server.requests if "/commit/" in request]) == 1
-    pushed = server.repos["models/user/agent"]
-    assert not [path for path, content in pushed.items() if TOKEN.encode() in content]
-    assert {path: (tmp_path / "run" / path).read_bytes() for path in pushed} == pushed
-    assert {"model.safetensors", "tokenizer.json", "README.md", "training_metrics.json"} <= set(pushed)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", ["imitation", "dpo"])
-def test_a_hub_that_is_down_stops_no_training(recipe_arguments: list[str], tmp_path: Path) -> None:
-    environment = hub_environment("http://127.0.0.1:9", tmp_path) | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, *recipe_arguments]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 2, done.stderr
-    assert "Nothing is lost. Push it later with: hf upload user/agent " in done.stderr.splitlines()[-1]
-    assert (tmp_path / "run" / "training_metrics.json").exists()  # the run is complete
 
 
 def test_a_local_folder_is_not_pulled(tmp_path: Path) -> None:
