@@ -129,8 +129,8 @@ def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> Dataset:
                     f"{len(episodes)}; ask for fewer or collect more with `recrl generate-trajectories`"
                 )
             episodes = episodes[: arguments.num_trajectories]
-        reference = ScorerPolicy.from_pretrained(arguments.ref_model_name_or_path or arguments.model_name_or_path)
-        reference.model.to(device)
+        source = arguments.ref_model_name_or_path or arguments.model_name_or_path
+        reference = ScorerPolicy.from_pretrained(source, device=str(device))
         rng = np.random.default_rng(arguments.pairs_seed)
         dataset = preferences_to_dataset(
             build_preferences(
