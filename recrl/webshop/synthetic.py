@@ -45,6 +45,7 @@ SHARE_WITH_INSTRUCTION = 0.5
 SHARE_WITH_HUMAN_INSTRUCTION = 0.15
 SHARE_STUFFED = 0.45  # members whose description lists the words of a sibling's attribute
 PRICE_STEPS = (0.8, 1.0, 1.0, 1.25, 1.6, 2.1)  # members' prices, relative to the family's
+CODE_STRIDE = 1_743_541_808_711  # a prime near 0.617 of 36^8, so that neighbours get unlike codes
 PLACES = ("title", "title", "title", "bullet", "later bullet", "description")  # of an attribute, equally likely
 
 
@@ -168,12 +169,18 @@ def _product(
 
 
 def _number(key: tuple[int, int, int]) -> str:
-    """Ten characters: B0 and eight letters and digits from a hash of seed, family and member."""
-    digest = int.from_bytes(hashlib.sha256(repr(key).encode()).digest()[:8], "big")
+    """Ten characters: B0 and eight letters and digits, other ones for each member of each family of a seed.
+
+    The place of the product, times a number that shares no factor with the 36^8 codes, plus the seed's offset: no two
+    places meet.
+    """
+    seed, family, member = key
     letters = string.digits + string.ascii_uppercase
+    offset = int.from_bytes(hashlib.sha256(str(seed).encode()).digest()[:8], "big")
+    place = ((family * max(FAMILY_SIZES) + member) * CODE_STRIDE + offset) % len(letters) ** 8
     code = ""
     for _ in range(8):
-        digest, rest = divmod(digest, len(letters))
+        place, rest = divmod(place, len(letters))
         code += letters[rest]
     return f"B0{code}"
 

@@ -93,19 +93,19 @@ DEPARTMENTS = {
     ),
     "clothing": Department(
         "fashion", "Clothing, Shoes & Jewelry",
-        _words("machine washable, quick drying, moisture wicking, loose fitting, slim fitting, wrinkle free, "
-               "light weight, wind proof, tummy control, hand sewn"),
-        _words("long sleeve, short sleeve, high waist, elastic waistband, side pockets, button closure, "
-               "drawstring hood, lace trim"),
+        _words("machine washable, quick drying, moisture wicking, odor resistant, slim fitting, wrinkle free, "
+               "light weight, wind proof, extra stretchy, hand sewn"),
+        _words("merino wool, organic cotton, side stripe, contrast stitching, recycled polyester, "
+               "embroidered logo, satin lining, lace trim"),
         _words("Weekend, Harbor, Classic, Trail, Studio, Vintage, City, Breezy"),
         _words("cool evenings, office days, long walks, summer parties, travel, garden work"),
     ),
     "shoes": Department(
         "fashion", "Clothing, Shoes & Jewelry",
         _words("slip resistant, water proof, wide fitting, light weight, hand stitched, quick drying, "
-               "arch supporting, shock absorbing, open toed, ankle high"),
-        _words("rubber sole, memory foam, leather upper, non marking sole, adjustable strap, steel toe, "
-               "wool lining, mesh upper"),
+               "arch supporting, shock absorbing, odor resistant, vegan friendly"),
+        _words("rubber sole, memory foam, leather upper, non marking sole, reinforced heel, cork footbed, "
+               "wool lining, padded collar"),
         _words("Runner, Meadow, Avenue, Summit, Dock, Ballet, Ranger, Comfort"),
         _words("rainy streets, long shifts, forest paths, weddings, beach days, warehouse floors"),
     ),
@@ -224,7 +224,7 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "color": ("color", _words("black, white, navy, sage green, burgundy, mustard, dusty pink, light grey, teal, coral, "
                               "chocolate, lavender, royal blue, olive")),
     "color_few": ("color", _words("black, silver, cream, forest green, red, sky blue, charcoal, walnut")),
-    "finish": ("finish", _words("natural oak, dark walnut, white wash, matte black, antique brass, grey stone")),
+    "finish": ("finish", _words("natural oak, dark walnut, pure white, matte black, antique brass, pale birch")),
     "size": ("size", _words("x-small, small, medium, large, x-large, xx-large")),
     "size_shoe": ("size", _words("6, 6.5, 7, 7.5, 8, 8.5, 9, 9.5, 10, 11")),
     "size_bed": ("size", _words("twin, full, queen, king, california king")),
@@ -237,19 +237,19 @@ OPTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "length_cable": ("length", _words("3 feet, 6 feet, 10 feet, 15 feet")),
     "length_light": ("length", _words("16 feet, 33 feet, 50 feet, 100 feet")),
     "length_hose": ("length", _words("25 feet, 50 feet, 75 feet, 100 feet")),
-    "volume": ("capacity", _words("1 quart, 1.5 quarts, 2 quarts, 3 quarts")),
+    "volume": ("capacity", _words("1 quart, 48 ounces, half gallon, 3 liters")),
     "volume_small": ("size", _words("1.7 fl oz, 3.4 fl oz, 6 fl oz, 8 fl oz, 12 fl oz")),
-    "weight": ("weight", _words("8 ounce, 12 ounce, 1 pound, 2 pounds, 5 pounds")),
-    "pack": ("pack", _words("pack of 1, pack of 2, pack of 3, pack of 4, pack of 6, pack of 12")),
-    "scent": ("scent", _words("lavender, citrus, unscented, rose, eucalyptus, vanilla, sandalwood, cucumber")),
+    "weight": ("weight", _words("8 ounce, 12 ounce, 1 pound, bulk bag")),
+    "pack": ("pack", _words("single, twin pack, three count, four count, half dozen, full dozen")),
+    "scent": ("scent", _words("lavender, citrus, unscented, rose, eucalyptus, vanilla, cedar, cucumber")),
     "flavor": ("flavor", _words("original, honey almond, spicy lime, cinnamon apple, garlic herb, mixed berry, "
                                 "peanut butter, smoked paprika")),
     "roast": ("roast", _words("light roast, medium roast, dark roast, espresso")),
     "shade": ("shade", _words("nude tones, warm sunset, cool smoke, ocean, rose garden")),
-    "model": ("compatible model", _words("model 11, model 12, model 12 pro, model 13, model 13 pro, model se")),
+    "model": ("compatible model", _words("nova 8, nova 9 plus, pixar x, orion se, orion max, lynx mini")),
     "seat": ("seat height", _words("24 inches, 26 inches, 29 inches")),
     "tiers": ("tiers", _words("3 tier, 4 tier, 5 tier")),
-    "pieces": ("pieces", _words("48 pieces, 100 pieces, 250 pieces, 500 pieces, 1000 pieces")),
+    "pieces": ("pieces", _words("48 pieces, 120 pieces, 365 pieces")),
     "edition": ("edition", _words("family edition, travel edition, party edition")),
 }  # fmt: skip
 
