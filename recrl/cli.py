@@ -73,10 +73,12 @@ def make_parser() -> Parser:
 
     catalog = commands.add_parser("catalog", help="build, make up or describe a catalogue")
     actions = catalog.add_subparsers(title="actions", metavar="action", required=True, parser_class=Parser)
-    build = command(actions, "build", _catalog_build, "build a catalogue from a folder with raw WebShop files")
+    build = command(actions, "build", _catalog_build, "build a catalogue from a folder with raw WebShop files", KEPT)
     build.add_argument("raw_folder", help="holds items_shuffle[_1000].json and items_ins_v2[_1000].json, plain or .gz")
     build.add_argument("--output_dir", required=True, help="the built catalogue's folder")
     build.add_argument("--num_products", type=int, help="the first N raw products only")
+    build.add_argument("--skip_invalid", action="store_true", help="leave out bad records and list them, do not stop")
+    build.add_argument("--num_workers", type=int, help="processes; without it one per core, for a small file one")
     synth = command(actions, "synth", _catalog_synth, "write a made-up catalogue in the raw WebShop format")
     synth.add_argument("--num_products", type=int, default=1000, help="number of products")
     synth.add_argument("--seed", type=seed, default=0, help="of all texts, prices and options")
@@ -150,25 +152,30 @@ def _quickstart(arguments: argparse.Namespace) -> None:
 
     _quiet_libraries()
     line = ProgressLine()
-
-    def say(text: str) -> None:
-        if text.startswith(" "):
-            line(text)
-        else:
-            line.end()
-            print(text, file=sys.stderr, flush=True)
-
     settings = {name: value for name, value in vars(arguments).items() if name not in ("run", "interrupted")}
-    table = run_quickstart(QuickstartConfig(**settings), say=say)
+    table = run_quickstart(QuickstartConfig(**settings), say=line.say)
     line.end()
     print(table)
 
 
 def _catalog_build(arguments: argparse.Namespace) -> None:
-    from recrl.webshop.catalog import build_catalog
+    from recrl.webshop.building import SKIPPED_FILE, build_catalog
+    from recrl.webshop.sealed import read_sealed
 
-    folder = build_catalog(arguments.raw_folder, arguments.output_dir, num_products=arguments.num_products)
-    print(f"built {folder}")
+    line = ProgressLine()
+    folder = build_catalog(
+        arguments.raw_folder,
+        arguments.output_dir,
+        num_products=arguments.num_products,
+        skip_invalid=arguments.skip_invalid,
+        num_workers=arguments.num_workers,
+        say=line.say,
+    )
+    line.end()
+    manifest = read_sealed(folder)
+    print(f"built {folder}: {manifest['num_products']} products of {manifest['num_records']} records")
+    if manifest["num_skipped"]:
+        print(f"left out {manifest['num_skipped']} invalid records; the reasons are in {folder / SKIPPED_FILE}")
 
 
 def _catalog_synth(arguments: argparse.Namespace) -> None:
@@ -189,8 +196,8 @@ def _generate(arguments: argparse.Namespace) -> None:
     from recrl.errors import ConfigError
     from recrl.trajectories import TrajectoryConfig, generate_trajectories
 
-    if arguments.push_to_hub and not arguments.hub_dataset_id:
-        raise ConfigError("--push_to_hub needs --hub_dataset_id user/name")
+    if arguments.push_to_hub != bool(arguments.hub_dataset_id):
+        raise ConfigError("--push_to_hub and --hub_dataset_id user/name go together; give both or neither")
     _quiet_libraries()
     left_out = ("run", "interrupted", "no_prune", "push_to_hub", "hub_dataset_id")
     settings = {name: value for name, value in vars(arguments).items() if name not in left_out}

@@ -28,7 +28,7 @@ def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: 
     Raises:
         DatasetError: the split holds fewer.
     """
-    goals = catalog.split(split, split_by)
+    goals = np.asarray(catalog.split(split, split_by))
     if num_episodes is None:
         return goals
     if not 0 < num_episodes <= len(goals):

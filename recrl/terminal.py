@@ -79,6 +79,14 @@ class ProgressLine:
         else:
             self.waiting = text
 
+    def say(self, text: str) -> None:
+        """Shows progress, which begins with a blank, on the line; anything else on a line of its own."""
+        if text.startswith(" "):
+            self(text)
+        else:
+            self.end()
+            print(text, file=sys.stderr, flush=True)
+
     def count(self, played: int, total: int) -> None:
         """Shows episodes played and the time left."""
         left = (time.monotonic() - self.started) / played * (total - played)

@@ -160,8 +160,8 @@ def goal_stream(
         start: how many goals of the stream to leave out.
         repeats: how often a goal comes in a row.
     """
-    indices = catalog.split(split, split_by)
-    weights = np.array([catalog.goals[index].weight for index in indices])
+    indices = np.asarray(catalog.split(split, split_by))
+    weights = catalog.goals.weights(indices)
     passes, first = divmod(start, repeats * len(indices))
     while True:
         rng = np.random.default_rng([seed, passes, 1])  # not 0, which makes an episode's [seed, passes]

@@ -15,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recrl.errors import CatalogError
-from recrl.webshop.built import cached_folder
-from recrl.webshop.catalog import Catalog, build_catalog, catalog_info, load_catalog
+from recrl.webshop.building import build_catalog
+from recrl.webshop.catalog import Catalog, catalog_info, load_catalog
 from recrl.webshop.rawfiles import find_raw_files, read_products
+from recrl.webshop.sealed import cached_folder
 from small_catalog import ATTRIBUTES, HUMAN, ITEMS, item, options, plain_nouns, write_catalog
 
 TAGGER = {"name": "every word", "version": "1"}
@@ -129,7 +130,7 @@ def test_an_opened_catalogue_keeps_its_own_settings(built: Path) -> None:
 def test_a_catalogue_travels_to_other_processes(built: Path) -> None:
     catalog = load_catalog(built)
     twin = pickle.loads(pickle.dumps(catalog))
-    assert (twin.products, twin.goals) == (catalog.products, catalog.goals)
+    assert (list(twin.products), list(twin.goals)) == (list(catalog.products), list(catalog.goals))
     assert twin.goals_sha256 == catalog.goals_sha256
     assert twin.search("red sandal") == catalog.search("red sandal")
 
@@ -160,7 +161,7 @@ def test_a_failed_build_leaves_nothing(tmp_path: Path, monkeypatch: pytest.Monke
 
     with pytest.raises(CatalogError, match="no tagger here"):
         cached_folder("one", lambda folder: build_catalog(raw, folder, nouns=fail, tagger=TAGGER))
-    assert not (tmp_path / "cache" / "catalogs").exists()
+    assert not list((tmp_path / "cache" / "catalogs").iterdir())
 
 
 def test_info_counts_what_there_is(built: Path, tmp_path: Path) -> None:
@@ -302,15 +303,6 @@ def test_any_record_is_either_read_or_refused_by_name(
     else:
         assert all(product.pricing and product.price_tag.startswith("$") for product in products)
     shutil.rmtree(folder)
-
-
-def test_a_price_clause_needs_two_bounds_above_the_price() -> None:
-    from recrl.webshop.goals import draw_bound
-
-    assert draw_bound(985.0, random.Random(0)) == (1_000_000.0, "")
-    bound, clause = draw_bound(975.0, random.Random(0))
-    assert bound == 990.0
-    assert clause == ", and price lower than 990.00 dollars"
 
 
 @pytest.mark.parametrize(

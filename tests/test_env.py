@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 import recrl  # noqa: F401  (registers the environment)
 from recrl.errors import CatalogError, ConfigError
-from recrl.webshop.catalog import Catalog, build_catalog, load_catalog
+from recrl.webshop.building import build_catalog
+from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.env import WebShopEnv
 from small_catalog import ATTRIBUTES, item, options, plain_nouns, write_catalog
 

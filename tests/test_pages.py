@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recrl.webshop.catalog import Catalog, build_catalog, load_catalog
+from recrl.webshop.building import build_catalog
+from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.goals import Goal
 from recrl.webshop.pages import PageState, can_be_clicked, follow, parse_action, show, url
 from small_catalog import plain_nouns, write_catalog

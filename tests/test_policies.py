@@ -18,7 +18,8 @@ from recrl.policies import Choice, Decision, load_policy
 from recrl.reader import phrase_score, wanted_phrases
 from recrl.rollouts import rollout
 from recrl.webshop.best_purchase import best_options, best_reward
-from recrl.webshop.catalog import Catalog, build_catalog, load_catalog
+from recrl.webshop.building import build_catalog
+from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.env import WebShopEnv
 from small_catalog import item, options, plain_nouns, write_catalog
 

@@ -21,7 +21,8 @@ from recrl.errors import ConfigError, DatasetError, StorageError
 from recrl.policies import load_policy
 from recrl.rollouts import rollout
 from recrl.trajectories import TrajectoryConfig, generate_trajectories, goal_stream, loop_free_places, prune_loops
-from recrl.webshop.catalog import build_catalog, load_catalog
+from recrl.webshop.building import build_catalog
+from recrl.webshop.catalog import load_catalog
 from recrl.webshop.env import WebShopEnv
 from small_catalog import item, options, plain_nouns, write_catalog
 
@@ -179,7 +180,7 @@ def test_the_goal_stream_takes_every_goal_once_a_pass_and_can_be_entered_anywher
     catalog = load_catalog(built)
     count = len(catalog.split("train"))
     stream = list(itertools.islice(goal_stream(catalog, "train", "goal", 5), 2 * count))
-    assert sorted(stream[:count]) == sorted(stream[count:]) == sorted(catalog.split("train").tolist())
+    assert sorted(stream[:count]) == sorted(stream[count:]) == sorted(catalog.split("train"))
     assert stream[:count] != stream[count:]
     for start in (1, count, count + 3):
         entered = goal_stream(catalog, "train", "goal", 5, start=start)
@@ -211,7 +212,7 @@ def test_the_summary_is_beside_the_dataset(built: Path, tmp_path: Path) -> None:
 
 def test_an_episode_that_the_limit_cut_off_keeps_its_loops(built: Path) -> None:
     catalog = load_catalog(built)
-    goals = catalog.split("train").tolist()
+    goals = list(catalog.split("train"))
     cut = [
         episode for episode in rollout(load_policy("random"), catalog, goals, seed=1, max_steps=8) if episode.truncated
     ]

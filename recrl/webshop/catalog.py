@@ -1,11 +1,10 @@
 """The catalogue: products, goals and search, opened from the embedded data, a built folder or raw files."""
 
+import bisect
 import functools
-import hashlib
-import json
-import random
+import weakref
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,18 @@ import numpy as np
 
 from recrl.errors import CatalogError
 from recrl.files import sha256_of
-from recrl.webshop.built import cache_key, cached_folder, is_built, read_built, write_built
-from recrl.webshop.goals import SPLIT_BY, SPLITS, Goal, draw_prices, make_goals, split_goals, split_size
-from recrl.webshop.rawfiles import RawProduct, check_records, find_raw_files, read_records
+from recrl.webshop.built import INDEX_FOLDER, is_built, open_goals
+from recrl.webshop.goals import SPLIT_BY, SPLITS, check_split
+from recrl.webshop.products import PRODUCTS_FILE, ProductStore
+from recrl.webshop.rawfiles import find_raw_files
+from recrl.webshop.sealed import MANIFEST, cache_key, cached_folder, hash_of, read_sealed
 from recrl.webshop.search import MAX_HITS, SearchIndex
 
 WEBSHOP_1K = (1000, 6910, 0)  # products, goals, goal seed
 WEBSHOP_FULL_GOALS = 12087
 SEARCHES_KEPT = 20_000  # results of queries, some 40 MB when full
+PRODUCTS_KEPT = 4096  # made products, some 20 MB when full
+POSITIONS_KEPT = 1 << 16  # of asins
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,55 +55,63 @@ class Product:
     nouns: tuple[str, ...]
 
 
+class ProductList(Sequence[Product]):
+    """The products of a built catalogue in the order of the raw file, read when they are asked for."""
+
+    def __init__(self, store: ProductStore, prices: np.ndarray) -> None:
+        self._store, self._prices = store, prices
+        self._made = functools.lru_cache(maxsize=PRODUCTS_KEPT)(self._make)
+
+    def __len__(self) -> int:
+        return len(self._store)
+
+    def __getitem__(self, index):  # an index or a slice, as in any sequence
+        if isinstance(index, slice):
+            return [self._made(position) for position in range(*index.indices(len(self)))]
+        position = int(index)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"product {position} of {len(self)}")
+        return self._made(position % len(self))
+
+    def __iter__(self) -> Iterator[Product]:
+        return (self._make(position) for position in range(len(self)))
+
+    def _make(self, position: int) -> Product:
+        raw = self._store.raw(position)
+        shared = {name: getattr(raw, name) for name in _SHARED_FIELDS}
+        return Product(price=float(self._prices[position]), nouns=self._store.nouns(position), **shared)
+
+
+_SHARED_FIELDS = tuple(field.name for field in fields(Product) if field.name not in ("price", "nouns"))
+
+
 class Catalog:
-    """Products, the goals on them, and search. Made by `load_catalog`.
+    """Products, the goals on them, and search; all of it stays on the disk until it is read. Made by `load_catalog`.
 
     Attributes:
         products: in the order of the raw file; goals: in the order of the seed-233 shuffle.
+        store: the products column by column.
         sha256: the fingerprint of products and nouns, whatever the goal seed.
         goals_sha256: the fingerprint of the goal list: texts, options, bounds, weights and order.
         goal_seed, human_goals: what prices and goals follow from; tagger: name and version behind the nouns.
         is_embedded: whether it is the package's own catalogue with its own goals.
     """
 
-    def __init__(
-        self,
-        raw: Sequence[RawProduct],
-        nouns: Sequence[tuple[str, ...]],
-        index: SearchIndex,
-        *,
-        sha256: str,
-        tagger: dict[str, str],
-        goal_seed: int = 0,
-        human_goals: bool = False,
-        is_embedded: bool = False,
-    ) -> None:
-        rng = random.Random(goal_seed)
-        prices = draw_prices(raw, rng)
-        self.products: Sequence[Product] = [_priced(*row) for row in zip(raw, prices, nouns, strict=True)]
-        self.goals: Sequence[Goal] = make_goals(raw, prices, nouns, rng, human=human_goals)
-        if not self.goals:
-            lacking = "human goals; items_human_ins.json" if human_goals else "synthetic goals; the attributes file"
-            raise CatalogError(
-                f"the catalogue has no {lacking} has no instruction for any of its products: add some, or pass "
-                f"human_goals={not human_goals}"
-            )
-        self.sha256, self.tagger, self.goal_seed = sha256, tagger, goal_seed
-        self.human_goals, self.is_embedded = human_goals, is_embedded
-        self.goals_sha256 = _fingerprint(self.goals)
-        self._positions = {product.asin: place for place, product in enumerate(self.products)}
-        self._splits: dict[tuple[str, str], np.ndarray] = {}
-        self._cumulative: dict[tuple[str, str], np.ndarray] = {}
-        self._index = index
-        self._search = functools.lru_cache(maxsize=SEARCHES_KEPT)(index.search)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Everything but the remembered searches, for processes that do not share memory."""
-        return {name: value for name, value in self.__dict__.items() if name != "_search"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
+    def __init__(self, folder: Path, *, goal_seed: int, human_goals: bool, is_embedded: bool) -> None:
+        manifest = read_sealed(folder)
+        self.folder, self.goal_seed, self.human_goals, self.is_embedded = folder, goal_seed, human_goals, is_embedded
+        self.sha256: str = manifest["catalog_sha256"]
+        self.tagger: dict[str, str] = manifest["tagger"]
+        self.store = ProductStore(folder / PRODUCTS_FILE)
+        self.goals, self.goals_sha256 = open_goals(folder, manifest, self.store, seed=goal_seed, human=human_goals)
+        self.products = ProductList(self.store, self.goals.prices)
+        self._index = SearchIndex.load(folder / INDEX_FOLDER)
         self._search = functools.lru_cache(maxsize=SEARCHES_KEPT)(self._index.search)
+        self._position = functools.lru_cache(maxsize=POSITIONS_KEPT)(self._find)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Another process opens the same folder and shares its memory."""
+        return _open, (str(self.folder), self.goal_seed, self.human_goals, self.is_embedded)
 
     def position(self, asin: str) -> int:
         """Where the product stands in `products`.
@@ -108,10 +119,14 @@ class Catalog:
         Raises:
             CatalogError: there is none with this asin.
         """
-        try:
-            return self._positions[asin]
-        except KeyError:
-            raise CatalogError(f"no product has the asin {asin!r}; asins are upper-case") from None
+        return self._position(asin)
+
+    def _find(self, asin: str) -> int:
+        by_asin = self._index.by_asin
+        place = bisect.bisect_left(by_asin, asin, key=self.store.asin)
+        if place == len(by_asin) or self.store.asin(by_asin[place]) != asin:
+            raise CatalogError(f"no product has the asin {asin!r}; asins are upper-case")
+        return int(by_asin[place])
 
     def product(self, asin: str) -> Product:
         """The product with this asin."""
@@ -121,19 +136,23 @@ class Catalog:
         """Positions of the best products for ``words``, best first."""
         return list(self._search(words, limit))
 
-    def split(self, split: str, split_by: str = "goal") -> np.ndarray:
-        """The goals of a split in evaluation order, see `recrl.webshop.goals.split_goals`; computed once."""
-        key = (split, split_by)
-        if key not in self._splits:
-            self._splits[key] = split_goals(self.goals, split, split_by)
-        return self._splits[key]
+    def split(self, split: str, split_by: str = "goal") -> range | np.ndarray:
+        """The goals of a split in evaluation order, see `recrl.webshop.goals`.
+
+        Raises:
+            CatalogError: an unknown name, or the split is empty.
+        """
+        check_split(split, split_by)
+        indices = self.goals.split(split, split_by)
+        if not len(indices):
+            raise CatalogError(
+                f"the {split} split by {split_by} of {len(self.goals)} goals is empty; use a larger catalogue"
+            )
+        return indices
 
     def cumulative_weights(self, split: str, split_by: str = "goal") -> np.ndarray:
-        """(goals of the split,) running sums of their weights; computed once."""
-        key = (split, split_by)
-        if key not in self._cumulative:
-            self._cumulative[key] = np.cumsum([self.goals[index].weight for index in self.split(split, split_by)])
-        return self._cumulative[key]
+        """(goals of the split,) running sums of their weights."""
+        return self.goals.cumulative_weights(split, split_by)
 
     def protocol(self, split_by: str = "goal") -> str:
         """The name that every number on this catalogue carries; one of our own unless it is exactly a known one."""
@@ -147,20 +166,18 @@ class Catalog:
         return f"custom-{self.sha256[:8]}-{self.goals_sha256[:8]}{suffix}"
 
 
-_SHARED_FIELDS = tuple(field.name for field in fields(Product) if field.name not in ("price", "nouns"))
-_GOAL_FIELDS = tuple(field.name for field in fields(Goal))
+_opened: "weakref.WeakValueDictionary[tuple[str, str, int, bool, bool], Catalog]" = weakref.WeakValueDictionary()
 
 
-def _fingerprint(goals: Sequence[Goal]) -> str:
-    encode = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
-    digest = hashlib.sha256()
-    for goal in goals:
-        digest.update(encode({name: getattr(goal, name) for name in _GOAL_FIELDS}).encode())
-    return digest.hexdigest()
-
-
-def _priced(raw: RawProduct, price: float, nouns: tuple[str, ...]) -> Product:
-    return Product(price=price, nouns=nouns, **{name: getattr(raw, name) for name in _SHARED_FIELDS})
+def _open(folder: str | Path, goal_seed: int, human_goals: bool, is_embedded: bool) -> Catalog:
+    """Opens a built catalogue, or returns it while it is in use: the environments of a process share one."""
+    manifest = (Path(folder) / MANIFEST).read_bytes() if (Path(folder) / MANIFEST).exists() else b""
+    key = (str(folder), hash_of(manifest.decode("utf-8", "replace")), goal_seed, human_goals, is_embedded)
+    catalog = _opened.get(key)
+    if catalog is None:
+        catalog = Catalog(Path(folder), goal_seed=goal_seed, human_goals=human_goals, is_embedded=is_embedded)
+        _opened[key] = catalog
+    return catalog
 
 
 CatalogSource = Catalog | str | Path | None
@@ -179,7 +196,7 @@ def load_catalog(
         source: None for the embedded one; a built catalogue's folder; a folder with raw files, which is built once into
             the user's cache; or an opened `Catalog`, which is returned as it is.
         num_products: the first N raw records only; such a catalogue is stored in the user's cache.
-        goal_seed: of price draws and price bounds, which are made in memory.
+        goal_seed: of price draws and price bounds; what a seed gives is drawn once and stored beside the catalogue.
         human_goals: goals from human instructions instead of synthetic ones.
 
     Raises:
@@ -188,17 +205,8 @@ def load_catalog(
     if isinstance(source, Catalog):
         _refuse_other_settings(source, num_products=num_products, goal_seed=goal_seed, human_goals=human_goals)
         return source
-    built = read_built(_built_folder(source, num_products))
-    return Catalog(
-        built.products,
-        built.nouns,
-        built.index,
-        sha256=built.manifest["catalog_sha256"],
-        tagger=built.manifest["tagger"],
-        goal_seed=goal_seed,
-        human_goals=human_goals,
-        is_embedded=source is None and num_products is None and goal_seed == 0 and not human_goals,
-    )
+    is_embedded = source is None and num_products is None and goal_seed == 0 and not human_goals
+    return _open(_built_folder(source, num_products).absolute(), goal_seed, human_goals, is_embedded)
 
 
 def _refuse_other_settings(catalog: Catalog, *, num_products: int | None, goal_seed: int, human_goals: bool) -> None:
@@ -224,6 +232,8 @@ def _built_folder(source: str | Path | None, num_products: int | None) -> Path:
         folder = Path(source)
     else:
         hashes = {role: sha256_of(path) for role, path in find_raw_files(Path(source)).items()}
+        from recrl.webshop.building import build_catalog
+
         return cached_folder(
             cache_key(hashes, num_products),
             lambda folder: build_catalog(source, folder, num_products=num_products),
@@ -233,91 +243,34 @@ def _built_folder(source: str | Path | None, num_products: int | None) -> Path:
 
 def _derived(folder: Path, num_products: int) -> Path:
     """The catalogue of the first ``num_products`` raw records of a built one, in the user's cache."""
-    built = read_built(folder)
-    manifest = built.manifest
-    if not 0 < num_products <= manifest["num_records"]:
-        raise CatalogError(
-            f"num_products={num_products}, but {folder} was built from {manifest['num_records']} records; ask for 1 to "
-            f"{manifest['num_records']}"
-        )
-    kept = [product for product in built.products if product.record < num_products]
-    if not kept:
-        raise CatalogError(f"num_products={num_products}: none of the first {num_products} records of {folder} is used")
+    from recrl.webshop.building import derive_catalog
 
-    def build(target: Path) -> None:
-        write_built(
-            target,
-            kept,
-            built.nouns[: len(kept)],
-            num_records=num_products,
-            tagger=manifest["tagger"],
-            sources=manifest["sources"],
-        )
-
-    return cached_folder(cache_key(manifest["catalog_sha256"], num_products), build)
-
-
-def build_catalog(
-    raw_folder: str | Path,
-    output_dir: str | Path,
-    *,
-    num_products: int | None = None,
-    nouns: Callable[[Sequence[str]], list[tuple[str, ...]]] | None = None,
-    tagger: dict[str, str] | None = None,
-) -> Path:
-    """Builds a catalogue's folder from raw files.
-
-    Args:
-        raw_folder: holds the raw files; never written to.
-        output_dir: takes the built catalogue; must not exist.
-        num_products: keep the first N raw records only.
-        nouns, tagger: titles -> noun tokens of each, and the record of what found them; by default spaCy does.
-
-    Raises:
-        CatalogError: bad raw files, no tagger installed, or output_dir exists.
-        StorageError: the disk is full; nothing is left under output_dir.
-    """
-    output_dir = Path(output_dir)
-    if output_dir.exists():
-        raise CatalogError(f"{output_dir} exists; choose another --output_dir or remove it")
-    files = find_raw_files(Path(raw_folder))
-    records = read_records(files, num_products=num_products)
-    products = list(check_records(records, files))
-    if not products:
-        raise CatalogError(f"{files['products']} holds no usable product; expected asins of 1 to 10 characters")
-    if nouns is None or tagger is None:
-        from recrl.webshop import tagger as spacy_tagger
-
-        nouns, tagger = spacy_tagger.nouns, spacy_tagger.tagger_record()
-    write_built(
-        output_dir,
-        products,
-        nouns([product.title for product in products]),
-        num_records=len(records),
-        tagger=tagger,
-        sources={role: {"name": path.name, "sha256": sha256_of(path)} for role, path in files.items()},
-    )
-    return output_dir
+    key = cache_key(read_sealed(folder)["catalog_sha256"], num_products)
+    return cached_folder(key, lambda target: derive_catalog(folder, target, num_products))
 
 
 def catalog_info(catalog: Catalog) -> dict[str, Any]:
     """Counts and fingerprints of a catalogue, as `recrl catalog info` prints them."""
-    prices = [product.price for product in catalog.products]
+    prices, store = catalog.goals.prices, catalog.store
     splits = {
-        f"{split} by {split_by}": split_size(catalog.goals, split, split_by)
+        f"{split} by {split_by}": len(catalog.goals.split(split, split_by))
         for split_by in SPLIT_BY
         for split in SPLITS
         if split != "all"
     }
     return {
         "num_products": len(catalog.products),
-        "num_products_with_options": sum(bool(product.options) for product in catalog.products),
-        "num_option_values": sum(len(values) for product in catalog.products for values in product.options.values()),
-        "num_queries": len({product.query for product in catalog.products}),
-        "categories": dict(Counter(product.category for product in catalog.products).most_common()),
-        "price_dollars": {"lowest": min(prices), "median": float(np.median(prices)), "highest": max(prices)},
+        "num_products_with_options": int((store.numbers("num_options") > 0).sum()),
+        "num_option_values": int(store.numbers("num_values").sum()),
+        "num_queries": len(store.texts("query").unique()),
+        "categories": dict(Counter(store.texts("category").to_pylist()).most_common()),
+        "price_dollars": {
+            "lowest": float(prices.min()),
+            "median": float(np.median(prices)),
+            "highest": float(prices.max()),
+        },
         "num_goals": len(catalog.goals),
-        "num_target_products": len({goal.asin for goal in catalog.goals}),
+        "num_target_products": catalog.goals.num_targets,
         "goals": splits,
         "goal_seed": catalog.goal_seed,
         "human_goals": catalog.human_goals,

@@ -95,6 +95,7 @@ class WebShopEnv(gym.Env[str, str]):
         self.goal_indices = self.catalog.split(split, split_by)
         self.action_space, self.observation_space = UnicodeText(), UnicodeText()
         self.goal_index: int = -1
+        self._goal: Goal | None = None  # None before the first reset
         self._state = PageState()
         self._page: pages.Page | None = None  # None before the first reset
         self._over = False
@@ -105,12 +106,15 @@ class WebShopEnv(gym.Env[str, str]):
     @property
     def goal(self) -> Goal:
         """The hidden goal of the running episode; not for policies that learn or are compared."""
-        return self.catalog.goals[self.goal_index]
+        if self._goal is None:
+            raise ResetNeeded("call reset() before asking for the goal")
+        return self._goal
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts an episode; see the class for ``seed`` and ``options``."""
         super().reset(seed=seed)
         self.goal_index = self._asked_goal(options) if options else self._drawn_goal()
+        self._goal = self.catalog.goals[self.goal_index]
         self._state, self._over, self._num_steps = PageState(), False, 0
         self._earlier_observations.clear()
         self._earlier_actions.clear()
@@ -163,7 +167,7 @@ class WebShopEnv(gym.Env[str, str]):
 
     def _drawn_goal(self) -> int:
         if not self.weighted:
-            return int(self.goal_indices[self.np_random.integers(len(self.goal_indices))])
+            return int(self.goal_indices[int(self.np_random.integers(len(self.goal_indices)))])
         cumulative = self.catalog.cumulative_weights(self.split, self.split_by)
         place = np.searchsorted(cumulative, self.np_random.random() * cumulative[-1], side="right")
         return int(self.goal_indices[min(int(place), len(self.goal_indices) - 1)])

@@ -1,15 +1,14 @@
 """Reading WebShop's published raw files, plain or gzip, into checked records."""
 
-import gzip
 import json
 import re
-import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from recrl.errors import CatalogError
+from recrl.webshop.jsonstream import stream_list, stream_object
 
 PRODUCT_FILES = ("items_shuffle.json", "items_shuffle_1000.json")
 ATTRIBUTE_FILES = ("items_ins_v2.json", "items_ins_v2_1000.json")
@@ -17,6 +16,7 @@ HUMAN_FILES = ("items_human_ins.json",)
 HUMAN_FIELDS = ("instruction", "instruction_attributes", "instruction_options")  # a text, two lists of texts
 DEFAULT_PRICE = 100.0  # of a product that states none
 _NOT_PRICE = re.compile(r"[^\d.]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,68 +69,93 @@ def find_raw_files(folder: Path) -> dict[str, Path]:
     return found
 
 
-def read_json(path: Path) -> Any:
-    """Reads a JSON file, plain or gzip.
+class RawEntries:
+    """The entries of a raw file that holds one object, by asin, kept as compact JSON: a million fit into memory."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._entries: dict[str, bytes] = {}
+        if path is not None:
+            for asin, entry in stream_object(path):
+                self._entries[asin] = json.dumps(entry, separators=(",", ":")).encode()
+
+    def get(self, asin: str, default: Any = None) -> Any:
+        """The entry of a product, or the default if there is none."""
+        entry = self._entries.get(asin)
+        return default if entry is None else json.loads(entry)
+
+
+class KeptRecords:
+    """Iterates over the products that the environment keeps: with a valid asin, and the first of equal ones.
+
+    Args:
+        files: from `find_raw_files`.
+        num_products: only the first of the raw list, counted before anything is left out.
+        skip_invalid: leave out what cannot be used, as if it were not in the file, and remember why.
+
+    Attributes:
+        num_read: raw records read so far; share_read: the same as a share of all, 0 to 1.
+        skipped: what was left out as invalid: record, asin, reason.
 
     Raises:
-        CatalogError: it cannot be read, is truncated or is no JSON.
+        CatalogError: a file cannot be read or holds fewer records; or, unless skip_invalid, a record on which the
+            original environment would crash: names file, record, asin and field.
     """
-    try:
-        opener = gzip.open if path.suffix == ".gz" else open
-        with opener(path, "rt", encoding="utf-8") as file:
-            return json.load(file)
-    except (OSError, EOFError, ValueError, zlib.error) as error:  # ValueError: neither UTF-8 nor JSON
-        raise CatalogError(f"{path} cannot be read as JSON ({error}); it may be truncated, fetch it again") from error
+
+    def __init__(
+        self, files: Mapping[str, Path], *, num_products: int | None = None, skip_invalid: bool = False
+    ) -> None:
+        if num_products is not None and num_products < 1:
+            raise CatalogError(f"num_products={num_products}, expected at least 1")
+        self.files, self.num_products, self.skip_invalid = files, num_products, skip_invalid
+        self.num_read, self._share_of_file = 0, 0.0
+        self.skipped: list[dict[str, Any]] = []
+
+    @property
+    def share_read(self) -> float:
+        return self.num_read / self.num_products if self.num_products else self._share_of_file
+
+    def _note_share(self, share: float) -> None:
+        self._share_of_file = share
+
+    def __iter__(self) -> Iterator[RawProduct]:
+        attributes, human = RawEntries(self.files["attributes"]), RawEntries(self.files.get("human"))
+        seen: set[str] = set()
+        for record in stream_list(self.files["products"], self._note_share):
+            if self.num_read == self.num_products:
+                return
+            reader = _RecordReader(self.files, self.num_read, record)
+            self.num_read += 1
+            try:
+                asin = reader.asin_text()
+                if asin == "nan" or len(asin) > 10 or asin in seen:
+                    continue
+                product = reader.product(attributes.get(asin), human.get(asin, []))
+            except CatalogError as error:
+                if not self.skip_invalid:
+                    raise
+                self.skipped.append({"record": reader.number, "asin": reader.shown_asin, "reason": str(error)})
+            else:
+                seen.add(asin)
+                yield product
+        if self.num_products is not None and self.num_read < self.num_products:
+            raise CatalogError(
+                f"num_products={self.num_products}, but {self.files['products']} holds {self.num_read} records; ask "
+                f"for 1 to {self.num_read}"
+            )
 
 
 def read_products(files: Mapping[str, Path], *, num_products: int | None = None) -> Iterator[RawProduct]:
-    """Yields the products of the raw files that the environment keeps; see `read_records` and `check_records`."""
-    return check_records(read_records(files, num_products=num_products), files)
+    """Yields the products of the raw files that the environment keeps; see `KeptRecords`."""
+    return iter(KeptRecords(files, num_products=num_products))
 
 
-def read_records(files: Mapping[str, Path], *, num_products: int | None = None) -> list[Any]:
-    """The raw list of products as it stands in the file, cut to the first ``num_products``.
-
-    Raises:
-        CatalogError: the file cannot be read, is no list, or holds fewer.
-    """
-    records = _read_as(list, files["products"])
-    if num_products is None:
-        return records
-    if not 0 < num_products <= len(records):
-        raise CatalogError(
-            f"num_products={num_products}, but {files['products']} holds {len(records)} records; ask for 1 to "
-            f"{len(records)}"
-        )
-    return records[:num_products]
-
-
-def check_records(records: Iterable[Any], files: Mapping[str, Path]) -> Iterator[RawProduct]:
-    """Yields a product for every record that the environment keeps, in order: valid asins, the first of equal ones.
-
-    Args:
-        records: from `read_records`; files: from `find_raw_files`.
-
-    Raises:
-        CatalogError: a record on which the original environment would crash; names file, record, asin and field.
-    """
-    attributes = _read_as(dict, files["attributes"])
-    human = _read_as(dict, files["human"]) if "human" in files else {}
-    seen: set[str] = set()
-    for number, record in enumerate(records):
-        reader = _RecordReader(files["products"], number, record)
-        asin = reader.asin = reader.text("asin")
-        if asin == "nan" or len(asin) > 10 or asin in seen:
-            continue
-        seen.add(asin)
-        yield reader.product(asin, attributes.get(asin), human.get(asin, []), files)
-
-
-def _read_as(kind: type, path: Path) -> Any:
-    value = read_json(path)
-    if not isinstance(value, kind):
-        raise CatalogError(f"{path}: expected a JSON {kind.__name__}, got {type(value).__name__}; fetch it again")
-    return value
+def _is_unicode(value: Any) -> bool:
+    """Whether every text in it can be written as UTF-8."""
+    if isinstance(value, str):
+        return value.isascii() or not _SURROGATE.search(value)
+    if isinstance(value, dict):
+        return all(_is_unicode(name) and _is_unicode(part) for name, part in value.items())
+    return not isinstance(value, tuple | list) or all(map(_is_unicode, value))
 
 
 def _is_texts(value: Any) -> bool:
@@ -141,16 +166,24 @@ def _is_texts(value: Any) -> bool:
 class _RecordReader:
     """One raw record; its errors name the place."""
 
-    def __init__(self, path: Path, number: int, record: Any) -> None:
-        self.path, self.number, self.record, self.asin = path, number, record, "?"
-        if not isinstance(record, dict):
-            raise self.error("record", f"expected a JSON object, got {type(record).__name__}")
+    def __init__(self, files: Mapping[str, Path], number: int, record: Any) -> None:
+        self.files, self.number, self.record, self.asin = files, number, record, "?"
 
-    def error(self, field: str, what: str, path: Path | None = None) -> CatalogError:
+    @property
+    def shown_asin(self) -> str:
+        return self.asin.encode("utf-8", "backslashreplace").decode()
+
+    def error(self, field: str, what: str, role: str = "products") -> CatalogError:
         return CatalogError(
-            f"{path or self.path}: record {self.number} (asin {self.asin}), field {field!r}: {what}; "
-            "correct or remove the record"
+            f"{self.files[role]}: record {self.number} (asin {self.shown_asin}), field {field!r}: {what}; "
+            "correct or remove the record, or leave all such out with --skip_invalid"
         )
+
+    def asin_text(self) -> str:
+        if not isinstance(self.record, dict):
+            raise self.error("record", f"expected a JSON object, got {type(self.record).__name__}")
+        self.asin = self.text("asin")
+        return self.asin
 
     def text(self, field: str) -> str:
         if field not in self.record:
@@ -160,14 +193,14 @@ class _RecordReader:
             raise self.error(field, f"expected text, got {value!r:.60}")
         return value
 
-    def product(self, asin: str, attributes: Any, human: Any, files: Mapping[str, Path]) -> RawProduct:
-        if asin.lower().upper() != asin:
+    def product(self, attributes: Any, human: Any) -> RawProduct:
+        if self.asin.lower().upper() != self.asin:
             raise self.error("asin", "expected no lower-case letters, and only such whose lower case leads back")
         pricing, tag = self.pricing()
-        entry = self.attribute_entry(attributes, files["attributes"])
-        return RawProduct(
+        entry = self.attribute_entry(attributes)
+        product = RawProduct(
             record=self.number,
-            asin=asin,
+            asin=self.asin,
             title=self.text("name"),
             description=self.text("full_description"),
             bullet_points=self.bullets(),
@@ -182,8 +215,14 @@ class _RecordReader:
             instruction=entry["instruction"],
             instruction_attributes=entry["instruction_attributes"],
             has_attribute_record=attributes is not None,
-            human_instructions=self.human_entries(human, files.get("human")),
+            human_instructions=self.human_entries(human),
         )
+        for field in fields(product):
+            if not _is_unicode(getattr(product, field.name)):
+                raise self.error(
+                    field.name, "holds half of a surrogate pair (\\ud800 to \\udfff), which is no character"
+                )
+        return product
 
     def bullets(self) -> tuple[str, ...]:
         value = self.record.get("small_description")
@@ -230,39 +269,39 @@ class _RecordReader:
             raise self.error("images", f"expected at least one image address, got {images!r:.60}")
         return str(images[0])  # a null one is kept, as in the original
 
-    def attribute_entry(self, entry: Any, path: Path) -> dict[str, Any]:
+    def attribute_entry(self, entry: Any) -> dict[str, Any]:
         if entry is None:
             return {"attributes": ("DUMMY_ATTR",), "instruction": None, "instruction_attributes": ()}
         if not isinstance(entry, dict):
-            raise self.error("entry", f"expected a JSON object, got {entry!r:.60}", path)
+            raise self.error("entry", f"expected a JSON object, got {entry!r:.60}", "attributes")
         attributes = entry.get("attributes", ["DUMMY_ATTR"])
         instruction = entry.get("instruction")
         wanted = entry.get("instruction_attributes") or []
         if not isinstance(attributes, list):
-            raise self.error("attributes", f"expected a list, got {attributes!r:.60}", path)
+            raise self.error("attributes", f"expected a list, got {attributes!r:.60}", "attributes")
         if instruction is not None and not isinstance(instruction, str):
-            raise self.error("instruction", f"expected text, got {instruction!r:.60}", path)
+            raise self.error("instruction", f"expected text, got {instruction!r:.60}", "attributes")
         if not _is_texts(wanted):
-            raise self.error("instruction_attributes", f"expected a list of texts, got {wanted!r:.60}", path)
+            raise self.error("instruction_attributes", f"expected a list of texts, got {wanted!r:.60}", "attributes")
         if instruction is not None and not wanted:
-            raise self.error("instruction_attributes", "an instruction needs at least one", path)
+            raise self.error("instruction_attributes", "an instruction needs at least one", "attributes")
         return {
             "attributes": tuple(map(str, attributes)),  # the reward compares them as text, whatever they are
             "instruction": instruction,
             "instruction_attributes": tuple(wanted),
         }
 
-    def human_entries(self, entries: Any, path: Path | None) -> tuple[dict[str, Any], ...]:
+    def human_entries(self, entries: Any) -> tuple[dict[str, Any], ...]:
         if not isinstance(entries, list):
-            raise self.error("human instructions", f"expected a list, got {entries!r:.60}", path)
+            raise self.error("human instructions", f"expected a list, got {entries!r:.60}", "human")
         kept = []
         for entry in entries:
             if not isinstance(entry, dict):
-                raise self.error("human instructions", f"expected JSON objects, got {entry!r:.60}", path)
+                raise self.error("human instructions", f"expected JSON objects, got {entry!r:.60}", "human")
             if not isinstance(entry.get("instruction"), str):
-                raise self.error("instruction", f"expected text, got {entry.get('instruction')!r:.60}", path)
+                raise self.error("instruction", f"expected text, got {entry.get('instruction')!r:.60}", "human")
             for field in HUMAN_FIELDS[1:]:
                 if not _is_texts(entry.get(field)):
-                    raise self.error(field, f"expected a list of texts, got {entry.get(field)!r:.60}", path)
+                    raise self.error(field, f"expected a list of texts, got {entry.get(field)!r:.60}", "human")
             kept.append({field: entry[field] for field in HUMAN_FIELDS})
         return tuple(kept)

@@ -7,13 +7,14 @@
 tf and qtf are the term's counts in the document and in the query, df the number of documents with the term, N the
 number of documents with any token. The length is rounded as Lucene stores it, in one byte. The scores of a document's
 terms are summed in double precision and then rounded to float32; equal ones are ordered by asin.
+
+Where a query's terms stand in many documents, most of them are never scored: by the MaxScore rule (Turtle and Flood,
+"Query evaluation: strategies and optimizations", Information Processing & Management 31(6), 1995) a document that has
+none of the rare terms is left out as soon as all frequent terms together cannot lift it among the best. The result is
+the same.
 """
 
-import functools
-import json
-from array import array
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,163 +22,150 @@ import numpy as np
 
 from recrl.errors import CatalogError
 from recrl.webshop.analyzer import analyze
+from recrl.webshop.indexing import INDEX_ARRAYS, term_hash
+from recrl.webshop.sealed import map_array
 
-K1 = np.float32(0.9)
-B = np.float32(0.4)
 MAX_HITS = 50
-
-_ARRAYS = ("term_starts", "documents", "saturations", "idf", "positions")
+FEW_POSTINGS = 1 << 14  # of a query; so many are scored one and all
+_ROUNDING = 1e-5  # relative; more than float32 sums of a query's terms can be off
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SearchIndex:
-    """An inverted index over the products' search texts. Documents are numbered in the order of their asins.
+    """An inverted index over the products' search texts, made by `recrl.webshop.indexing.write_index`.
 
     Attributes:
-        vocabulary: term -> its number.
+        term_hashes: (terms,) uint64, ascending.
         term_starts: (terms + 1,) int64; the postings of term t are ``term_starts[t]:term_starts[t + 1]``.
-        documents: (postings,) int32, ascending within a term.
-        saturations: (postings,) float32, ``1 + tf * norm(length)``.
         idf: (terms,) float64, the logarithm in the formula above.
-        positions: (documents,) int32, the place of each document in the list of products.
+        documents: (postings,) int32 positions of products, ascending within a term.
+        saturations: (postings,) float32, ``1 + tf * norm(length)``; most_saturations: (terms,), the largest of each.
+        ranks: (products,) int32, each one's place in the order of the asins; by_asin: (products,) int32, the inverse.
     """
 
-    vocabulary: dict[str, int]
+    term_hashes: np.ndarray
     term_starts: np.ndarray
+    idf: np.ndarray
+    most_saturations: np.ndarray
     documents: np.ndarray
     saturations: np.ndarray
-    idf: np.ndarray
-    positions: np.ndarray
+    ranks: np.ndarray
+    by_asin: np.ndarray
 
     @classmethod
-    def build(cls, texts: Sequence[str], asins: Sequence[str]) -> "SearchIndex":
-        """Indexes one text per product.
+    def load(cls, folder: str | Path) -> "SearchIndex":
+        """Opens an index; its arrays stay on the disk until they are read.
 
         Raises:
-            CatalogError: there are not as many texts as asins, or an asin occurs twice.
+            CatalogError: a file is missing, cannot be read, or contradicts another.
         """
-        if len(texts) != len(asins):
-            raise CatalogError(f"expected one search text per product, got {len(texts)} for {len(asins)} products")
-        if len(set(asins)) != len(asins):
-            repeated = next(asin for asin, count in Counter(asins).items() if count > 1)
-            raise CatalogError(f"expected every asin once, but {repeated} is repeated; drop the later products")
-        positions = sorted(range(len(asins)), key=lambda position: asins[position])
-
-        vocabulary: dict[str, int] = {}
-        terms, documents, counts = array("i"), array("i"), array("i")  # one entry per posting
-        lengths = np.zeros(len(texts), np.int64)
-        for document, position in enumerate(positions):
-            tokens = analyze(texts[position])
-            lengths[document] = len(tokens)
-            for token, count in Counter(tokens).items():
-                terms.append(vocabulary.setdefault(token, len(vocabulary)))
-                documents.append(document)
-                counts.append(count)
-
-        term_of = np.asarray(terms, np.int32)
-        by_term = np.argsort(term_of, kind="stable")  # (postings,)
-        document_of = np.asarray(documents, np.int32)[by_term]
-        count_of = np.asarray(counts, np.float32)[by_term]
-        frequencies = np.bincount(term_of, minlength=len(vocabulary))  # (terms,)
-        num_documents = np.count_nonzero(lengths)
-        return cls(
-            vocabulary=vocabulary,
-            term_starts=np.concatenate(([0], np.cumsum(frequencies))).astype(np.int64),
-            documents=document_of,
-            saturations=np.float32(1) + count_of * _norms(lengths)[document_of],
-            idf=np.log(1 + (num_documents - frequencies + 0.5) / (frequencies + 0.5)),
-            positions=np.asarray(positions, np.int32),
-        )
+        index = cls(**{name: map_array(Path(folder) / f"{name}.npy") for name in INDEX_ARRAYS})
+        terms, postings = len(index.term_hashes), int(index.term_starts[-1]) if len(index.term_starts) else 0
+        expected = {
+            "term_starts": terms + 1, "idf": terms, "most_saturations": terms,
+            "documents": postings, "saturations": postings, "by_asin": len(index.ranks),
+        }  # fmt: skip
+        for name, length in expected.items():
+            if len(getattr(index, name)) != length:
+                raise CatalogError(
+                    f"the search index in {folder} is inconsistent: {name} has {len(getattr(index, name))} entries "
+                    f"instead of {length}; build the catalogue again"
+                )
+        return index
 
     def search(self, words: str, limit: int = MAX_HITS) -> list[int]:
         """The positions of the best products for ``words``, best first; none if no word is in the index."""
         documents, _ = self._hits(words, limit)
-        return self.positions[documents].tolist()
+        return documents.tolist()
 
     def search_scores(self, words: str, limit: int = MAX_HITS) -> list[tuple[int, float]]:
         """As `search`, each position with its BM25 score."""
         documents, scores = self._hits(words, limit)
-        return list(zip(self.positions[documents].tolist(), scores.tolist(), strict=True))
+        return list(zip(documents.tolist(), scores.tolist(), strict=True))
 
     def _hits(self, words: str, limit: int) -> tuple[np.ndarray, np.ndarray]:
         """The best documents, best first, and their float32 scores, each (hits,)."""
-        query = Counter(token for token in analyze(words) if token in self.vocabulary)
-        documents, scores = [], []
-        for token, count in query.items():
-            term = self.vocabulary[token]
-            postings = slice(self.term_starts[term], self.term_starts[term + 1])
-            weight = np.float32(count * self.idf[term])
-            documents.append(self.documents[postings])
-            scores.append(weight - weight / self.saturations[postings])
-        if not documents:
+        terms, weights = self._terms(words)
+        if not len(terms):
             return np.empty(0, np.int32), np.empty(0, np.float32)
-        totals = np.bincount(
-            np.concatenate(documents), weights=np.concatenate(scores), minlength=len(self.positions)
-        ).astype(np.float32)  # (documents,)
-        found = np.flatnonzero(totals)
-        if len(found) > limit:
-            worst_kept = np.partition(totals[found], len(found) - limit)[len(found) - limit]
-            found = found[totals[found] >= worst_kept]  # more than limit if several score the same
-        best = found[np.argsort(-totals[found], kind="stable")][:limit]
-        return best, totals[best]
+        if (self.term_starts[terms + 1] - self.term_starts[terms]).sum() <= FEW_POSTINGS:
+            documents, scores = self._score_all(terms, weights)
+        else:
+            documents = self._candidates(terms, weights, limit)
+            scores = self._score_some(terms, weights, documents)
+        if len(scores) > limit:
+            worst_kept = np.partition(scores, len(scores) - limit)[len(scores) - limit]
+            kept = scores >= worst_kept  # more than limit if several score the same
+            documents, scores = documents[kept], scores[kept]
+        best = np.lexsort((self.ranks[documents], -scores))[:limit]
+        return documents[best], scores[best]
 
-    def save(self, folder: str | Path) -> None:
-        """Writes the index into ``folder``, one file per array and ``vocabulary.json``."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in _ARRAYS:
-            np.save(folder / f"{name}.npy", getattr(self, name))
-        (folder / "vocabulary.json").write_text(json.dumps(list(self.vocabulary), ensure_ascii=False), encoding="utf-8")
+    def _terms(self, words: str) -> tuple[np.ndarray, np.ndarray]:
+        """The query's known terms in the order of the query, int64, and their weights w, float32, each (terms,)."""
+        query = Counter(analyze(words))
+        hashes = np.array([term_hash(term) for term in query], np.uint64)
+        places = np.searchsorted(self.term_hashes, hashes)
+        known = places < len(self.term_hashes)
+        known[known] = self.term_hashes[places[known]] == hashes[known]
+        terms = places[known]
+        counts = np.array(list(query.values()), np.float64)[known]
+        return terms, (counts * self.idf[terms]).astype(np.float32)
 
-    @classmethod
-    def load(cls, folder: str | Path) -> "SearchIndex":
-        """Opens an index that `save` wrote; its arrays stay on the disk until they are read.
+    def _postings(self, term: int, weight: np.float32) -> tuple[np.ndarray, np.ndarray]:
+        """The documents with a term and what it adds to the score of each."""
+        span = slice(self.term_starts[term], self.term_starts[term + 1])
+        return self.documents[span], weight - weight / self.saturations[span]
 
-        Raises:
-            CatalogError: a file is missing, truncated or does not belong to the others.
-        """
-        folder = Path(folder)
-        try:
-            arrays = {name: np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r")) for name in _ARRAYS}
-            terms = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError, EOFError) as error:
-            raise CatalogError(
-                f"cannot read the search index in {folder} ({error}); build the catalogue again"
-            ) from error
-        index = cls(vocabulary={term: number for number, term in enumerate(terms)}, **arrays)
-        index._check(folder)
-        return index
+    def _score_all(self, terms: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """All documents with any of the terms, and their scores."""
+        found = [self._postings(term, weight) for term, weight in zip(terms, weights, strict=True)]
+        holders, parts = (np.concatenate(pieces) for pieces in zip(*found, strict=True))
+        if len(self.ranks) <= 2 * FEW_POSTINGS:
+            sums = np.bincount(holders, weights=parts, minlength=len(self.ranks)).astype(np.float32)
+            documents = np.flatnonzero(sums).astype(np.int32)
+            return documents, sums[documents]
+        documents, places = np.unique(holders, return_inverse=True)
+        return documents, np.bincount(places, weights=parts).astype(np.float32)
 
-    def _check(self, folder: Path) -> None:
-        """Raises CatalogError if the arrays' lengths contradict each other."""
-        expected = {
-            "term_starts": len(self.vocabulary) + 1,
-            "idf": len(self.vocabulary),
-            "documents": int(self.term_starts[-1]) if len(self.term_starts) else 0,
-            "saturations": len(self.documents),
-        }
-        for name, length in expected.items():
-            if len(getattr(self, name)) != length:
-                raise CatalogError(
-                    f"the search index in {folder} is inconsistent: {name} has {len(getattr(self, name))} entries "
-                    f"instead of {length}; build the catalogue again"
-                )
+    def _score_some(self, terms: np.ndarray, weights: np.ndarray, documents: np.ndarray) -> np.ndarray:
+        """The scores of given documents, which ascend."""
+        sums = np.zeros(len(documents))
+        for term, weight in zip(terms, weights, strict=True):
+            sums += self._parts(term, weight, documents)
+        return sums.astype(np.float32)
 
+    def _parts(self, term: int, weight: np.float32, documents: np.ndarray) -> np.ndarray:
+        """What a term adds to the scores of given documents, which ascend; 0 for those without it."""
+        start, stop = self.term_starts[term], self.term_starts[term + 1]
+        holders = self.documents[start:stop]
+        places = np.searchsorted(holders, documents)
+        places[places == len(holders)] = 0  # the document comes after all that have the term
+        parts = weight - weight / self.saturations[start:stop][places]
+        parts[holders[places] != documents] = 0
+        return parts
 
-def _norms(lengths: np.ndarray) -> np.ndarray:
-    """(documents,) token counts -> (documents,) float32 norms of the formula above."""
-    if not lengths.any():
-        return np.ones(len(lengths), np.float32)
-    average = np.float32(lengths.sum() / np.count_nonzero(lengths))
-    rounded = np.array([rounded_length(length) for length in lengths.tolist()], np.float32)
-    return np.float32(1) / (K1 * ((np.float32(1) - B) + B * rounded / average))
-
-
-@functools.cache
-def rounded_length(length: int) -> int:
-    """A document length as Lucene's SmallFloat keeps it in one byte: exact up to 39, then four significant bits."""
-    exact = 24  # codes left over after Integer.MAX_VALUE has got the largest
-    if length < exact:
-        return length
-    shift = max((length - exact).bit_length() - 4, 0)
-    return exact + ((length - exact) >> shift << shift)
+    def _candidates(self, terms: np.ndarray, weights: np.ndarray, limit: int) -> np.ndarray:
+        """Few documents, ascending, among which the best ``limit`` are certain to be, ties included."""
+        most = weights - weights / self.most_saturations[terms]  # the most that each term can add
+        order = np.argsort(-most, kind="stable")
+        rest = np.append(np.cumsum(most[order][::-1], dtype=np.float64)[::-1], 0.0)  # from each place in the order on
+        sums = np.zeros(len(self.ranks), np.float32)
+        needed = 0.0  # at least `limit` documents reach it
+        done = 0
+        while done < len(order) and needed <= rest[done]:  # a document without any term so far may still be among them
+            holders, parts = self._postings(terms[order[done]], weights[order[done]])
+            sums[holders] += parts
+            if len(holders) >= limit:
+                reached = np.partition(sums[holders], len(holders) - limit)[len(holders) - limit]
+                needed = max(needed, float(reached) * (1 - _ROUNDING))
+            done += 1
+        documents = np.flatnonzero(sums >= max(needed - rest[done], np.finfo(np.float32).tiny)).astype(np.int32)
+        reached_sums = sums[documents]
+        for place in range(done, len(order)):
+            reached_sums += self._parts(terms[order[place]], weights[order[place]], documents)
+            if len(documents) > limit:
+                reached = np.partition(reached_sums, len(documents) - limit)[len(documents) - limit]
+                needed = max(needed, float(reached) * (1 - _ROUNDING))
+            kept = reached_sums >= needed - rest[place + 1]
+            documents, reached_sums = documents[kept], reached_sums[kept]
+        return documents

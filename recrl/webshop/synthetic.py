@@ -324,8 +324,8 @@ def embedded_catalog() -> Path:
     Raises:
         CatalogError: the shipped nouns do not belong to the generated titles.
     """
-    from recrl.webshop.built import cache_key, cached_folder
-    from recrl.webshop.catalog import build_catalog
+    from recrl.webshop.building import build_catalog
+    from recrl.webshop.sealed import cache_key, cached_folder
 
     shipped = embedded_nouns()
 
