@@ -209,7 +209,7 @@ def _collect(built: str) -> list[tuple[int, list[str]]]:
     played = [
         episode for name in ("reader", "random") for episode in rollout(load_policy(name), catalog, goals, seed=0)
     ]
-    return [(episode.goal_index, [step.valid_actions[step.action] for step in episode.steps]) for episode in played]
+    return [(episode.goal_index, [step.action for step in episode.steps]) for episode in played]
 
 
 def _queries(built: str) -> list[str]:

@@ -83,6 +83,10 @@ def make_parser() -> Parser:
     synth.add_argument("--num_products", type=int, default=1000, help="number of products")
     synth.add_argument("--seed", type=seed, default=0, help="of all texts, prices and options")
     synth.add_argument("--output_dir", required=True, help="the folder that takes the raw files")
+    fetch = command(actions, "download", _catalog_download, "fetch the published WebShop files from the Hub", KEPT)
+    fetch.add_argument("which", choices=("1000", "full"), help="1,000 products (10 MB) or 1.18 million (5.7 GB)")
+    fetch.add_argument("--output_dir", required=True, help="takes the raw files; go on by repeating the command")
+    fetch.add_argument("--hub_dataset_id", help="dataset with the files; without it a public copy")
     info = command(actions, "info", _catalog_info, "counts and fingerprints of a catalogue")
     info.add_argument("catalog", nargs="?", help="raw or built folder; without it the embedded catalogue")
     info.add_argument("--goal_seed", type=seed, default=0, help="seed of price draws and price bounds")
@@ -183,6 +187,18 @@ def _catalog_synth(arguments: argparse.Namespace) -> None:
 
     write_raw(arguments.output_dir, arguments.num_products, arguments.seed)
     print(f"wrote {arguments.num_products} products in the raw format to {arguments.output_dir}")
+
+
+def _catalog_download(arguments: argparse.Namespace) -> None:
+    from recrl.webshop.download import HUB_DATASET_ID, download_catalog
+
+    folder = download_catalog(
+        arguments.which,
+        arguments.output_dir,
+        hub_dataset_id=arguments.hub_dataset_id or HUB_DATASET_ID,
+        say=ProgressLine().say,
+    )
+    print(f"the files are in {folder}; use them with --catalog {folder}, or build them with `recrl catalog build`")
 
 
 def _catalog_info(arguments: argparse.Namespace) -> None:

@@ -87,7 +87,7 @@ def pull(
     except (OSError, ValueError, RuntimeError, HTTPError) as error:
         raise HubError(
             f"{str(source)!r} is no local folder, and as a {repo_type} of {HfApi(endpoint=endpoint).endpoint} it could "
-            f"not be downloaded: {_reason(error)}"
+            f"not be downloaded: {reason_of(error)}"
         ) from error
 
 
@@ -162,7 +162,7 @@ def _failed_push(folder: Path, repo_id: str, repo_type: str, private: bool | Non
         if isinstance(error, HfHubHTTPError) and error.response is not None:
             hint = HINTS.get(error.response.status_code, "")
         raise HubError(
-            f"the push of {folder} to {repo_id!r} failed: {_reason(error)} {hint}".rstrip()
+            f"the push of {folder} to {repo_id!r} failed: {reason_of(error)} {hint}".rstrip()
             + f" Nothing is lost. Push it later with: {later_command(folder, repo_id, repo_type, private)}"
         ) from error
 
@@ -181,7 +181,7 @@ def later_command(folder: Path, repo_id: str, repo_type: str = "model", private:
     return shlex.join(words)
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What the hub said, or else what the client says, on one line with a full stop."""
     from huggingface_hub.errors import HfHubHTTPError
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,6 +43,8 @@ class HubServer:
         self.objects: dict[str, bytes] = {}  # LFS: SHA-256 -> content
         self.verified: set[str] = set()
         self.failures: dict[str, tuple[int, str]] = {}
+        self.cuts: dict[str, int] = {}  # path of a file -> bytes after which the connection breaks, each time
+        self.ranges: list[str] = []  # of the files that were asked for in part
         self.requests: list[str] = []
         server = self
 
@@ -223,6 +226,22 @@ class _Handler(BaseHTTPRequestHandler):
                 "X-Linked-ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Linked-Size": str(len(content))
             }  # fmt: skip
         ranged = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if ranged is not None:
+            self.hub.ranges.append(ranged[0])
+        if path in self.hub.cuts and self.command == "GET":
+            first = int(ranged[1]) if ranged else 0
+            self.send_response(206 if ranged else 200)
+            for header, value in headers.items():
+                self.send_header(header, value)
+            self.send_header("Content-Length", str(len(content) - first))
+            if ranged:
+                self.send_header("Content-Range", f"bytes {first}-{len(content) - 1}/{len(content)}")
+            self.end_headers()
+            self.wfile.write(content[first : first + self.hub.cuts[path]])
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_RDWR)
+            self.close_connection = True
+            return
         if ranged is None:
             self._bytes(content, 200, headers)
             return

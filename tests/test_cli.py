@@ -99,7 +99,13 @@ def test_catalogues_are_made_up_built_and_described(capsys: pytest.CaptureFixtur
 def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     arguments = ["generate-trajectories", "--policy", "random", "--num_trajectories", "5000", "--min_reward", "0"]
     command = [sys.executable, "-m", "recrl", *arguments, "--output_dir", str(tmp_path / "data")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+    def take_interrupts() -> None:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # a test run in the background ignores them, and so would its child
+
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=take_interrupts)
     journal = tmp_path / "data.collecting" / "journal.jsonl"
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (journal.exists() and journal.stat().st_size):
