@@ -92,6 +92,13 @@ def make_parser() -> Parser:
     info.add_argument("--goal_seed", type=seed, default=0, help="seed of price draws and price bounds")
     info.add_argument("--human_goals", action="store_true", help="crowd-sourced instructions instead of synthetic")
 
+    shop = command(commands, "shop", _shop, "play an episode by hand in the terminal")
+    _catalog_flags(shop)
+    shop.add_argument("--split", choices=("train", "dev", "test", "all"), default="train", help="goals to draw from")
+    shop.add_argument("--goal_index", type=int, help="the goal to play; without it one is drawn")
+    shop.add_argument("--max_steps", type=int, default=15, help="actions until the episode is truncated")
+    shop.add_argument("--seed", type=seed, default=0, help="of the goal")
+
     generate = command(
         commands, "generate-trajectories", _generate, "collect a policy's episodes as a `datasets` dataset", KEPT
     )
@@ -206,6 +213,13 @@ def _catalog_info(arguments: argparse.Namespace) -> None:
 
     catalog = load_catalog(arguments.catalog, goal_seed=arguments.goal_seed, human_goals=arguments.human_goals)
     print(json.dumps(catalog_info(catalog), indent=2, ensure_ascii=False))
+
+
+def _shop(arguments: argparse.Namespace) -> None:
+    from recrl.shop import shop
+
+    names = ("catalog", "goal_seed", "human_goals", "split", "max_steps")
+    shop({name: getattr(arguments, name) for name in names}, goal_index=arguments.goal_index, seed=arguments.seed)
 
 
 def _generate(arguments: argparse.Namespace) -> None:

@@ -76,6 +76,39 @@ def test_the_specification_round_trips(catalog: Catalog) -> None:
     assert twin.reset(seed=5)[0] == env.reset(seed=5)[0]
 
 
+@pytest.mark.parametrize("words", ["<r>", "<a> wool", "<c> fashion", "<q> shoes"])
+def test_the_originals_debug_commands_are_words(catalog: Catalog, words: str) -> None:
+    env = make(catalog)
+    observation, *_ = play(env, f"search[{words}]")
+    assert f"(Total results: {len(catalog.search(words))})" in observation
+    assert catalog.search("<r>") == []
+
+
+@pytest.mark.parametrize("words", ["item_page", "/item_sub_page/x", "done", "search_results/0/hat/1"])
+def test_search_words_cannot_fake_another_page(catalog: Catalog, words: str) -> None:
+    env = make(catalog)
+    *_, info = play(env, f"search[{words} hat]")
+    assert info["clickables"][:2] == ["back to search", "next >"]
+    assert not info["has_search_bar"]
+    assert env.page.state.kind == "results"
+
+
+def test_an_episode_leaves_nothing_behind(catalog: Catalog) -> None:
+    """The original keeps every session for ever; here the second episode starts as the first did."""
+    env = make(catalog, num_prev_obs=2, num_prev_actions=2)
+    first = env.reset(options={"goal_index": 3})
+    play(env, "search[wool hat]", "click[b0hat00003]", "click[< prev]", goal=3)
+    assert env.reset(options={"goal_index": 3}) == first
+    assert env.page.state == type(env.page.state)()
+
+
+def test_asking_before_the_first_reset_is_refused(catalog: Catalog) -> None:
+    env = make(catalog)
+    for ask in (lambda: env.step("search[hat]"), lambda: env.page, lambda: env.goal, env.render):
+        with pytest.raises(ResetNeeded):
+            ask()
+
+
 def test_an_equal_seed_gives_an_equal_episode(catalog: Catalog) -> None:
     env = make(catalog)
     drawn = [env.reset(seed=seed)[1]["goal_index"] for seed in range(40)]
@@ -269,6 +302,16 @@ def test_vector_environments_roll_out_given_goals(catalog: Catalog) -> None:
     assert not rewards.any()
     assert not terminated.any()
     assert not truncated.any()
+
+
+def test_vector_environments_share_one_catalogue(catalog: Catalog) -> None:
+    envs = gym.make_vec(ENV, num_envs=64, vectorization_mode="sync", catalog=str(catalog.folder), split="all")
+    assert len({id(env.unwrapped.catalog) for env in envs.envs}) == 1  # type: ignore[attr-defined]
+    observations, infos = envs.reset(seed=4)
+    assert len(observations) == 64
+    for _ in range(3):
+        observations, *_, infos = envs.step([str(actions[0]) for actions in infos["valid_actions"]])
+    assert len(set(observations)) > 1
 
 
 def test_vector_environments_take_a_goal_each(catalog: Catalog) -> None:

@@ -110,6 +110,17 @@ class WebShopEnv(gym.Env[str, str]):
             raise ResetNeeded("call reset() before asking for the goal")
         return self._goal
 
+    @property
+    def page(self) -> pages.Page:
+        """The page that is shown.
+
+        Raises:
+            ResetNeeded: before the first reset.
+        """
+        if self._page is None:
+            raise ResetNeeded("call reset() before asking for the page")
+        return self._page
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts an episode; see the class for ``seed`` and ``options``."""
         super().reset(seed=seed)
@@ -147,14 +158,8 @@ class WebShopEnv(gym.Env[str, str]):
         return self._observe(), reward, terminated, truncated, self._info() | extra
 
     def render(self) -> str:
-        """The page in mode ``text_rich``.
-
-        Raises:
-            ResetNeeded: before the first reset.
-        """
-        if self._page is None:
-            raise ResetNeeded("call reset() before render()")
-        return self._page.observation("text_rich")
+        """The page in mode ``text_rich``; raises as `page` does."""
+        return self.page.observation("text_rich")
 
     def _asked_goal(self, options: dict[str, Any]) -> int:
         unknown = set(options) - {"goal_index"}

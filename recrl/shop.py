@@ -1,0 +1,158 @@
+"""Playing an episode by hand in the terminal: the quickest way to understand the task."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rich.console import Console
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from recrl.webshop.best_purchase import best_options, best_reward
+from recrl.webshop.catalog import Product
+from recrl.webshop.env import WebShopEnv
+from recrl.webshop.goals import Goal
+from recrl.webshop.pages import Page
+
+HELP = (
+    "Type a number to click, words to search for them, an action such as click[buy now], 'help', or 'quit'. "
+    "Only 'Buy Now' ends the episode with a reward."
+)
+
+
+def play(
+    env: WebShopEnv, lines: Iterable[str], console: Console, *, goal_index: int | None = None, seed: int = 0
+) -> None:
+    """Plays one episode.
+
+    Args:
+        env: takes the actions.
+        lines: what the person types, one line at a time; the episode is left when they end.
+        goal_index: the goal; None draws one with ``seed``.
+    """
+    options = None if goal_index is None else {"goal_index": goal_index}
+    _, info = env.reset(seed=seed, options=options)
+    console.print(Panel(Text(info["instruction"]), title=f"goal {info['goal_index']}: you want this", expand=False))
+    console.print(HELP, style="dim", markup=False)
+    draw(env.page, console)
+    for steps, action in enumerate(_actions(lines, env, console), start=1):
+        _, reward, terminated, truncated, info = env.step(action)
+        if "invalid_action" in info:
+            console.print(Text(f"nothing happened: {info['invalid_action']}", style="yellow"))
+        if terminated:
+            product = env.catalog.product(env.page.state.asin)
+            explain(product, env.goal, env.page.state.options, float(reward), info["reward_parts"], console)
+            return
+        if truncated:
+            console.print(f"That was the last of {steps} steps; nothing was bought, so the reward is 0.")
+            return
+        draw(env.page, console)
+    console.print("\nYou left without buying; the reward is 0.")
+
+
+def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterator[str]:
+    """What the lines mean on the page of the moment."""
+    for line in lines:
+        typed = line.strip()
+        if typed in ("quit", "exit", "q"):
+            return
+        if typed in ("help", "?", ""):
+            console.print(HELP, style="dim", markup=False)
+            continue
+        offered = _clicks(env.page)
+        if typed.isascii() and typed.isdigit():
+            if not 1 <= int(typed) <= len(offered):
+                console.print(Text(f"{typed} is on no button; expected 1 to {len(offered)}", style="yellow"))
+                continue
+            yield f"click[{offered[int(typed) - 1]}]"
+        elif typed.startswith(("click[", "search[")):
+            yield typed
+        else:
+            yield f"search[{typed}]"
+
+
+def _clicks(page: Page) -> list[str]:
+    """The names that can be clicked, in the order in which they stand on the page; one that clashes has no number."""
+    if page.state.kind == "search":
+        return []
+    valid = {action.removeprefix("click[").removesuffix("]") for action in page.valid_actions}
+    return [name for name in dict.fromkeys(line.text.lower() for line in page.lines if line.role) if name in valid]
+
+
+def draw(page: Page, console: Console) -> None:
+    """The page as a person reads it, with a number before everything that can be clicked."""
+    numbers = {name: number for number, name in enumerate(_clicks(page), start=1)}
+    console.rule(f"[bold]{page.state.kind}[/bold]")
+    if page.state.kind == "search":
+        console.print("Type what to search for.")
+        return
+    text = Text()
+    after = ""  # the role of the line before
+    for line in page.lines[2:]:  # after the instruction, which stays the same
+        if not line.text:
+            continue
+        if not line.role:
+            text.append(("  " if after == "link" else "\n") + line.text.strip())
+            after = "link" if after == "link" else ""
+            continue
+        number = numbers.get(line.text.lower())
+        label = f"{number} " if number is not None else ""
+        style = {"button": "bold cyan", "link": "bold green", "option": "magenta"}[line.role]
+        text.append("  " if after == line.role and line.role != "link" else "\n")
+        text.append(f"[{label}{line.text}]", style=f"reverse {style}" if line.clicked else style)
+        after = line.role
+    console.print(text)
+
+
+def explain(
+    product: Product,
+    goal: Goal,
+    options: dict[str, str],
+    reward: float,
+    parts: dict[str, float | bool],
+    console: Console,
+) -> None:
+    """Where the reward comes from, and what would have been better."""
+    wanted = goal.options.items() if isinstance(goal.options, dict) else [("", value) for value in goal.options]
+    table = Table(title=f"You bought {product.asin}: reward {reward:.3f}" + (" - success" if reward == 1 else ""))
+    table.add_column("asked for")
+    table.add_column("got")
+    table.add_column("share")
+    kind = "same search category" if parts["query_match"] else "another search category"
+    found = f"{kind}, title score {parts['title_score']:.2f}"
+    table.add_row("the right kind of product", found, f"x {parts['r_type']}")
+    table.add_row(Text(", ".join(goal.attributes)), Text(", ".join(product.attributes)), _share(parts, "att"))
+    if "r_option" in parts:
+        asked = ", ".join(f"{name}: {value}".removeprefix(": ") for name, value in wanted)
+        chosen = ", ".join(f"{name}: {value}" for name, value in options.items()) or "none chosen"
+        table.add_row(Text(asked), Text(chosen), _share(parts, "option"))
+    table.add_row(f"at most ${goal.price_upper:.2f}", f"${product.price:.2f}", _share(parts, "price"))
+    console.print(table)
+    console.print("reward = kind x (sum of share x weight)", style="dim", highlight=False)
+    if reward < 1:
+        best = best_options(product, goal)
+        named = ", ".join(f"{name}: {value}" for name, value in best.items()) or "no option"
+        console.print(Text(f"This product could have given {best_reward(product, goal):.3f}, with {named}."))
+        console.print(Text(f"Meant was {goal.asin}: {goal.name}"))
+
+
+def _share(parts: dict[str, Any], name: str) -> str:
+    return f"{float(parts[f'r_{name}']):.2f} x {parts[f'w_{name}']:.2f}"
+
+
+def typed_lines(prompt: str = "> ") -> Iterator[str]:
+    """The lines that a person types, until the end of the input."""
+    while True:
+        try:
+            yield input(prompt)
+        except EOFError:
+            return
+
+
+def shop(env_settings: dict[str, Any], *, goal_index: int | None, seed: int) -> None:
+    """Plays an episode in this terminal; ``env_settings`` go to `WebShopEnv`.
+
+    Raises:
+        CatalogError: the catalogue, the split or the goal cannot be used.
+    """
+    play(WebShopEnv(**env_settings), typed_lines(), Console(), goal_index=goal_index, seed=seed)
