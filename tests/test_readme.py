@@ -19,7 +19,7 @@ def blocks(language: str) -> list[str]:
 def commands() -> list[list[str]]:
     """Every command of the bash blocks, split into words."""
     lines = "\n".join(blocks("bash")).replace("\\\n", " ").splitlines()
-    return [shlex.split(part) for line in lines for part in line.split("&&") if part.strip()]
+    return [shlex.split(part, comments=True) for line in lines for part in line.split("&&") if part.strip()]
 
 
 def test_every_recrl_command_parses() -> None:
