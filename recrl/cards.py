@@ -12,8 +12,9 @@ from recrl.version import __version__
 METHODS = {
     "imitation": "imitation of demonstrations (cross-entropy on the demonstrated action of each page)",
     "dpo": "step-level direct preference optimisation (arXiv:2305.18290) through TRL's DPOTrainer",
+    "ppo": "proximal policy optimisation (arXiv:1707.06347) in the environment",
 }
-DATA_COUNTS = ("num_demonstrations", "num_decisions", "num_pairs")
+DATA_COUNTS = ("num_demonstrations", "num_decisions", "num_pairs", "num_environment_steps")
 SHOWN_SETTINGS = (
     "pairs", "min_reward", "learning_rate", "head_learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay",
     "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "beta", "loss_type",

@@ -132,3 +132,10 @@ def deterministic(decision: Decision, action: str) -> Choice:
         return Choice(decision.valid_actions.index(action), 0.0)
     except ValueError:
         raise PolicyError(f"{action!r} is not among the page's actions {decision.valid_actions}") from None
+
+
+def sample(log_probs: np.ndarray, rng: np.random.Generator) -> int:
+    """An index drawn from (actions,) log-probabilities."""
+    cumulative = np.exp(log_probs.astype(np.float64)).cumsum()
+    place = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
+    return min(place, int(np.flatnonzero(np.isfinite(log_probs))[-1]))

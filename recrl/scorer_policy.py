@@ -15,7 +15,7 @@ import torch
 
 from recrl.choice_inputs import ChoiceCollator, ChoiceInput
 from recrl.errors import PolicyError
-from recrl.policies import Choice, Decision
+from recrl.policies import Choice, Decision, sample
 from recrl.scoring import BertForChoiceScoring, load_scorer
 
 CACHED_ACTION_TOKENS = 2_000_000  # about 3 GB at 384 floats a token
@@ -72,12 +72,7 @@ class ScorerPolicy:
         choices = []
         for decision, log_probs, rng in zip(decisions, self.log_probs(decisions), rngs, strict=True):
             log_probs = self._tempered(log_probs.astype(np.float64), decision)
-            if greedy:
-                index = int(log_probs.argmax())
-            else:
-                cumulative = np.exp(log_probs).cumsum()
-                index = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
-                index = min(index, int(np.flatnonzero(np.isfinite(log_probs))[-1]))
+            index = int(log_probs.argmax()) if greedy else sample(log_probs, rng)
             if self.loop_guard:
                 decision.memory.setdefault(decision.observation, set()).add(index)
             choices.append(Choice(index, min(0.0, float(log_probs[index]))))
@@ -94,6 +89,10 @@ class ScorerPolicy:
 
     def log_probs(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
         """The model's own log-probabilities: for each decision (actions,) float32, untempered."""
+        return [log_probs for log_probs, _ in self.outputs(decisions)]
+
+    def outputs(self, decisions: Sequence[Decision]) -> list[tuple[np.ndarray, float]]:
+        """For each decision the model's own log-probabilities, (actions,) float32, and its value of the page."""
         inputs = [
             self.collator.read(
                 {
@@ -109,7 +108,12 @@ class ScorerPolicy:
             states = self._encode([self.collator.state_tokens(choice.instruction, choice.state) for choice in inputs])
             return [self._score(choice, state) for choice, state in zip(inputs, states, strict=True)]
 
-    def _score(self, choice: ChoiceInput, state: torch.Tensor) -> np.ndarray:
+    def forget(self) -> None:
+        """Drops what it keeps of the model's encodings; needed after the weights have changed."""
+        self._action_hidden.clear()
+        self._cached_tokens = 0
+
+    def _score(self, choice: ChoiceInput, state: torch.Tensor) -> tuple[np.ndarray, float]:
         device, count = state.device, len(choice.actions)
         texts = {text: row for row, text in enumerate(dict.fromkeys(choice.actions))}
         hidden = [self._action_hidden[text] for text in texts]
@@ -123,7 +127,7 @@ class ScorerPolicy:
             torch.ones(1, count, dtype=torch.bool, device=device),
             torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
         )
-        return output.log_probs[0].cpu().numpy()
+        return output.log_probs[0].cpu().numpy(), output.state_values[0].item()
 
     def _encode_actions(self, inputs: Sequence[ChoiceInput]) -> None:
         """Puts the batch's action texts into the cache, which forgets the longest unused ones beyond its size."""

@@ -9,7 +9,7 @@ import difflib
 import json
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -94,17 +94,18 @@ def prepare_for_training(model: Any, tuning: TuningArguments) -> Any:
     return model
 
 
-def make_optimizer(trainer: Any, model: Any) -> Any:
-    """The trainer's optimiser in groups: encoder at ``learning_rate`` and heads at ``head_learning_rate``, each with
+def parameter_groups(model: Any, args: Any, decayed: Collection[str]) -> list[dict[str, Any]]:
+    """What is trained of a model in groups: encoder at ``learning_rate`` and heads at ``head_learning_rate``, each with
     and without weight decay.
+
+    Args:
+        args: with these two and ``weight_decay``; decayed: names of the parameters that decay.
     """
-    args = trainer.args
-    decayed = set(trainer.get_decay_parameter_names(model))
     groups: dict[tuple[bool, bool], list[Any]] = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             groups.setdefault(("bert." in name, name in decayed), []).append(parameter)
-    settings = [
+    return [
         {
             "params": parameters,
             "lr": args.learning_rate if in_encoder else args.head_learning_rate,
@@ -112,7 +113,12 @@ def make_optimizer(trainer: Any, model: Any) -> Any:
         }
         for (in_encoder, decays), parameters in sorted(groups.items())
     ]
-    optimizer_class, optimizer_settings = trainer.get_optimizer_cls_and_kwargs(args)
+
+
+def make_optimizer(trainer: Any, model: Any) -> Any:
+    """The optimiser of a transformers trainer, on `parameter_groups`."""
+    settings = parameter_groups(model, trainer.args, set(trainer.get_decay_parameter_names(model)))
+    optimizer_class, optimizer_settings = trainer.get_optimizer_cls_and_kwargs(trainer.args)
     return optimizer_class(settings, **optimizer_settings)
 
 
@@ -209,7 +215,8 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any]) -> None:
-    """Saves the trained model as a plain scorer with its tokenizer, then the metrics, which mark the run as complete.
+    """Saves what a transformers trainer trained as a plain scorer with its tokenizer, then the metrics, which mark the
+    run as complete.
 
     Every process must call it. LoRA adapters are kept in ``adapter/`` and merged into the saved model.
     """
@@ -224,10 +231,15 @@ def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any]) -> None:
         if trainer.args.should_save:
             tokenizer.save_pretrained(output_dir)
     if trainer.args.should_save:
-        for folder in output_dir.glob("checkpoint-*"):
-            shutil.rmtree(folder)
-        write_json(output_dir / METRICS_FILE, metrics)
+        complete_run(output_dir, metrics)
     trainer.accelerator.wait_for_everyone()
+
+
+def complete_run(output_dir: Path, metrics: dict[str, Any]) -> None:
+    """Removes the checkpoints of a run whose result is saved, and writes the metrics, which mark it as complete."""
+    for folder in output_dir.glob("checkpoint-*"):
+        shutil.rmtree(folder)
+    write_json(output_dir / METRICS_FILE, metrics)
 
 
 def is_complete(output_dir: str | Path) -> bool:

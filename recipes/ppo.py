@@ -1,0 +1,35 @@
+"""Trains a scorer in the environment with PPO.
+
+    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/ppo.py --config recipes/ppo_embedded.yaml
+
+Every key of the YAML file is also a flag: --num_updates 40. `--help` lists them all.
+"""
+
+from typing import Any
+
+from recrl.recipe import run_recipe
+
+
+def make_parser() -> Any:
+    """The recipe's parser: arguments of PPO, of tuning, of publishing, and of the loop."""
+    from trl import TrlParser
+
+    from recrl.ppo import PPOArguments, PPOConfig
+    from recrl.training import TuningArguments
+
+    return TrlParser((PPOArguments, TuningArguments, PPOConfig))
+
+
+def main() -> None:
+    """Parses, trains, and pushes if asked to."""
+    from recrl.hub import push_run
+    from recrl.ppo import train_ppo
+    from recrl.training import parse_recipe
+
+    arguments, tuning, config = parse_recipe(make_parser())
+    train_ppo(arguments, tuning, config)
+    push_run(config)
+
+
+if __name__ == "__main__":
+    run_recipe(main)

@@ -1,0 +1,42 @@
+"""Advantages and returns of collected steps; pure functions on arrays."""
+
+import numpy as np
+
+
+def generalized_advantages(
+    rewards: np.ndarray,
+    values: np.ndarray,
+    next_values: np.ndarray,
+    terminated: np.ndarray,
+    truncated: np.ndarray,
+    *,
+    gamma: float,
+    gae_lambda: float,
+) -> np.ndarray:
+    """Generalised advantage estimation (arXiv:1506.02438, Eq. 16), with termination and truncation apart.
+
+    A terminated step has no value after it; a truncated one has (``next_values`` is then that of the page that the step
+    led to), but nothing of the next episode flows back over either.
+
+    Args:
+        rewards, values: (steps, envs), of each step and of the page before it.
+        next_values: (steps, envs), of the page after each step, before any reset.
+        terminated, truncated: (steps, envs) bool.
+
+    Returns:
+        (steps, envs) advantages; with ``values`` added they are the returns that the values are fitted to.
+    """
+    deltas = rewards + gamma * next_values * ~terminated - values  # Eq. 11, (steps, envs)
+    advantages = np.zeros_like(deltas)
+    following = np.zeros(deltas.shape[1:])
+    for step in reversed(range(len(deltas))):
+        over = terminated[step] | truncated[step]
+        following = deltas[step] + gamma * gae_lambda * ~over * following
+        advantages[step] = following
+    return advantages
+
+
+def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float:
+    """1 - Var(targets - predictions) / Var(targets); nan where the targets do not vary."""
+    variance = np.var(targets)
+    return float("nan") if variance == 0 else float(1 - np.var(targets - predictions) / variance)
