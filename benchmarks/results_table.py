@@ -10,8 +10,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from recrl.errors import ConfigError
 from recrl.files import write_json, write_text
 from recrl.quickstart import START
+from recrl.recipe import run_recipe
 from recrl.results import aggregate_seeds, load_result
 from recrl.tables import markdown_table
 
@@ -34,7 +36,10 @@ def collect(runs: list[Path]) -> dict[str, dict[str, Any]]:
 
 def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
     """Success of each policy with its interval, as a horizontal bar chart."""
-    import matplotlib
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise ConfigError("the picture needs matplotlib; install it with `pip install matplotlib`") from error
 
     matplotlib.use("svg")
     matplotlib.rcParams["svg.hashsalt"] = "recrl"
@@ -73,4 +78,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run_recipe(main)

@@ -95,6 +95,7 @@ def make_parser() -> Parser:
     shop = command(commands, "shop", _shop, "play an episode by hand in the terminal")
     _catalog_flags(shop)
     shop.add_argument("--split", choices=("train", "dev", "test", "all"), default="train", help="goals to draw from")
+    shop.add_argument("--split_by", choices=("goal", "product"), default="goal", help="what splits share not")
     shop.add_argument("--goal_index", type=int, help="the goal to play; without it one is drawn")
     shop.add_argument("--max_steps", type=int, default=15, help="actions until the episode is truncated")
     shop.add_argument("--seed", type=seed, default=0, help="of the goal")
@@ -218,7 +219,7 @@ def _catalog_info(arguments: argparse.Namespace) -> None:
 def _shop(arguments: argparse.Namespace) -> None:
     from recrl.shop import shop
 
-    names = ("catalog", "goal_seed", "human_goals", "split", "max_steps")
+    names = ("catalog", "goal_seed", "human_goals", "split", "split_by", "max_steps")
     shop({name: getattr(arguments, name) for name in names}, goal_index=arguments.goal_index, seed=arguments.seed)
 
 

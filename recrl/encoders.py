@@ -64,4 +64,4 @@ def public_name(source: str) -> str:
 
 
 def first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
+    return str(error).strip().split("\n")[0][:200].rstrip(".")

@@ -34,7 +34,7 @@ def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: 
     if not 0 < num_episodes <= len(goals):
         raise DatasetError(
             f"num_episodes={num_episodes}, but the {split} split by {split_by} of {catalog.protocol(split_by)} holds "
-            f"{len(goals)} goals; each is used once, so ask for at most that many"
+            f"{len(goals)} goals; each is used once, so ask for 1 to {len(goals)}"
         )
     return goals[:num_episodes]
 

@@ -94,7 +94,14 @@ def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False
         if temperature != 1.0 or loop_guard:
             raise PolicyError(f"temperature and loop_guard are for checkpoints; {spec!r} is a scripted policy")
         return scripted_policy(name, argument)
-    if Path(spec).exists() or ("/" in spec and ":" not in spec):
+    path = Path(spec)
+    if path.is_dir() and not (path / "config.json").exists():
+        inside = sorted(str(found.parent) for found in path.glob("*/config.json"))
+        hint = f"; did you mean {' or '.join(inside)}?" if inside else ", trained by a recipe or `recrl quickstart`"
+        raise PolicyError(f"{spec!r} is a folder without a checkpoint (config.json){hint}")
+    if not path.exists() and (spec.count("/") > 1 or spec.startswith((".", "/", "~"))):
+        raise PolicyError(f"{spec!r}: no such folder; expected a checkpoint's, or a Hub id such as user/model")
+    if path.exists() or ("/" in spec and ":" not in spec):
         from recrl.scorer_policy import ScorerPolicy
 
         return ScorerPolicy.from_pretrained(spec, temperature=temperature, loop_guard=loop_guard, device=device)

@@ -83,6 +83,18 @@ METRICS = {
 }
 
 
+# What transformers' trainer reads and this loop does not -> what takes its place here.
+NOT_READ = {
+    "num_train_epochs": "num_updates and num_passes",
+    "max_steps": "num_updates, or max_episode_steps",
+    "per_device_train_batch_size": "num_envs, num_steps and num_minibatches",
+    "gradient_accumulation_steps": "num_minibatches",
+    "warmup_steps": "value_warmup",
+    "eval_steps": "eval_every",
+    "save_steps": "save_every",
+}
+
+
 @dataclass
 class PPOArguments:
     """What is learned from, and by which model."""
@@ -96,7 +108,7 @@ class PPOArguments:
     goal_seed: int = field(default=0, metadata={"help": "Seed of price draws and price bounds."})
     human_goals: bool = field(default=False, metadata={"help": "Crowd-sourced instructions instead of synthetic."})
     split_by: str = field(default="product", metadata={"help": "What the splits do not share: goal or product."})
-    max_steps: int = field(default=15, metadata={"help": "Actions until an episode is truncated."})
+    max_episode_steps: int = field(default=15, metadata={"help": "Actions until an episode is truncated."})
     demonstrations: str | None = field(
         default=None, metadata={"help": "Trajectory dataset for the imitation term; needed if imitation_coef is not 0."}
     )
@@ -135,6 +147,9 @@ class PPOConfig(TrainingArguments):
     report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
 
     def __post_init__(self) -> None:
+        for name, instead in NOT_READ.items():
+            if getattr(self, name) != TrainingArguments.__dataclass_fields__[name].default:
+                raise ConfigError(f"{name}={getattr(self, name)} has no meaning for PPO; set {instead}")
         super().__post_init__()
         if self.num_steps % self.num_minibatches:
             raise ConfigError(f"num_minibatches={self.num_minibatches} must divide num_steps={self.num_steps}")
@@ -172,7 +187,7 @@ def train_ppo(arguments: PPOArguments, tuning: TuningArguments, config: PPOConfi
     model.config.catalog_sha256 = catalog.sha256
 
     def make_env(number: int) -> WebShopEnv:
-        env = WebShopEnv(catalog, split="train", split_by=arguments.split_by, max_steps=arguments.max_steps)
+        env = WebShopEnv(catalog, split="train", split_by=arguments.split_by, max_steps=arguments.max_episode_steps)
         env.np_random = np.random.default_rng([config.seed, number, 0])
         return env
 
@@ -184,7 +199,7 @@ def train_ppo(arguments: PPOArguments, tuning: TuningArguments, config: PPOConfi
             split="dev",
             split_by=arguments.split_by,
             num_episodes=episodes,
-            max_steps=arguments.max_steps,
+            max_steps=arguments.max_episode_steps,
         )
         return {"dev/success": result["success_rate"], "dev/score": result["score"]}
 
@@ -294,8 +309,8 @@ def ppo_loop(
         else:
             _save_scorer(plain, tokenizer, output_dir)
             best["update"] = config.num_updates
-    accelerator.end_training()
     accelerator.wait_for_everyone()
+    accelerator.end_training()
     return log, int(best["update"])
 
 

@@ -56,6 +56,12 @@ class QuickstartConfig:
     max_steps: int = 15
     tiny: bool = False
 
+    def __post_init__(self) -> None:
+        for name in ("num_demonstrations", "num_trajectories", "num_eval_episodes", "max_steps"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name}={value}, expected at least 1")
+
 
 EMBEDDED_EVAL_EPISODES = 200
 TINY: dict[str, Any] = {
@@ -120,6 +126,8 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
 def _claim(folder: Path, config: QuickstartConfig) -> None:
     """Records the configuration, or checks that it is the recorded one."""
     path, settings = folder / CONFIG_FILE, asdict(config)
+    if folder.exists() and not folder.is_dir():
+        raise ConfigError(f"{folder} is no folder; choose another --output_dir")
     if not path.exists():
         if folder.exists() and any(folder.iterdir()):
             raise ConfigError(f"{folder} is not empty and holds no quickstart run; choose another --output_dir")
@@ -219,7 +227,7 @@ def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]
     for name, spec in policies.items():
         path = folder / "evaluation" / f"{name.replace(' ', '_')}.json"
         if not path.exists():
-            say(f"    {name}")
+            say(f"- {name}")
             result = evaluate(
                 load_policy(spec),
                 catalog,

@@ -177,6 +177,8 @@ def load_result(path: str | Path) -> dict[str, Any]:
     Raises:
         DatasetError: it is missing, no result file, or an episode in it lacks its goal or has an impossible outcome.
     """
+    if not Path(path).is_file():
+        raise DatasetError(f"{path}: no such file; expected a result that `recrl evaluate --output_json` wrote")
     try:
         result = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:  # not there, not UTF-8, not JSON

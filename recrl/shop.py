@@ -62,7 +62,10 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
         offered = _clicks(env.page)
         if typed.isascii() and typed.isdigit():
             if not 1 <= int(typed) <= len(offered):
-                console.print(Text(f"{typed} is on no button; expected 1 to {len(offered)}", style="yellow"))
+                expected = (
+                    f"expected 1 to {len(offered)}" if offered else "this page has none; type words to search for"
+                )
+                console.print(Text(f"{typed} is on no button; {expected}", style="yellow"))
                 continue
             yield f"click[{offered[int(typed) - 1]}]"
         elif typed.startswith(("click[", "search[")):

@@ -111,6 +111,32 @@ def test_two_processes_of_imitation_equal_one_with_twice_the_batch(
     assert_equal_weights(tmp_path / "one", tmp_path / "two")
 
 
+def test_two_processes_of_ppo_equal_one_with_all_their_environments(
+    trajectories: Path, tiny_scorer: Path, tmp_path: Path
+) -> None:
+    def run_ppo(name: str, num_envs: int, demonstrations: int, launcher: tuple[str, ...] = ()) -> Path:
+        settings = {
+            "model_name_or_path": tiny_scorer, "demonstrations": trajectories, "output_dir": tmp_path / name,
+            "num_envs": num_envs, "demonstration_batch_size": demonstrations, "num_updates": 3, "num_steps": 6,
+            "num_minibatches": 2, "value_warmup": 1, "imitation_coef": 0.3, "kl_coef": 0.1, "entropy_coef": 0.01,
+            "learning_rate": 1e-4, "head_learning_rate": 1e-3, "adam_epsilon": 1e-4, "num_dev_episodes": 4,
+            "eval_every": 3, "max_episode_steps": 5, "use_cpu": "true",
+        }  # fmt: skip
+        flags = [text for key, value in settings.items() for text in (f"--{key}", str(value))]
+        result = run("ppo.py", *flags, launcher=launcher)
+        assert result.returncode == 0, result.stderr[-4000:]
+        return tmp_path / name
+
+    one, two = run_ppo("one", 4, 4), run_ppo("two", 2, 2, TWO_PROCESSES)
+    assert training_metrics(one)["num_processes"] == 1
+    assert training_metrics(two)["num_processes"] == 2
+    assert training_metrics(one)["num_environment_steps"] == training_metrics(two)["num_environment_steps"] == 72
+    for name in ("loss/value", "loss/policy", "policy/kl_reference", "loss/imitation", "value/explained_variance"):
+        assert logged(one, name) == pytest.approx(logged(two, name), abs=2e-4), name
+    if training_metrics(one)["best_update"] == training_metrics(two)["best_update"]:
+        assert_equal_weights(one, two)
+
+
 def test_a_recipe_ends_with_one_line_and_two_on_bad_input(
     trajectories: Path, tiny_scorer: Path, tmp_path: Path
 ) -> None:

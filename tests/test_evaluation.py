@@ -134,7 +134,7 @@ def test_a_table_that_is_no_terminals_does_not_wrap(embedded: Catalog, capsys: p
 def test_result_files_that_cannot_be_used_are_named(embedded: Catalog, tmp_path: Path) -> None:
     write_json(tmp_path / "good.json", run(embedded, "rule"))
     assert load_result(tmp_path / "good.json")["policy"] == "rule"
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match="no such file; expected a result"):
         load_result(tmp_path / "none.json")
     write_json(tmp_path / "other.json", {"score": 1})
     with pytest.raises(DatasetError, match="it lacks catalog_sha256"):

@@ -343,14 +343,18 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     config = config_for(
         tmp_path / "run", num_updates=2, num_steps=4, num_minibatches=2, num_passes=1, eval_every=1, num_dev_episodes=3
     )
-    train_ppo(PPOArguments(model_name_or_path=str(tiny_scorer), max_steps=4), TuningArguments(use_peft=True), config)
+    train_ppo(
+        PPOArguments(model_name_or_path=str(tiny_scorer), max_episode_steps=4), TuningArguments(use_peft=True), config
+    )
     metrics = training_metrics(tmp_path / "run")
     assert (metrics["method"], metrics["num_environment_steps"]) == ("ppo", 2 * 4 * 4)
     assert metrics["protocol"] == "embedded-unseen"
     assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
     with pytest.raises(ConfigError, match="holds a complete run"):
         train_ppo(
-            PPOArguments(model_name_or_path=str(tiny_scorer), max_steps=4), TuningArguments(use_peft=True), config
+            PPOArguments(model_name_or_path=str(tiny_scorer), max_episode_steps=4),
+            TuningArguments(use_peft=True),
+            config,
         )
 
 
@@ -360,6 +364,7 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
         ({"num_minibatches": 3}, "num_minibatches=3 must divide num_steps=16"),
         ({"num_envs": 0}, "num_envs=0, expected at least 1"),
         ({"gamma": 0.0}, "gamma=0.0"),
+        ({"num_train_epochs": 2}, "num_train_epochs=2 has no meaning for PPO; set num_updates and num_passes"),
     ],
 )
 def test_bad_settings_are_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:

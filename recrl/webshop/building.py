@@ -71,6 +71,7 @@ def build_catalog(
     if num_workers is not None and num_workers < 1:
         raise CatalogError(f"num_workers={num_workers}, expected at least 1")
     files = find_raw_files(Path(raw_folder))
+    records = KeptRecords(files, num_products=num_products, skip_invalid=skip_invalid)
     if nouns is None or tagger is None:
         from recrl.webshop import tagger as spacy_tagger
 
@@ -89,7 +90,6 @@ def build_catalog(
     }
     if num_workers is None:
         num_workers = (os.cpu_count() or 1) if size > LARGE_FILE else 1
-    records = KeptRecords(files, num_products=num_products, skip_invalid=skip_invalid)
     with clear_disk_errors(output_dir), _parts_folder(output_dir, settings) as folder:
         parts = list(_make_parts(folder, records, nouns, num_workers, _Progress(say, lambda: records.share_read)))
         if not parts:
@@ -139,7 +139,7 @@ def _check_disk(output_dir: Path, size: int, say: Say) -> None:
     """Says how much disk the build may need, and refuses to begin where there is less."""
     nearest = next(parent for parent in output_dir.absolute().parents if parent.exists())
     needed, free = int(size * DISK_PER_RAW_BYTE), shutil.disk_usage(nearest).free
-    say(f"needs up to {needed / 1e9:.2f} GB of disk in {nearest}, {free / 1e9:.1f} GB are free")
+    say(f"needs up to {needed / 1e6:,.0f} MB of disk in {nearest}, {free / 1e6:,.0f} MB are free")
     if free < needed:
         raise StorageError(
             f"building {output_dir} may need {needed / 1e9:.2f} GB of disk and {nearest} has {free / 1e9:.2f} GB free; "

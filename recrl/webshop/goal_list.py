@@ -257,4 +257,6 @@ def goals_fingerprint(goals: GoalList, progress: Callable[[int], None] | None = 
         digest.update(encode({name: getattr(goal, name) for name in _GOAL_FIELDS}).encode())
         if progress is not None and done % 10_000 == 0:
             progress(done)
+    if progress is not None:
+        progress(len(goals))
     return digest.hexdigest()

@@ -176,7 +176,8 @@ class _RecordReader:
     def error(self, field: str, what: str, role: str = "products") -> CatalogError:
         return CatalogError(
             f"{self.files[role]}: record {self.number} (asin {self.shown_asin}), field {field!r}: {what}; "
-            "correct or remove the record, or leave all such out with --skip_invalid"
+            "correct or remove the record, or leave such records out: `recrl catalog build RAW --skip_invalid "
+            "--output_dir BUILT`, then use BUILT"
         )
 
     def asin_text(self) -> str:
