@@ -98,6 +98,7 @@ class Page:
         return tuple(f"click[{name}]" for name in self.clickables if can_be_clicked(name))
 
 
+@functools.lru_cache(maxsize=1 << 16)
 def can_be_clicked(name: str) -> bool:
     """Whether ``click[name]`` is read as a click on that name: the pattern is greedy, and ``search`` is refused."""
     return name != "search" and parse_action(f"click[{name}]") == ("click", name)
