@@ -125,6 +125,14 @@ def make_parser() -> Parser:
     evaluate.add_argument("--decoding", choices=("greedy", "sample"), default="greedy", help="how actions are chosen")
     evaluate.add_argument("--output_json", help="file for the result with all episodes")
     evaluate.add_argument("--baseline", help="result file on the same goals, for the paired difference")
+
+    convert = command(commands, "convert-checkpoint", _convert, "WebShop's published choice model as a scorer")
+    convert.add_argument("checkpoint", help="file in the layout of choice_il_epoch9.pth")
+    convert.add_argument("--output_dir", required=True, help="the scorer's folder")
+    convert.add_argument("--tokenizer_name_or_path", help="by Hub id or folder; without it bert-base-uncased")
+    convert.add_argument(
+        "--pad_attention", choices=("original", "masked"), default="original", help="whether padding counts, as it did"
+    )
     return parser
 
 
@@ -283,3 +291,18 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print_table(results)
     if baseline is not None:
         print("\n".join(comparison_lines(result["comparison"])))
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from recrl.published import TOKENIZER, convert_published
+
+    _quiet_libraries()
+    notes = convert_published(
+        arguments.checkpoint,
+        arguments.output_dir,
+        tokenizer=arguments.tokenizer_name_or_path or TOKENIZER,
+        pad_attention=arguments.pad_attention,
+    )
+    for name, reason in notes.items():
+        print(f"{'made' if name == 'value_head' else 'left out'} {name}: {reason}")
+    print(f"wrote {arguments.output_dir}; evaluate it with `recrl evaluate --policy {arguments.output_dir}`")

@@ -104,9 +104,17 @@ class ScorerPolicy:
             for decision in decisions
         ]
         with torch.inference_mode():
+            if self.model.config.pad_attention == "original":  # an encoding depends on the page: none can be kept
+                return [self._score_page(decision) for decision in decisions]
             self._encode_actions(inputs)
             states = self._encode([self.collator.state_tokens(choice.instruction, choice.state) for choice in inputs])
             return [self._score(choice, state) for choice, state in zip(inputs, states, strict=True)]
+
+    def _score_page(self, decision: Decision) -> tuple[np.ndarray, float]:
+        page = {name: getattr(decision, name) for name in ("observation", "valid_actions", "previous_actions")}
+        batch = self.collator([page])
+        output = self.model(**{name: tensor.to(self.model.device) for name, tensor in batch.items()})
+        return output.log_probs[0].cpu().numpy(), output.state_values[0].item()
 
     def forget(self) -> None:
         """Drops what it keeps of the model's encodings; needed after the weights have changed."""

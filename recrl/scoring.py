@@ -9,7 +9,8 @@ What deviates, each by a field of the config:
   layer and, linearly, the score. An empty list is the paper's model.
 - ``similarity``: the cosine between the mean action token and the mean state token is one more such number: it starts
   the score at what a sentence encoder already knows.
-- Padding never takes part in the attention over action tokens.
+- ``pad_attention``: in the attention over action tokens the original also counts the padding up to the page's longest
+  action, so that its scores depend on what else is on the page; "masked", our default, does not, "original" does.
 - A state shared by many decisions, and an action text shared by many pages of a batch, is encoded once.
 """
 
@@ -40,6 +41,7 @@ from recrl.errors import CheckpointError, ConfigError
 from recrl.ragged import gather_rows, pack_actions, ranges, softmax_by_slot, sum_by_slot
 
 BUCKET_WIDTHS = (8, 16, 32, 64, 128, 256)  # texts are encoded in groups of similar length, so that little is padded
+PAD_ATTENTIONS = ("masked", "original")
 SIMILARITY_START = 5.0  # weight of the cosine before training: of two actions, one 0.2 nearer gets odds of e to 1
 
 
@@ -53,6 +55,7 @@ class ChoiceScoringConfig(PreTrainedConfig):
         state_form: "compact" or "full", see `recrl.choice_inputs`.
         similarity: whether the cosine of mean action and mean state token is one more feature.
         max_state_tokens, max_action_tokens: lengths in tokens, special tokens included.
+        pad_attention: one of `PAD_ATTENTIONS`.
         base_model: where the encoder's weights came from.
         catalog_sha256: the catalogue that the model was trained on, None before training.
     """
@@ -67,6 +70,7 @@ class ChoiceScoringConfig(PreTrainedConfig):
     max_state_tokens: int = 256
     max_action_tokens: int = 64
     value_hidden_size: int = 128
+    pad_attention: str = "masked"
     base_model: str | None = None
     catalog_sha256: str | None = None
 
@@ -76,6 +80,8 @@ class ChoiceScoringConfig(PreTrainedConfig):
         if self.action_features is None:
             self.action_features = list(ACTION_FEATURES)
         check_input_options(self.state_form, self.action_features)
+        if self.pad_attention not in PAD_ATTENTIONS:
+            raise ConfigError(f"pad_attention={self.pad_attention!r}, expected one of {', '.join(PAD_ATTENTIONS)}")
         super().__post_init__(**kwargs)
 
     @property
@@ -251,17 +257,53 @@ class BertForChoiceScoring(PreTrainedModel):
             action_features: (decisions, actions, features) as the config names them.
             labels: (decisions,) index of the preferred action.
         """
+        action_lengths, action_real = action_mask.sum(1), None
+        if self.config.pad_attention == "original":
+            action_hidden, action_lengths, action_real, action_index = self._encode_padded(
+                action_ids, action_mask, action_index, valid_mask
+            )
+        else:
+            action_hidden = self.encode(action_ids, action_mask)
         return self.score(
             self.encode(state_ids, state_mask),
             state_mask.sum(1),
-            self.encode(action_ids, action_mask),
-            action_mask.sum(1),
+            action_hidden,
+            action_lengths,
             state_index,
             action_index,
             valid_mask,
             action_features,
             labels,
+            action_real,
         )
+
+    def _encode_padded(
+        self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encodes every action padded to the longest of its page, keeping what the encoder says at the padding.
+
+        Returns:
+            The tokens of all padded texts (all tokens, hidden), the padded length of each text, which of the tokens are
+            real, and the rows of ``action_index`` among these texts.
+        """
+        lengths = mask.sum(1)  # (texts,)
+        widths = torch.where(valid_mask, lengths[action_index], 0).amax(1)  # (decisions,)
+        pairs, rows = (
+            torch.stack([action_index, widths[:, None].expand_as(action_index)], dim=-1)
+            .flatten(0, 1)
+            .unique(dim=0, return_inverse=True)
+        )  # (padded texts, 2): text and width
+        hidden: list[torch.Tensor] = [torch.empty(0)] * len(pairs)
+        for width in pairs[:, 1].unique().tolist():
+            chosen = (pairs[:, 1] == width).nonzero()[:, 0]
+            texts = pairs[chosen, 0]
+            states = self.bert(ids[texts, :width], attention_mask=mask[texts, :width].long()).last_hidden_state
+            for place, states_of_text in zip(chosen.tolist(), states, strict=True):
+                hidden[place] = states_of_text
+        padded = pairs[:, 1]
+        within = ranges(torch.zeros_like(padded), padded)  # (all tokens,) place within its text
+        real = within < lengths[pairs[:, 0]].repeat_interleave(padded)
+        return torch.cat(hidden), padded, real, rows.view_as(action_index)
 
     def score(
         self,
@@ -274,6 +316,7 @@ class BertForChoiceScoring(PreTrainedModel):
         valid_mask: torch.Tensor,
         action_features: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        action_real: torch.Tensor | None = None,
     ) -> ChoiceScoringOutput:
         """The part of `forward` after the encoder.
 
@@ -281,6 +324,7 @@ class BertForChoiceScoring(PreTrainedModel):
             state_hidden: (real state tokens, hidden) text after text, as `encode` returns them.
             state_lengths: (states,) tokens of each; action_hidden, action_lengths: the same of the action texts.
             state_index, action_index, valid_mask, action_features, labels: see `forward`.
+            action_real: (action tokens,) False at padding that only the attention over action tokens counts.
         """
         num_actions = action_index.shape[1]
         # States, padded once per decision.
@@ -301,6 +345,8 @@ class BertForChoiceScoring(PreTrainedModel):
         pooled = sum_by_slot(weights.to(action.dtype).unsqueeze(-1) * action, slot, num_actions)
         action_read = pooled.gather(1, slot.unsqueeze(-1).expand(-1, -1, pooled.shape[-1]))
         hidden = self.linear_1(torch.cat([action, state_read, action * state_read, action_read * state_read], dim=-1))
+        if action_real is not None:
+            real = real & action_real[token]
 
         counts = sum_by_slot(real.unsqueeze(-1).to(hidden.dtype), slot, num_actions).clamp(min=1)
         features = self._features(state, state_real, action, real, slot, counts, action_features)

@@ -112,7 +112,11 @@ class _Text:
                 value, stop = _decoder.raw_decode(self.window, self.place)
             except ValueError as error:  # damaged, or not yet read to its end
                 if self.is_whole or len(self.window) - self.place > LARGEST_ITEM:
-                    what = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
+                    what = (
+                        error.msg.removesuffix(" starting at")
+                        if isinstance(error, json.JSONDecodeError)
+                        else str(error)
+                    )
                     raise self.error(what) from error
             except RecursionError as error:
                 raise self.error("lists or objects in one another without end") from error
