@@ -80,8 +80,8 @@ class ComparisonConfig:
             )
         if not (self.prior_alpha > 0 and self.prior_beta > 0 and 0 <= self.exploration <= 1):
             raise ConfigError(
-                f"prior_alpha={self.prior_alpha}, prior_beta={self.prior_beta}, exploration={self.exploration}: expected "
-                "positive ones and a share from 0 to 1"
+                f"prior_alpha={self.prior_alpha}, prior_beta={self.prior_beta}, exploration={self.exploration}: "
+                "expected positive ones and a share from 0 to 1"
             )
         if self.stop_at_probability is not None and not 0.5 < self.stop_at_probability < 1:
             raise ConfigError(f"stop_at_probability={self.stop_at_probability}, expected more than 0.5 and less than 1")
@@ -202,9 +202,7 @@ class _Player:
         done = sum(len(one.arms) for one in played)
         alpha, beta = posterior(config, played, count)
         stop = config.stop_at_probability
-        if done >= config.num_episodes or (
-            stop is not None and played and probability_best(alpha, beta).max() >= stop
-        ):
+        if done >= config.num_episodes or (stop is not None and played and probability_best(alpha, beta).max() >= stop):
             return None
         rng = np.random.default_rng([config.seed, run, len(played)])
         left = config.num_episodes - done
@@ -311,8 +309,9 @@ def _report_run(config: ComparisonConfig, rounds: Sequence[Round]) -> dict[str, 
 
 def _running(rounds: Sequence[Round], arm: int) -> dict[str, list[float]]:
     """The running means of an agent, after each of its episodes, as the paper's figures show them."""
-    rewards = np.array([reward for one in rounds for who, reward in zip(one.arms, one.rewards, strict=True) if who ==
-    arm]) played = np.arange(1, len(rewards) + 1)
+    outcomes = [pair for one in rounds for pair in zip(one.arms, one.rewards, strict=True)]
+    rewards = np.array([reward for who, reward in outcomes if who == arm])
+    played = np.arange(1, len(rewards) + 1)
     return {
         "score": (100 * rewards.cumsum() / played).round(3).tolist(),
         "success": (100 * (rewards == 1).cumsum() / played).round(3).tolist(),
