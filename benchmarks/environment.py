@@ -47,7 +47,7 @@ def main() -> None:
         return
     if arguments.work_dir is None:
         parser.error("--work_dir is needed")
-    book = _Book(arguments.machine)
+    book = _Book(arguments)
     if arguments.webshop_dir:
         _measure(book, "real 1,000", arguments.webshop_dir, arguments.work_dir / "real", arguments.recordings)
     for size in arguments.sizes:
@@ -62,11 +62,15 @@ def main() -> None:
 class _Book:
     """The measurements so far, kept in `RESULTS`."""
 
-    def __init__(self, machine: str) -> None:
-        self.machine = f"{machine}, Python {platform.python_version()}"
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self.machine = f"{arguments.machine}, Python {platform.python_version()}"
         git = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD"]
         self.commit = subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
-        self.command = "python benchmarks/environment.py " + " ".join(sys.argv[1:])
+        words = ["python benchmarks/environment.py --work_dir WORK_DIR"]  # folders are not a reader's business
+        words += ["--webshop_dir WEBSHOP_FOLDER"] * bool(arguments.webshop_dir)
+        words += ["--recordings RECORDINGS"] * bool(arguments.recordings)
+        words += ["--sizes", *map(str, arguments.sizes)] * bool(arguments.sizes)
+        self.command = " ".join(words)
 
     def note(self, name: str, value: float, unit: str) -> None:
         """Replaces the measurement of that name."""

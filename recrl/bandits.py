@@ -57,7 +57,11 @@ def allotment(alpha: np.ndarray, beta: np.ndarray, exploration: float) -> np.nda
 
 
 def adaptive_estimate(
-    arm: int, arms: Sequence[int], outcomes: Sequence[float], probabilities: np.ndarray, rounds: Sequence[int]
+    arm: int,
+    arms: Sequence[int] | np.ndarray,
+    outcomes: Sequence[float] | np.ndarray,
+    probabilities: np.ndarray,
+    rounds: Sequence[int] | np.ndarray,
 ) -> tuple[float, float, float]:
     """The mean outcome of an arm and its 95% interval, valid under adaptive allotment (see the module).
 

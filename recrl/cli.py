@@ -126,6 +126,29 @@ def make_parser() -> Parser:
     evaluate.add_argument("--output_json", help="file for the result with all episodes")
     evaluate.add_argument("--baseline", help="result file on the same goals, for the paired difference")
 
+    contest = command(commands, "compare", _compare, "agents side by side, episodes allotted by Thompson's rule", KEPT)
+    contest.add_argument("--policies", nargs="+", required=True, help="at least two; each as --policy of evaluate")
+    _catalog_flags(contest)
+    contest.add_argument("--output_dir", required=True, help="journal, report and pictures; go on by repeating")
+    contest.add_argument("--split", choices=("train", "dev", "test", "all"), default="test", help="goals to draw from")
+    contest.add_argument("--split_by", choices=("goal", "product"), default="goal", help="what splits share not")
+    contest.add_argument("--num_episodes", type=int, default=1000, help="of each run, all agents together")
+    contest.add_argument("--runs", type=int, default=3, help="independent runs")
+    contest.add_argument("--allocation", choices=("thompson", "uniform"), default="thompson", help="who plays")
+    contest.add_argument("--objective", choices=("success", "score"), default="success", help="what is to be best")
+    contest.add_argument("--decoding", choices=("greedy", "sample"), default="greedy", help="how actions are chosen")
+    contest.add_argument("--prior_alpha", type=float, default=1.0, help="of the Beta prior")
+    contest.add_argument("--prior_beta", type=float, default=1.0, help="of the Beta prior")
+    contest.add_argument("--exploration", type=float, default=0.2, help="share of episodes that is allotted uniformly")
+    contest.add_argument("--round_size", type=int, default=20, help="episodes between two looks at the outcomes")
+    contest.add_argument("--stop_at_probability", type=float, help="a run ends when one agent is the best so surely")
+    contest.add_argument("--allow_other_catalog", action="store_true", help="agents trained on another catalogue too")
+    contest.add_argument("--max_steps", type=int, default=15, help="actions until an episode is truncated")
+    contest.add_argument("--batch_size", type=int, default=16, help="environments side by side; changes no result")
+    contest.add_argument("--seed", type=seed, default=0, help="of goals, allotment and actions")
+    contest.add_argument("--format", choices=("md", "latex", "csv", "json"), default="md", help="of what is printed")
+    contest.add_argument("--no_plots", action="store_true", help="no pictures")
+
     convert = command(commands, "convert-checkpoint", _convert, "WebShop's published choice model as a scorer")
     convert.add_argument("checkpoint", help="file in the layout of choice_il_epoch9.pth")
     convert.add_argument("--output_dir", required=True, help="the scorer's folder")
@@ -291,6 +314,29 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     print_table(results)
     if baseline is not None:
         print("\n".join(comparison_lines(result["comparison"])))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from recrl.comparison import ComparisonConfig, compare
+    from recrl.comparison_plots import draw_comparison
+    from recrl.comparison_tables import comparison_table
+    from recrl.files import write_text
+
+    _quiet_libraries()
+    left_out = ("run", "interrupted", "format", "no_plots", "policies")
+    settings = {name: value for name, value in vars(arguments).items() if name not in left_out}
+    line = ProgressLine()
+    report = compare(ComparisonConfig(policies=tuple(arguments.policies), **settings), progress=line.say)
+    line.end()
+    write_text(Path(arguments.output_dir) / "table.md", comparison_table(report, "md"))
+    if not arguments.no_plots:
+        draw_comparison(report, Path(arguments.output_dir))
+    if arguments.format == "json":
+        print(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        print(comparison_table(report, arguments.format))
 
 
 def _convert(arguments: argparse.Namespace) -> None:
