@@ -332,7 +332,7 @@ def _estimates(config: ComparisonConfig, rounds: Sequence[Round]) -> list[dict[s
             estimate, low, high = adaptive_estimate(arm, arms, outcomes, chance, turns)
             plain = (mine == 1).mean() if objective == "success" else mine.mean()
             entry[objective] = 100 * estimate
-            entry[f"{objective}_ci"] = [100 * low, 100 * high]
+            entry[f"{objective}_ci"] = [100 * max(low, 0.0), 100 * min(high, 1.0)]
             entry[f"{objective}_running_mean"] = 100 * float(plain) if len(mine) else None
         estimates.append(entry)
     return estimates
