@@ -4,7 +4,6 @@ import bisect
 import functools
 import weakref
 from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from recrl.errors import CatalogError
 from recrl.files import sha256_of
 from recrl.webshop.built import INDEX_FOLDER, is_built, open_goals
 from recrl.webshop.goals import SPLIT_BY, SPLITS, check_split
+from recrl.webshop.lazy import LazySequence
 from recrl.webshop.products import PRODUCTS_FILE, ProductStore
 from recrl.webshop.rawfiles import find_raw_files
 from recrl.webshop.sealed import MANIFEST, cache_key, cached_folder, hash_of, read_sealed
@@ -55,26 +55,12 @@ class Product:
     nouns: tuple[str, ...]
 
 
-class ProductList(Sequence[Product]):
+class ProductList(LazySequence[Product]):
     """The products of a built catalogue in the order of the raw file, read when they are asked for."""
 
     def __init__(self, store: ProductStore, prices: np.ndarray) -> None:
+        super().__init__(len(store), kept=PRODUCTS_KEPT, what="product")
         self._store, self._prices = store, prices
-        self._made = functools.lru_cache(maxsize=PRODUCTS_KEPT)(self._make)
-
-    def __len__(self) -> int:
-        return len(self._store)
-
-    def __getitem__(self, index):  # an index or a slice, as in any sequence
-        if isinstance(index, slice):
-            return [self._made(position) for position in range(*index.indices(len(self)))]
-        position = int(index)
-        if not -len(self) <= position < len(self):
-            raise IndexError(f"product {position} of {len(self)}")
-        return self._made(position % len(self))
-
-    def __iter__(self) -> Iterator[Product]:
-        return (self._make(position) for position in range(len(self)))
 
     def _make(self, position: int) -> Product:
         raw = self._store.raw(position)

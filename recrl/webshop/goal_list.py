@@ -4,13 +4,12 @@ A catalogue of a million products has millions of synthetic goals, one for each 
 stored is what was drawn (prices, bounds), where each target's goals start, and the order of the seed-233 shuffle.
 """
 
-import functools
 import hashlib
 import json
 import random
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 
 import numpy as np
@@ -25,6 +24,7 @@ from recrl.webshop.goals import (
     split_by_goal,
     split_by_product,
 )
+from recrl.webshop.lazy import LazySequence
 from recrl.webshop.products import ProductStore, human_entries
 from recrl.webshop.rawfiles import RawProduct
 
@@ -47,7 +47,7 @@ GOAL_ARRAYS = (
 _GOAL_FIELDS = tuple(field.name for field in fields(Goal))
 
 
-class GoalList(Sequence[Goal]):
+class GoalList(LazySequence[Goal]):
     """All goals in the order of the seed-233 shuffle.
 
     Args:
@@ -62,23 +62,9 @@ class GoalList(Sequence[Goal]):
     """
 
     def __init__(self, store: ProductStore, arrays: dict[str, np.ndarray], *, human: bool) -> None:
+        super().__init__(len(arrays["order"]), kept=GOALS_KEPT, what="goal")
         self._store, self._arrays, self._human = store, arrays, human
         self._targets, self._starts, self._order = arrays["targets"], arrays["starts"], arrays["order"]
-        self._made = functools.lru_cache(maxsize=GOALS_KEPT)(self._make)
-
-    def __len__(self) -> int:
-        return len(self._order)
-
-    def __getitem__(self, index):  # an index or a slice, as in any sequence
-        if isinstance(index, slice):
-            return [self._made(place) for place in range(*index.indices(len(self)))]
-        place = int(index)
-        if not -len(self) <= place < len(self):
-            raise IndexError(f"goal {place} of {len(self)}")
-        return self._made(place % len(self))
-
-    def __iter__(self) -> Iterator[Goal]:
-        return (self._make(place) for place in range(len(self)))
 
     @property
     def prices(self) -> np.ndarray:
