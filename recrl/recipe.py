@@ -1,5 +1,6 @@
 """How a recipe ends: with the exit codes of the command line, and its errors on one line."""
 
+import logging
 import sys
 from collections.abc import Callable
 
@@ -8,6 +9,8 @@ def run_recipe(main: Callable[[], None]) -> None:
     """Runs ``main``; bad input prints one line and exits with 2, Ctrl-C says how to go on and exits with 130."""
     from recrl.errors import RecrlError
 
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("recrl").setLevel(logging.INFO)  # our own progress, and only warnings of others
     try:
         main()
     except RecrlError as error:
