@@ -76,7 +76,7 @@ METRICS = {
     "reward/r_price": "share of purchases within the price bound",
     "dev/success": "% success on the first dev goals, greedy",
     "dev/score": "100 x mean reward on the first dev goals, greedy",
-    "train/learning_rate": "of the encoder, after the update",
+    "train/learning_rate": "of the encoder (of the heads, where it is not trained), after the update",
     "train/gradient_norm": "mean norm of the gradients before they are clipped",
     "train/steps": "environment steps so far, all processes",
     "train/steps_per_second": "environment steps per second of the collection, all processes",
@@ -290,7 +290,7 @@ def ppo_loop(
             "update": update,
             "train/steps": update * steps,
             "train/steps_per_second": steps / seconds,
-            "train/learning_rate": scheduler.get_last_lr()[0],
+            "train/learning_rate": scheduler.get_last_lr()[-1],
         }
         last = update == config.num_updates
         if evaluates and (last or update % config.eval_every == 0):
@@ -351,6 +351,8 @@ def _update(
             shown = [demonstrations[row] for row in drawn]
             loss, notes = _loss(model, collator, buffer, advantages, places, shown, accelerator, config, update)
             accelerator.backward(loss)
+            if update <= config.value_warmup:
+                _leave_only_values(model)
             notes["train/gradient_norm"] = float(accelerator.clip_grad_norm_(model.parameters(), config.max_grad_norm))
             optimizer.step()
             optimizer.zero_grad()
@@ -369,6 +371,13 @@ def _update(
         "policy/passes": passes,
         "value/explained_variance": explained_variance(values, returns),
     }
+
+
+def _leave_only_values(model: Any) -> None:
+    """Drops every gradient but the value head's, so that neither the heads of the policy nor the encoder move."""
+    for name, parameter in model.named_parameters():
+        if "value_head" not in name:
+            parameter.grad = None
 
 
 def _loss(
