@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from recrl.errors import CatalogError, StorageError
@@ -95,6 +96,40 @@ def test_a_killed_build_goes_on(many: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (0, "39\n"), done.stderr
     assert not list(tmp_path.glob(".built*"))
     assert load_catalog(tmp_path / "built").sha256 == load_catalog(build(many, tmp_path / "other")).sha256
+
+
+def test_workers_end_with_a_killed_build(many: Path, tmp_path: Path) -> None:
+    script = tmp_path / "build.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            import sys, time
+            from recrl.webshop import building
+            from small_catalog import plain_nouns
+
+            def nouns(titles):
+                if any("number 30" in title for title in titles):
+                    time.sleep(300)
+                return plain_nouns(titles)
+
+            if __name__ == "__main__":
+                building.ROWS_PER_BATCH = 7
+                tagger = {"name": "every word", "version": "1"}
+                building.build_catalog(sys.argv[1], sys.argv[2], nouns=nouns, tagger=tagger, num_workers=2)
+            """
+        )
+    )
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
+    build = subprocess.Popen([sys.executable, str(script), str(many), str(tmp_path / "built")], env=environment)
+    parts, deadline = tmp_path / ".built.building", time.monotonic() + 60
+    while time.monotonic() < deadline and len(list(parts.glob("*.arrow"))) < 3:
+        time.sleep(0.05)
+    workers = psutil.Process(build.pid).children(recursive=True)
+    assert len(workers) >= 2
+    build.kill()
+    build.wait()
+    _, alive = psutil.wait_procs(workers, timeout=20)
+    assert not alive
 
 
 def test_parts_of_other_raw_files_are_not_used(many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

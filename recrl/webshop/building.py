@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -180,7 +181,8 @@ def _make_parts(
             yield part
         return
     # Spawned, not forked: whoever calls may have threads.
-    with ProcessPoolExecutor(num_workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(num_workers, mp_context=spawn, initializer=_end_with_parent) as pool:
         waiting: deque[tuple[Path, int, Future[None] | None]] = deque()
         try:
             for part, chunk in named:
@@ -194,6 +196,18 @@ def _make_parts(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _end_with_parent() -> None:
+    """Sees to it that a worker ends when whoever started it was killed, instead of waiting for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _finished(part: Path, count: int, work: "Future[None] | None", progress: "_Progress") -> Path:
