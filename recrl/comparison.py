@@ -16,6 +16,7 @@ import numpy as np
 
 from recrl.bandits import adaptive_estimate, allotment, probability_best
 from recrl.errors import ConfigError, DatasetError, PolicyError
+from recrl.evaluation import DECODINGS
 from recrl.files import clear_disk_errors, write_json
 from recrl.policies import Policy, load_policy
 from recrl.results import BOOTSTRAP_SEED
@@ -23,7 +24,7 @@ from recrl.rollouts import rollout
 from recrl.statistics import cluster_bootstrap, cluster_sign_test
 from recrl.webshop.catalog import Catalog, load_catalog
 
-ALLOCATIONS, OBJECTIVES, DECODINGS = ("thompson", "uniform"), ("success", "score"), ("greedy", "sample")
+ALLOCATIONS, OBJECTIVES = ("thompson", "uniform"), ("success", "score")
 SETTINGS_FILE, JOURNAL_FILE, REPORT_FILE = "config.json", "journal.jsonl", "report.json"
 
 
@@ -133,7 +134,7 @@ def compare(
     folder = Path(config.output_dir)
     _claim(folder, config, catalog)
     rounds = _read_journal(folder / JOURNAL_FILE, len(agents))
-    play = _Player(config, catalog, agents)
+    play = _Player(config, catalog, agents, rounds)
     with clear_disk_errors(folder), open(folder / JOURNAL_FILE, "a", encoding="utf-8") as journal:
         for run in range(config.runs):
             of_run = [one for one in rounds if one.run == run]
@@ -188,17 +189,18 @@ def _read_journal(path: Path, num_agents: int) -> list[Round]:
 class _Player:
     """Plays rounds; with greedy decoding an agent's episode on a goal is always the same, and is played once."""
 
-    def __init__(self, config: ComparisonConfig, catalog: Catalog, agents: Sequence[Policy]) -> None:
+    def __init__(
+        self, config: ComparisonConfig, catalog: Catalog, agents: Sequence[Policy], rounds: Sequence[Round]
+    ) -> None:
         self.config, self.catalog, self.agents = config, catalog, agents
         self.goals = np.asarray(catalog.split(config.split, config.split_by))
-        self.known: dict[tuple[int, int], float] = {}
+        self.known: dict[tuple[int, int], float] = {}  # (agent, goal) -> reward, read with greedy decoding only
+        for one in rounds:  # that an interrupted comparison has played
+            self.known |= dict(zip(zip(one.arms, one.goals, strict=True), one.rewards, strict=True))
 
     def round(self, run: int, played: Sequence[Round]) -> Round | None:
         """The next round of a run; None when it has ended."""
         config, count = self.config, len(self.agents)
-        for one in played:  # of an earlier process too
-            if config.decoding == "greedy":
-                self.known |= dict(zip(zip(one.arms, one.goals, strict=True), one.rewards, strict=True))
         done = sum(len(one.arms) for one in played)
         alpha, beta = posterior(config, played, count)
         stop = config.stop_at_probability

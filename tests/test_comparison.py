@@ -119,7 +119,7 @@ def test_tables_and_pictures(tmp_path: Path) -> None:
     written = draw_comparison(report, tmp_path)
     assert [path.name for path in written] == ["comparison.png", "comparison.svg"]
     assert written[0].read_bytes().startswith(b"\x89PNG")
-    assert "running means of adaptive runs are biased" in written[1].read_text() or written[1].stat().st_size > 10_000
+    assert written[1].read_text().count('id="axes_') == 2 * 3  # a row per run: score, success, who is best
 
 
 @pytest.mark.parametrize(

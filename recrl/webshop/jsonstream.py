@@ -85,9 +85,7 @@ class _Text:
         """Enters the list or object that the file must hold."""
         if self.skips({"list": "[", "dict": "{"}[kind]):
             return
-        raise CatalogError(
-            f"{self.path}: expected a JSON {kind}, got {type(self.value()).__name__}; fetch it again"
-        )  # fmt: skip
+        raise CatalogError(f"{self.path}: expected a JSON {kind}, got {type(self.value()).__name__}; fetch it again")
 
     def end(self) -> None:
         """Raises unless nothing but blanks is left."""
