@@ -133,8 +133,9 @@ def test_two_processes_of_ppo_equal_one_with_all_their_environments(
     assert training_metrics(one)["num_environment_steps"] == training_metrics(two)["num_environment_steps"] == 72
     for name in ("loss/value", "loss/policy", "policy/kl_reference", "loss/imitation", "value/explained_variance"):
         assert logged(one, name) == pytest.approx(logged(two, name), abs=2e-4), name
-    if training_metrics(one)["best_update"] == training_metrics(two)["best_update"]:
-        assert_equal_weights(one, two)
+    assert logged(one, "dev/score") == pytest.approx(logged(two, "dev/score"))
+    assert training_metrics(one)["best_update"] == training_metrics(two)["best_update"]
+    assert_equal_weights(one, two)
 
 
 def test_a_recipe_ends_with_one_line_and_two_on_bad_input(
