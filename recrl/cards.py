@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import DatasetError
-from recrl.training import CONFIG_FILE, PREFERENCES_SUMMARY, training_metrics
+from recrl.training import CONFIG_FILE, training_metrics
 from recrl.version import __version__
 
 METHODS = {
@@ -140,30 +140,27 @@ def _trajectory_card(summary: dict[str, Any], repo_id: str) -> str:
 
 
 def _preference_card(folder: Path, repo_id: str) -> str:
-    from recrl.preference_data import dataset_to_preferences, describe_preferences, load_preferences
+    from recrl.pairing import read_pairs
+    from recrl.preference_data import load_preferences
+    from recrl.preference_statistics import HEADER, statistics_rows
 
-    pairs = dataset_to_preferences(load_preferences(folder))
-    summary = describe_preferences(pairs)
-    rows = [
-        f"| {name} {kind} | {group['num_pairs']} | {group['mean_chosen_probability']:.2f} | "
-        f"{group['mean_rejected_probability']:.2f} |"
-        for name in ("page", "action", "origin")
-        for kind, group in summary[f"by_{name}"].items()
-    ]
-    protocol = "+".join(sorted({pair.protocol for pair in pairs}))
+    pairs, summary = load_preferences(folder), read_pairs(folder)
+    protocol, catalogs, goals = (
+        "+".join(sorted(set(pairs[name]))) for name in ("protocol", "catalog_sha256", "goals_sha256")
+    )
     text = [
-        f"{len(pairs)} preference pairs of actions on {summary['num_goals']} goals of `recrl/WebShop-v0`: on the same "
-        "page, `chosen` is preferred to `rejected`.",
+        f"{len(pairs)} preference pairs on {summary['num_goals']} goals of `recrl/WebShop-v0`: of two actions on the "
+        "same page, or two ways to a purchase for the same goal, `chosen` is preferred to `rejected`.",
         "",
         f"- protocol: {protocol}",
-        f"- catalogue (sha256): {'+'.join(sorted({pair.catalog_sha256 for pair in pairs}))}",
-        f"- goals (sha256): {'+'.join(sorted({pair.goals_sha256 for pair in pairs}))}",
+        f"- catalogue (sha256): {catalogs}",
+        f"- goals (sha256): {goals}",
         "",
         "Probabilities are the reference policy's, from when the pairs were made:",
         "",
-        "| pairs | number | mean probability of chosen | of rejected |",
-        "|---|---|---|---|",
-        *rows,
+        f"| {' | '.join(HEADER)} |",
+        f"|{'---|' * len(HEADER)}",
+        *(f"| {' | '.join(row)} |" for row in statistics_rows(summary)),
         "",
         *_python("from datasets import load_dataset", f'pairs = load_dataset("{repo_id}", split="train")'),
         f"To train on them: `hf download {repo_id} --repo-type dataset --local-dir pairs`, then `recipes/dpo.py "
@@ -210,6 +207,8 @@ def _start_lines(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _pair_lines(folder: Path) -> list[str]:
     """Counts of a DPO run's pairs."""
+    from recrl.pairing import PREFERENCES_SUMMARY
+
     summary = json.loads((folder / PREFERENCES_SUMMARY).read_text(encoding="utf-8"))
     origins = ", ".join(f"{group['num_pairs']} {name}" for name, group in summary["by_origin"].items())
     return [

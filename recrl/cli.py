@@ -116,6 +116,26 @@ def make_parser() -> Parser:
     generate.add_argument("--push_to_hub", action="store_true", help="push the dataset when it is complete")
     generate.add_argument("--hub_dataset_id", help="user/name of the dataset on the Hub")
 
+    pairing = command(commands, "build-preferences", _build_preferences, "trajectories as preference pairs, and counts")
+    pairing.add_argument("--trajectories", required=True, help="folder of generate-trajectories, or a Hub id")
+    pairing.add_argument("--policy", required=True, help="checkpoint of the reference policy, by folder or Hub id")
+    pairing.add_argument(
+        "--pairs",
+        nargs="+",
+        default=["steps"],
+        help="how: steps (an action against one drawn from the policy), contrasts (against one with a worse outcome on "
+        "the same page), trajectories (an episode against a worse one of its goal); see recrl/preferences.py",
+    )
+    pairing.add_argument("--num_trajectories", type=int, help="the first N only; without it all")
+    pairing.add_argument("--min_reward", type=float, default=1.0, help="lowest reward of what is chosen (0 to 1)")
+    pairing.add_argument("--weight_by_margin", action="store_true", help="pairs weigh the difference of outcomes")
+    pairing.add_argument("--seed", type=seed, default=0, help="of the rejected actions' draws")
+    pairing.add_argument("--output_dir", required=True, help="the pairs' folder, for recipes/dpo.py --preferences")
+    pairing.add_argument("--output_json", help="file for the counts")
+    counted = command(commands, "describe-preferences", _describe_preferences, "counts about preference pairs")
+    counted.add_argument("preferences", help="folder of build-preferences, or `preferences` of a DPO run")
+    counted.add_argument("--output_json", help="file for the counts")
+
     evaluate = command(commands, "evaluate", _evaluate, "one episode per test goal, with 95% intervals")
     _policy_flags(evaluate)
     _catalog_flags(evaluate)
@@ -276,6 +296,37 @@ def _generate(arguments: argparse.Namespace) -> None:
         from recrl.hub import push_dataset
 
         print(f"pushed to {push_dataset(arguments.output_dir, arguments.hub_dataset_id)}")
+
+
+def _build_preferences(arguments: argparse.Namespace) -> None:
+    from recrl.pairing import PairingConfig, write_pairs
+
+    _quiet_libraries()
+    left_out = ("run", "interrupted", "output_dir", "output_json", "pairs")
+    settings = {name: value for name, value in vars(arguments).items() if name not in left_out}
+    summary = write_pairs(PairingConfig(pairs=tuple(arguments.pairs), **settings), arguments.output_dir)
+    _show_pairs(summary, arguments.output_json)
+    print(f"wrote {arguments.output_dir}; train on it with recipes/dpo.py --preferences {arguments.output_dir}")
+
+
+def _describe_preferences(arguments: argparse.Namespace) -> None:
+    from recrl.pairing import read_pairs
+
+    _show_pairs(read_pairs(arguments.preferences), arguments.output_json)
+
+
+def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
+    from recrl.files import write_json
+    from recrl.preference_statistics import HEADER, statistics_rows
+    from recrl.tables import print_rows
+
+    print_rows(
+        HEADER, statistics_rows(summary), caption=f"{summary['num_pairs']} pairs on {summary['num_goals']} goals"
+    )
+    for reason, count in summary.get("left_out", {}).items():
+        print(f"left out: {count} {reason}")
+    if output_json:
+        write_json(output_json, summary)
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:

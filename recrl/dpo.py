@@ -1,15 +1,15 @@
 """Direct preference optimisation of a choice scorer through TRL's DPOTrainer.
 
-Step-level DPO as in arXiv:2408.16032: see `recrl.preferences` for the pairs and `recrl.trl_adapter` for the way a page
-of actions becomes TRL's vocabulary. TRL's fields keep their names: every ``loss_type`` and ``f_divergence_type``,
-``precompute_ref_log_probs``, ``sync_ref_model``, ``report_to`` and the rest work.
+Step-level as in arXiv:2408.16032, or on whole episodes: see `recrl.preferences` for the pairs and `recrl.trl_adapter`
+for the way a page of actions becomes TRL's vocabulary. TRL's fields keep their names: every ``loss_type`` and
+``f_divergence_type``, ``precompute_ref_log_probs``, ``sync_ref_model``, ``report_to`` and the rest work.
 
 Choices that the paper leaves open, and ours:
 - beta 0.1 and the sigmoid loss, TRL's defaults. An imitation term against forgetting:
   ``loss_type: [sigmoid, sft]``, ``loss_weights: [1.0, 1.0]``.
 - Batches of 16 pairs instead of one update per trajectory.
 - Dropout is off: scorers are made without it, and ``disable_dropout`` turns off any that a foreign encoder has.
-- TRL has no weight per pair, so a dataset with other weights than 1 is refused rather than its weights ignored.
+- TRL has no weight per pair: pairs of unequal weights are resampled by them once, before training.
 """
 
 import copy
@@ -22,28 +22,26 @@ import numpy as np
 from datasets import Dataset
 from trl import DPOConfig
 
-from recrl.episodes import load_episodes
-from recrl.errors import ConfigError, DatasetError, RecrlError
+from recrl.errors import ConfigError, RecrlError
 from recrl.files import replace_folder, write_json
+from recrl.pairing import PREFERENCES_SUMMARY, PairingConfig, pair_summary, pairs_of_trajectories
 from recrl.preference_data import (
     dataset_to_preferences,
-    describe_preferences,
     load_preferences,
     preferences_to_dataset,
+    resample_by_weight,
 )
-from recrl.preferences import PAIR_BUILDERS, build_preferences
-from recrl.scorer_policy import ScorerPolicy
+from recrl.preferences import PAIR_BUILDERS, PairSet
 from recrl.scoring import load_scorer
 from recrl.training import (
     CONFIG_FILE,
-    PREFERENCES_SUMMARY,
     TuningArguments,
     checkpoint_to_resume,
     lora_config,
     prepare_for_training,
     save_result,
 )
-from recrl.trl_adapter import F_DIVERGENCES, LOSS_TYPES, ChoiceDPOTrainer
+from recrl.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 
 PREFERENCES_FOLDER = "preferences"
 
@@ -72,7 +70,10 @@ class DPOArguments:
     min_reward: float = field(
         default=1.0, metadata={"help": "Lowest reward, 0 to 1, of a trajectory whose actions are chosen."}
     )
-    pairs_seed: int = field(default=0, metadata={"help": "Seed of the rejected actions' draws."})
+    weight_by_margin: bool = field(
+        default=False, metadata={"help": "Weigh a pair by the difference of its outcomes, where both are known."}
+    )
+    pairs_seed: int = field(default=0, metadata={"help": "Seed of the rejected actions' draws, and of resampling."})
 
     def __post_init__(self) -> None:
         if (self.trajectories is None) == (self.preferences is None):
@@ -112,38 +113,24 @@ class ChoiceDPOConfig(DPOConfig):
             raise ConfigError(f"beta={self.beta}, expected a positive number")
 
 
-def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> Dataset:
-    """The pairs of the run: the ready dataset, or made of trajectories with the reference policy.
+def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> PairSet:
+    """The pairs of the run: the ready dataset's, or made of trajectories with the reference policy.
 
     Raises:
         DatasetError: nothing to learn from; see `recrl.preferences`.
     """
     if arguments.preferences is not None:
-        dataset = load_preferences(arguments.preferences)
-    else:
-        episodes = load_episodes(arguments.trajectories or "")
-        if arguments.num_trajectories is not None:
-            if not 0 < arguments.num_trajectories <= len(episodes):
-                raise DatasetError(
-                    f"num_trajectories={arguments.num_trajectories}, but {arguments.trajectories} holds "
-                    f"{len(episodes)}; ask for fewer or collect more with `recrl generate-trajectories`"
-                )
-            episodes = episodes[: arguments.num_trajectories]
-        source = arguments.ref_model_name_or_path or arguments.model_name_or_path
-        reference = ScorerPolicy.from_pretrained(source, device=str(device))
-        rng = np.random.default_rng(arguments.pairs_seed)
-        dataset = preferences_to_dataset(
-            build_preferences(
-                episodes, reference.log_probs, rng, pairs=arguments.pairs, min_reward=arguments.min_reward
-            )
-        )
-    weighted = sum(weight != 1.0 for weight in dataset["weight"])
-    if weighted:
-        raise DatasetError(
-            f"{weighted} of {len(dataset)} pairs have a weight other than 1, which TRL's DPO losses cannot take; "
-            "repeat or drop pairs instead and set weight to 1"
-        )
-    return dataset
+        return PairSet(dataset_to_preferences(load_preferences(arguments.preferences)))
+    pairing = PairingConfig(
+        trajectories=arguments.trajectories or "",
+        policy=arguments.ref_model_name_or_path or arguments.model_name_or_path,
+        pairs=tuple(arguments.pairs),
+        num_trajectories=arguments.num_trajectories,
+        min_reward=arguments.min_reward,
+        weight_by_margin=arguments.weight_by_margin,
+        seed=arguments.pairs_seed,
+    )
+    return pairs_of_trajectories(pairing, device=str(device))
 
 
 def train_dpo(
@@ -225,12 +212,14 @@ def _pairs_and_checkpoint(
             "not hold; remove the folder and start again"
         )
     if made is not None:
-        write_json(output_dir / PREFERENCES_SUMMARY, describe_preferences(dataset_to_preferences(made)))
+        write_json(output_dir / PREFERENCES_SUMMARY, pair_summary(made))
         with replace_folder(folder) as temporary:
-            made.save_to_disk(str(temporary))
+            pairs = resample_by_weight(made.pairs, np.random.default_rng([arguments.pairs_seed, 1]))
+            preferences_to_dataset(pairs).save_to_disk(str(temporary))
     dataset = load_preferences(folder)
-    if arguments.trajectories is not None and config.precompute_ref_log_probs:
+    if arguments.trajectories is not None and config.precompute_ref_log_probs and config.ld_alpha is None:
         # The reference that made the pairs has computed what TRL would precompute.
-        names = {"chosen_log_prob": "ref_chosen_logps", "rejected_log_prob": "ref_rejected_logps"}
-        dataset = dataset.rename_columns(names)
+        sums = zip(*(pair.log_probs for pair in dataset_to_preferences(dataset)), strict=True)
+        for name, values in zip(REFERENCE_COLUMNS, sums, strict=True):
+            dataset = dataset.add_column(name, list(values))
     return dataset, resume

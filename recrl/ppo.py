@@ -250,15 +250,18 @@ def ppo_loop(
     )
     set_seed(config.seed)
     numbers = _env_numbers(accelerator, config)
-    reference = None
-    if config.kl_coef:
-        reference = ScorerPolicy(copy.deepcopy(model).to(accelerator.device), tokenizer).outputs
+    start = copy.deepcopy(model).to(accelerator.device) if config.kl_coef else None
     model = prepare_for_training(model, tuning).eval()  # dropout stays off
     optimizer = torch.optim.AdamW(parameter_groups(model, config, decayed=()), eps=config.adam_epsilon)
     scheduler = get_scheduler(config.lr_scheduler_type, optimizer, 0, config.num_updates)
     model, optimizer = accelerator.prepare(model, optimizer)
     plain = accelerator.unwrap_model(model)
     policy = ScorerPolicy(plain, tokenizer, name="ppo")
+    reference = None
+    if start is not None:
+        if not tuning.use_peft:
+            start.kept_encodings = plain.kept_encodings  # a frozen encoder is the same one
+        reference = ScorerPolicy(start, tokenizer).outputs
     collector = Collector(
         [make_env(number) for number in numbers],
         [np.random.default_rng([config.seed, number, 1]) for number in numbers],

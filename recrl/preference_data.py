@@ -1,9 +1,11 @@
-"""Preference pairs as data: one pair, its row in a `datasets` dataset, and counts about many."""
+"""Preference pairs as data: one pair, its row in a `datasets` dataset, and resampling by weight.
+
+Each side of a pair is a sequence of moves: one for a pair of actions on the same page, several for a pair of episodes.
+"""
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +13,14 @@ import numpy as np
 from datasets import Dataset, DatasetDict, Features, List, Value, load_from_disk
 
 from recrl.errors import DatasetError
-from recrl.pagetext import Page, read_page
 
+MOVE_FEATURES = {
+    "observation": Value("string"),
+    "valid_actions": List(Value("string")),
+    "previous_actions": List(Value("string")),  # of the episode, oldest first
+    "action_index": Value("int64"),
+    "log_prob": Value("float64"),  # the reference policy's, when the pair was made
+}
 PREFERENCE_FEATURES = Features(
     {
         "goal_index": Value("int64"),
@@ -20,117 +28,110 @@ PREFERENCE_FEATURES = Features(
         "goals_sha256": Value("string"),
         "protocol": Value("string"),
         "instruction": Value("string"),
-        "observation": Value("string"),
-        "valid_actions": List(Value("string")),
-        "previous_actions": List(Value("string")),  # of the episode, oldest first
-        "chosen": Value("string"),
+        "chosen": Value("string"),  # the actions of the preferred side, a line each
         "rejected": Value("string"),
-        "chosen_index": Value("int64"),
-        "rejected_index": Value("int64"),
-        "chosen_outcome": Value("float64"),  # (mean) reward of the episodes with this action here; None if not tried
+        "chosen_outcome": Value("float64"),  # (mean) reward of the episodes with this side; None if it was not tried
         "rejected_outcome": Value("float64"),
-        "chosen_log_prob": Value("float64"),  # the reference policy's, when the pair was made
-        "rejected_log_prob": Value("float64"),
+        "origin": Value("string"),  # the name of the builder that made the pair
         "weight": Value("float64"),
-        "origin": Value("string"),  # "trajectory" or "contrast"
+        "chosen_moves": List(MOVE_FEATURES),
+        "rejected_moves": List(MOVE_FEATURES),
     }
 )
+SIDES = ("chosen", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One decision on a side of a pair; the fields are those of `MOVE_FEATURES`."""
+
+    observation: str
+    valid_actions: tuple[str, ...]
+    previous_actions: tuple[str, ...]
+    action_index: int
+    log_prob: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.action_index < len(self.valid_actions):
+            raise DatasetError(f"action_index={self.action_index} is no index into {len(self.valid_actions)} actions")
+        if not self.log_prob <= 0:
+            raise DatasetError(f"log_prob={self.log_prob}, expected a log-probability, 0 or less")
+
+    @property
+    def action(self) -> str:
+        """The action's text."""
+        return self.valid_actions[self.action_index]
+
+    @property
+    def page(self) -> tuple[str, tuple[str, ...]]:
+        """What was seen and could be done."""
+        return self.observation, self.valid_actions
 
 
 @dataclass(frozen=True, slots=True)
 class Preference:
-    """One pair; the fields are the columns of `PREFERENCE_FEATURES`."""
+    """One pair; the fields are columns of `PREFERENCE_FEATURES`."""
 
     goal_index: int
     catalog_sha256: str
     goals_sha256: str
     protocol: str
     instruction: str
-    observation: str
-    valid_actions: tuple[str, ...]
-    previous_actions: tuple[str, ...]
-    chosen_index: int
-    rejected_index: int
-    chosen_log_prob: float
-    rejected_log_prob: float
+    chosen_moves: tuple[Move, ...]
+    rejected_moves: tuple[Move, ...]
     chosen_outcome: float | None
     rejected_outcome: float | None
     origin: str
     weight: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("chosen_index", "rejected_index"):
-            index = getattr(self, name)
-            if not 0 <= index < len(self.valid_actions):
-                raise DatasetError(f"{name}={index} is not an index into {len(self.valid_actions)} valid actions")
+        if not (self.chosen_moves and self.rejected_moves):
+            raise DatasetError(
+                f"{len(self.chosen_moves)} chosen and {len(self.rejected_moves)} rejected moves, expected some of each"
+            )
         if self.chosen == self.rejected:
-            raise DatasetError(f"both actions of a pair are {self.chosen!r}; they must differ")
+            raise DatasetError(f"both sides of a pair are {self.chosen!r}; they must differ")
         outcomes = (self.chosen_outcome, self.rejected_outcome)
         if outcomes[0] is not None and outcomes[1] is not None and not outcomes[0] > outcomes[1]:
-            raise DatasetError(
-                f"the chosen action's outcome {outcomes[0]} is not above the rejected one's {outcomes[1]}"
-            )
-        for name in ("chosen_log_prob", "rejected_log_prob"):
-            if not getattr(self, name) <= 0:
-                raise DatasetError(f"{name}={getattr(self, name)}, expected a log-probability, 0 or less")
+            raise DatasetError(f"the chosen side's outcome {outcomes[0]} is not above the rejected one's {outcomes[1]}")
         if not (math.isfinite(self.weight) and self.weight > 0):
             raise DatasetError(f"weight={self.weight}, expected a positive, finite number")
 
     @property
     def chosen(self) -> str:
-        """The text of the preferred action."""
-        return self.valid_actions[self.chosen_index]
+        """The actions of the preferred side, a line each."""
+        return "\n".join(move.action for move in self.chosen_moves)
 
     @property
     def rejected(self) -> str:
-        """The text of the other action."""
-        return self.valid_actions[self.rejected_index]
+        """The actions of the other side, a line each."""
+        return "\n".join(move.action for move in self.rejected_moves)
 
+    @property
+    def log_probs(self) -> tuple[float, float]:
+        """The reference policy's log-probabilities of the chosen and of the rejected side."""
+        return sum(move.log_prob for move in self.chosen_moves), sum(move.log_prob for move in self.rejected_moves)
 
-def describe_preferences(pairs: Sequence[Preference]) -> dict[str, Any]:
-    """Counts and mean reference probabilities: of all pairs, and by kind of page, kind of action and origin.
-
-    A mean probability of the chosen action near 1 says that the reference already does what the pairs teach.
-    """
-    groups: dict[str, dict[str, list[Preference]]] = {name: defaultdict(list) for name in ("page", "action", "origin")}
-    for pair in pairs:
-        page = read_page(pair.observation)
-        groups["page"][page.kind].append(pair)
-        groups["action"][_action_kind(page, pair.chosen)].append(pair)
-        groups["origin"][pair.origin].append(pair)
-    summary: dict[str, Any] = {
-        "num_goals": len({(pair.goals_sha256, pair.goal_index) for pair in pairs}),
-        **_summary(pairs),
-    }
-    for name, group in groups.items():
-        summary[f"by_{name}"] = {kind: _summary(members) for kind, members in sorted(group.items())}
-    return summary
-
-
-def _summary(pairs: Sequence[Preference]) -> dict[str, float]:
-    return {
-        "num_pairs": len(pairs),
-        "mean_chosen_probability": float(np.mean([math.exp(pair.chosen_log_prob) for pair in pairs])),
-        "mean_rejected_probability": float(np.mean([math.exp(pair.rejected_log_prob) for pair in pairs])),
-    }
-
-
-def _action_kind(page: Page, action: str) -> str:
-    if action.startswith("search["):
-        return "search"
-    value = action.removeprefix("click[").removesuffix("]")
-    if value == "buy now":
-        return "buy"
-    if any(listed.asin.lower() == value for listed in page.listing):
-        return "product"
-    return "option" if any(value in values for values in page.options.values()) else "navigation"
+    @property
+    def parting(self) -> Move:
+        """The chosen side's first move that the rejected side does not make."""
+        together = 0
+        for ours, theirs in zip(self.chosen_moves, self.rejected_moves, strict=False):
+            if (ours.page, ours.action_index) != (theirs.page, theirs.action_index):
+                break
+            together += 1
+        return self.chosen_moves[min(together, len(self.chosen_moves) - 1)]
 
 
 def preferences_to_dataset(pairs: Sequence[Preference]) -> Dataset:
     """Pairs -> a dataset with a readable row per pair."""
-    return Dataset.from_list(
-        [{name: getattr(pair, name) for name in PREFERENCE_FEATURES} for pair in pairs], features=PREFERENCE_FEATURES
-    )
+    rows = []
+    for pair in pairs:
+        row = {name: getattr(pair, name) for name in PREFERENCE_FEATURES}
+        for side in SIDES:
+            row[f"{side}_moves"] = [asdict(move) for move in row[f"{side}_moves"]]
+        rows.append(row)
+    return Dataset.from_list(rows, features=PREFERENCE_FEATURES)
 
 
 def dataset_to_preferences(dataset: Dataset) -> list[Preference]:
@@ -141,23 +142,30 @@ def dataset_to_preferences(dataset: Dataset) -> list[Preference]:
     """
     pairs = []
     for number, row in enumerate(dataset):
+        what = f"row {number} of the preference dataset"
         absent = [name for name, value in row.items() if value is None and not name.endswith("_outcome")]
         if absent:
-            raise DatasetError(f"row {number} of the preference dataset: {absent[0]} has no value")
-        texts = {name: row.pop(name) for name in ("chosen", "rejected")}
-        row |= {name: tuple(row[name]) for name in ("valid_actions", "previous_actions")}
+            raise DatasetError(f"{what}: {absent[0]} has no value")
+        texts = {side: row.pop(side) for side in SIDES}
         try:
+            for side in SIDES:
+                row[f"{side}_moves"] = tuple(_move(fields) for fields in row[f"{side}_moves"])
             pair = Preference(**row)
         except DatasetError as error:
-            raise DatasetError(f"row {number} of the preference dataset: {error}") from error
-        for name, text in texts.items():
-            if getattr(pair, name) != text:
-                raise DatasetError(
-                    f"row {number} of the preference dataset: {name}={text!r}, but {name}_index points to "
-                    f"{getattr(pair, name)!r}"
-                )
+            raise DatasetError(f"{what}: {error}") from error
+        for side, text in texts.items():
+            if getattr(pair, side) != text:
+                raise DatasetError(f"{what}: {side}={text!r}, but its moves are {getattr(pair, side)!r}")
         pairs.append(pair)
     return pairs
+
+
+def _move(fields: dict[str, Any]) -> Move:
+    absent = [name for name, value in fields.items() if value is None]
+    if absent:
+        raise DatasetError(f"{absent[0]} of a move has no value")
+    lists = {name: tuple(fields[name]) for name in ("valid_actions", "previous_actions")}
+    return Move(**(fields | lists))
 
 
 def load_preferences(path: str | Path) -> Dataset:
@@ -166,7 +174,7 @@ def load_preferences(path: str | Path) -> Dataset:
     Raises:
         DatasetError: it is missing, of another kind, corrupt or empty.
     """
-    what = f"expected a folder with a preference dataset (recipes/dpo.py makes one from trajectories), got {path}"
+    what = f"expected a folder with a preference dataset (`recrl build-preferences` makes one), got {path}"
     try:
         dataset = load_from_disk(str(path))
     except IndexError as error:  # `datasets` cannot open a saved dataset without rows
@@ -190,3 +198,18 @@ def load_preferences(path: str | Path) -> Dataset:
         raise DatasetError(f"{what}: a column has another type: {str(error).strip().splitlines()[0]}") from error
     dataset_to_preferences(dataset)
     return dataset
+
+
+def resample_by_weight(pairs: Sequence[Preference], rng: np.random.Generator) -> list[Preference]:
+    """As many pairs, each as often as its weight says, within one copy; for losses that know no weights.
+
+    Systematic resampling: pair i, with the share w_i of all weights, is taken floor(n w_i) or ceil(n w_i) times, on
+    average n w_i times, so that the mean loss has the expectation of the weighted mean. The copies weigh 1. Equal
+    weights change nothing.
+    """
+    weights = np.array([pair.weight for pair in pairs])
+    if len(set(weights.tolist())) <= 1:
+        return list(pairs)
+    ends = len(weights) * weights.cumsum() / weights.sum()
+    places = np.searchsorted(ends, np.arange(len(weights)) + rng.random(), side="right")
+    return [replace(pairs[place], weight=1.0) for place in np.minimum(places, len(weights) - 1).tolist()]

@@ -1,12 +1,10 @@
 """The learned policy: a `recrl.scoring.BertForChoiceScoring` checkpoint that picks actions.
 
-On a CPU each text is encoded by itself: nothing is padded, and a decision's log-probabilities do not depend, not even
-in the last bit, on which other decisions are scored with it. On an accelerator the texts of a batch go together.
-Encodings of action texts are kept, because titles and buttons come back on page after page.
+On a CPU a decision's log-probabilities do not depend, not even in the last bit, on which other decisions are scored
+with it. Encodings of action texts are kept, because titles and buttons come back on page after page.
 """
 
-from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +12,10 @@ import numpy as np
 import torch
 
 from recrl.choice_inputs import ChoiceCollator, ChoiceInput
+from recrl.encodings import EncodingCache
 from recrl.errors import PolicyError
 from recrl.policies import Choice, Decision, sample
 from recrl.scoring import BertForChoiceScoring, load_scorer
-
-CACHED_ACTION_TOKENS = 2_000_000  # about 3 GB at 384 floats a token
 
 
 class ScorerPolicy:
@@ -45,8 +42,7 @@ class ScorerPolicy:
             raise PolicyError(f"temperature={temperature}, expected a positive number; for the best action use greedy")
         self.model, self.name, self.temperature, self.loop_guard = model.eval(), name, temperature, loop_guard
         self.collator = ChoiceCollator(tokenizer, model.config)
-        self._action_hidden: OrderedDict[str, torch.Tensor] = OrderedDict()
-        self._cached_tokens = 0
+        self._actions = model.kept_encodings or EncodingCache(model.encode_texts)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, device: str | None = None, **settings: Any) -> "ScorerPolicy":
@@ -106,9 +102,11 @@ class ScorerPolicy:
         with torch.inference_mode():
             if self.model.config.pad_attention == "original":  # an encoding depends on the page: none can be kept
                 return [self._score_page(decision) for decision in decisions]
-            self._encode_actions(inputs)
-            states = self._encode([self.collator.state_tokens(choice.instruction, choice.state) for choice in inputs])
-            return [self._score(choice, state) for choice, state in zip(inputs, states, strict=True)]
+            texts = {text: self.collator.action_tokens(text) for choice in inputs for text in choice.actions}
+            hidden = dict(zip(texts, self._actions(list(texts.values())), strict=True))
+            encode = self.model.kept_encodings or self.model.encode_texts
+            states = encode([self.collator.state_tokens(choice.instruction, choice.state) for choice in inputs])
+            return [self._score(choice, state, hidden) for choice, state in zip(inputs, states, strict=True)]
 
     def _score_page(self, decision: Decision) -> tuple[np.ndarray, float]:
         page = {name: getattr(decision, name) for name in ("observation", "valid_actions", "previous_actions")}
@@ -117,14 +115,17 @@ class ScorerPolicy:
         return output.log_probs[0].cpu().numpy(), output.state_values[0].item()
 
     def forget(self) -> None:
-        """Drops what it keeps of the model's encodings; needed after the weights have changed."""
-        self._action_hidden.clear()
-        self._cached_tokens = 0
+        """Drops what it keeps of the model's encodings; needed after the encoder has changed."""
+        if self.model.kept_encodings is None:
+            self._actions.clear()
 
-    def _score(self, choice: ChoiceInput, state: torch.Tensor) -> tuple[np.ndarray, float]:
+    def _score(
+        self, choice: ChoiceInput, state: torch.Tensor, action_hidden: Mapping[str, torch.Tensor]
+    ) -> tuple[np.ndarray, float]:
+        """Scores a page; ``action_hidden``: (tokens, hidden) of every action text."""
         device, count = state.device, len(choice.actions)
         texts = {text: row for row, text in enumerate(dict.fromkeys(choice.actions))}
-        hidden = [self._action_hidden[text] for text in texts]
+        hidden = [action_hidden[text] for text in texts]
         output = self.model.score(
             state,
             torch.tensor([len(state)], device=device),
@@ -136,35 +137,3 @@ class ScorerPolicy:
             torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
         )
         return output.log_probs[0].cpu().numpy(), output.state_values[0].item()
-
-    def _encode_actions(self, inputs: Sequence[ChoiceInput]) -> None:
-        """Puts the batch's action texts into the cache, which forgets the longest unused ones beyond its size."""
-        needed = dict.fromkeys(text for choice in inputs for text in choice.actions)
-        for text in needed:
-            if text in self._action_hidden:
-                self._action_hidden.move_to_end(text)
-        absent = [text for text in needed if text not in self._action_hidden]
-        for text, hidden in zip(
-            absent, self._encode([self.collator.action_tokens(text) for text in absent]), strict=True
-        ):
-            self._action_hidden[text] = hidden
-            self._cached_tokens += len(hidden)
-        while self._cached_tokens > CACHED_ACTION_TOKENS and len(self._action_hidden) > len(needed):
-            self._cached_tokens -= len(self._action_hidden.popitem(last=False)[1])
-
-    def _encode(self, texts: Sequence[tuple[int, ...]]) -> list[torch.Tensor]:
-        """Token ids of each text -> (tokens, hidden) of each."""
-        device = self.model.device
-        if device.type == "cpu":
-            return [
-                self.model.bert(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).last_hidden_state[0]
-                for ids in texts
-            ]
-        if not texts:
-            return []
-        lengths = [len(ids) for ids in texts]
-        ids = torch.zeros(len(texts), max(lengths), dtype=torch.long)
-        for row, tokens in enumerate(texts):
-            ids[row, : len(tokens)] = torch.tensor(tokens)
-        mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-        return list(self.model.encode(ids.to(device), mask.to(device)).split(lengths))

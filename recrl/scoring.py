@@ -11,9 +11,11 @@ What deviates, each by a field of the config:
   the score at what a sentence encoder already knows.
 - ``pad_attention``: in the attention over action tokens the original also counts the padding up to the page's longest
   action, so that its scores depend on what else is on the page; "masked", our default, does not, "original" does.
-- A state shared by many decisions, and an action text shared by many pages of a batch, is encoded once.
+- A state shared by many decisions, and an action text shared by many pages of a batch, is encoded once; with a frozen
+  encoder (`freeze_encoder`) once for all batches.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +39,7 @@ from recrl.encoders import (
     new_encoder,
     public_name,
 )
+from recrl.encodings import EncodingCache, Text
 from recrl.errors import CheckpointError, ConfigError
 from recrl.ragged import gather_rows, pack_actions, ranges, softmax_by_slot, sum_by_slot
 
@@ -151,6 +154,7 @@ class BertForChoiceScoring(PreTrainedModel):
         self.value_head = nn.Sequential(
             nn.Linear(hidden, config.value_hidden_size), nn.LeakyReLU(), nn.Linear(config.value_hidden_size, 1)
         )
+        self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `freeze_encoder`
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -219,6 +223,14 @@ class BertForChoiceScoring(PreTrainedModel):
         Returns:
             (real tokens of all texts, hidden), text after text.
         """
+        if self.kept_encodings is None:
+            return self._encode_batch(ids, mask)
+        lengths = mask.sum(1).tolist()
+        return torch.cat(
+            self.kept_encodings([tuple(row[:length]) for row, length in zip(ids.tolist(), lengths, strict=True)])
+        )
+
+    def _encode_batch(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         lengths = mask.sum(1)
         widths = [width for width in BUCKET_WIDTHS if width < ids.shape[1]] + [ids.shape[1]]
         pieces, rows, shortest = [], [], 0
@@ -234,6 +246,27 @@ class BertForChoiceScoring(PreTrainedModel):
         starts = lengths[order].cumsum(0) - lengths[order]
         position = torch.empty_like(starts).index_put_((order,), starts)  # (texts,) start of each text in the pieces
         return torch.cat(pieces)[ranges(position, lengths)]
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[Text]) -> list[torch.Tensor]:
+        """Token ids of each text -> (tokens, hidden) of each, fp32, without gradients.
+
+        On a CPU each text is encoded by itself: nothing is padded, and its encoding does not depend, not even in the
+        last bit, on which others are encoded with it. On an accelerator all go together.
+        """
+        device, lengths = self.device, [len(ids) for ids in texts]
+        # Outside of inference mode, because training may read what is kept; without autocast, because all may.
+        with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+            if device.type == "cpu":
+                return [
+                    self.bert(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).last_hidden_state[0]
+                    for ids in texts
+                ]
+            ids = torch.zeros(len(texts), max(lengths), dtype=torch.long)
+            for row, tokens in enumerate(texts):
+                ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+            return list(self._encode_batch(ids.to(device), mask.to(device)).split(lengths))
 
     def forward(
         self,
@@ -391,7 +424,9 @@ class BertForChoiceScoring(PreTrainedModel):
 def freeze_encoder(model: BertForChoiceScoring, *, embeddings: bool = True, num_layers: int = 0) -> None:
     """Leaves the embeddings and the lowest ``num_layers`` encoder layers as they are during training.
 
-    The dense gradient of a 30,000-row embedding table takes a CPU longer than the layers' own.
+    The dense gradient of a 30,000-row embedding table takes a CPU longer than the layers' own. Where nothing of the
+    encoder is trained, its encodings are kept (`BertForChoiceScoring.kept_encodings`): training the heads alone encodes
+    each text once.
     """
     encoder: Any = model.bert
     layers = encoder.encoder.layer
@@ -400,6 +435,8 @@ def freeze_encoder(model: BertForChoiceScoring, *, embeddings: bool = True, num_
     encoder.embeddings.requires_grad_(not embeddings)
     for number, layer in enumerate(layers):
         layer.requires_grad_(number >= num_layers)
+    if not any(parameter.requires_grad for parameter in encoder.parameters()):
+        model.kept_encodings = EncodingCache(model.encode_texts)
 
 
 def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:

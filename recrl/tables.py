@@ -66,13 +66,18 @@ def markdown_table(results: Mapping[str, dict[str, Any]], *, baseline: str | Non
 
 
 def print_table(results: Mapping[str, dict[str, Any]], *, baseline: str | None = None) -> None:
-    """The table on the terminal, or 140 characters wide where the output is none."""
+    """The table on the terminal; arguments and errors as those of `result_rows`."""
+    header = [column.format(baseline) for column in (HEADER if baseline is not None else HEADER[:-1])]
+    print_rows(header, result_rows(results, baseline), caption=caption(results))
+
+
+def print_rows(header: Sequence[str], rows: Sequence[Sequence[str]], *, caption: str) -> None:
+    """Rows of texts as a table on the terminal, or 140 characters wide where the output is none."""
     from rich.console import Console
     from rich.table import Table
 
-    header = [column.format(baseline) for column in (HEADER if baseline is not None else HEADER[:-1])]
-    table = Table(*header, caption=caption(results), caption_justify="left")
-    for row in result_rows(results, baseline):
+    table = Table(*header, caption=caption, caption_justify="left")
+    for row in rows:
         table.add_row(*row)
     console = Console()
     console = console if console.is_terminal else Console(width=WIDTH)

@@ -19,7 +19,6 @@ from recrl.files import clear_disk_errors, write_json
 
 METRICS_FILE = "training_metrics.json"
 CONFIG_FILE = "config_resolved.json"
-PREFERENCES_SUMMARY = "preferences_summary.json"  # of a DPO run
 
 
 @dataclass

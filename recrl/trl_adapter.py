@@ -1,7 +1,8 @@
 """The only module that knows TRL's internals: a choice scorer as DPOTrainer's language model.
 
-One decision is one completion token; the vocabulary is the slots of the page's valid actions. So a step-level pair is
-two sequences of a start token and one slot, and every loss, reference, metric and checkpoint of TRL works as it is.
+One decision is one completion token; the vocabulary is the slots of the page's valid actions. So a side of a pair is a
+sequence of a start token and a slot for each of its moves, one for a pair of actions, several for a pair of episodes,
+and every loss, reference, metric and checkpoint of TRL works as it is.
 
 Written against trl 1.16 (pinned in pyproject.toml). What is relied on there, in ``trl/trainer/dpo_trainer.py``:
 - every batch key other than ``completion_mask`` and ``ref_*`` reaches the model's ``forward`` untouched;
@@ -28,7 +29,7 @@ from trl.trainer.utils import FusedCausalLMOutput
 from recrl.choice_inputs import ChoiceCollator
 from recrl.training import make_optimizer
 
-READ_COLUMNS = ("observation", "valid_actions", "previous_actions", "chosen_index", "rejected_index")
+READ_COLUMNS = ("chosen_moves", "rejected_moves")
 REFERENCE_COLUMNS = ("ref_chosen_logps", "ref_rejected_logps")
 IGNORED_LABEL = -100
 LOSS_TYPES = (
@@ -56,30 +57,32 @@ def check_trl() -> None:
 class PairCollator:
     """Turns preference rows into a DPO batch; the first half of its rows is chosen, the second rejected.
 
-    The tensors: ``input_ids``, ``attention_mask`` and ``completion_mask`` (rows, tokens = 2) with the slots as token
-    ids behind a start token, ``decision_index`` (rows, tokens) naming each token's decision, and the tensors of
-    `ChoiceCollator`. A decision that several rows share, as the two sides of a pair do, is scored once.
+    The tensors: ``input_ids``, ``attention_mask`` and ``completion_mask`` (rows, tokens) with the slots as token ids
+    behind a start token, padded at the end; ``decision_index`` (rows, tokens) naming each token's decision; and the
+    tensors of `ChoiceCollator`. A decision that several rows share, as the two sides of a pair of actions do, and those
+    of two episodes as long as they go the same way, is scored once.
     """
 
     def __init__(self, collator: ChoiceCollator) -> None:
         self.collator = collator
 
     def __call__(self, pairs: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        sides = [pair[side] for side in READ_COLUMNS for pair in pairs]
         decisions: dict[tuple[Any, ...], int] = {}
-        of_pair = []
-        for pair in pairs:
-            key = (pair["observation"], tuple(pair["valid_actions"]), tuple(pair["previous_actions"]))
-            of_pair.append(decisions.setdefault(key, len(decisions)))
+        width = 1 + max(map(len, sides))
+        ids, mask, index = (torch.zeros(len(sides), width, dtype=torch.long) for _ in range(3))  # (rows, tokens)
+        for row, moves in enumerate(sides):
+            for token, move in enumerate(moves, start=1):
+                key = (move["observation"], tuple(move["valid_actions"]), tuple(move["previous_actions"]))
+                ids[row, token], mask[row, token] = move["action_index"], 1
+                index[row, token] = decisions.setdefault(key, len(decisions))
         names = ("observation", "valid_actions", "previous_actions")
-        tensors = self.collator([dict(zip(names, key, strict=True)) for key in decisions])
-        slots = [pair["chosen_index"] for pair in pairs] + [pair["rejected_index"] for pair in pairs]
-        completion_mask = torch.tensor([[0, 1]] * len(slots))
         batch = {
-            "input_ids": torch.tensor([[0, slot] for slot in slots]),  # (rows, tokens)
-            "attention_mask": completion_mask.clone(),  # counts decisions in the metric num_tokens
-            "completion_mask": completion_mask,
-            "decision_index": torch.tensor([[decision, decision] for decision in of_pair * 2]),
-            **tensors,
+            "input_ids": ids,
+            "attention_mask": mask,  # counts decisions in the metric num_tokens
+            "completion_mask": mask.clone(),
+            "decision_index": index,
+            **self.collator([dict(zip(names, key, strict=True)) for key in decisions]),
         }
         for name in REFERENCE_COLUMNS:
             if name in pairs[0]:

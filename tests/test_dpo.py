@@ -19,7 +19,7 @@ from recrl.choice_inputs import ChoiceCollator
 from recrl.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
 from recrl.episodes import episodes_to_dataset
 from recrl.errors import CheckpointError, ConfigError, DatasetError
-from recrl.preference_data import load_preferences
+from recrl.preference_data import SIDES, load_preferences
 from recrl.scoring import load_scorer
 from recrl.training import CONFIG_FILE, TuningArguments, parse_recipe, training_metrics
 from recrl.trl_adapter import LOSS_TYPES, ChoiceDPOTrainer, PairCollator, check_trl, fused_output
@@ -107,8 +107,7 @@ def test_decisions_are_scored_once(preferences: Path, tiny_scorer: Path) -> None
     assert batch["valid_mask"].shape[0] == 4
     assert batch["decision_index"][:, 1].tolist() == [0, 1, 2, 3, 0] * 2
     assert batch["input_ids"][:, 1].tolist() == [
-        *(row["chosen_index"] for row in [*rows, rows[0]]),
-        *(row["rejected_index"] for row in [*rows, rows[0]]),
+        move["action_index"] for side in SIDES for row in [*rows, rows[0]] for move in row[f"{side}_moves"]
     ]
 
 
@@ -130,10 +129,11 @@ def test_the_loss_is_the_papers(preferences: Path, tiny_scorer: Path, tmp_path: 
     expected = []
     for row in rows:
         ratio = {}
-        with torch.no_grad():
-            policy, start = (load(**collator([row])).log_probs[0] for load in (plain(model), plain(reference)))
-        for side in ("chosen", "rejected"):
-            ratio[side] = float(policy[row[f"{side}_index"]] - start[row[f"{side}_index"]])
+        for side in SIDES:
+            [move] = row[f"{side}_moves"]
+            with torch.no_grad():
+                policy, start = (load(**collator([move])).log_probs[0] for load in (plain(model), plain(reference)))
+            ratio[side] = float(policy[move["action_index"]] - start[move["action_index"]])
         expected.append(-math.log(1 / (1 + math.exp(-0.3 * (ratio["chosen"] - ratio["rejected"])))))
     loss = loss.detach()
     assert float(loss) == pytest.approx(np.mean(expected), abs=1e-5)

@@ -20,17 +20,18 @@ from recrl.cards import dataset_card, model_card
 from recrl.episodes import episodes_to_dataset
 from recrl.errors import CheckpointError, DatasetError, HubError
 from recrl.hub import later_command, pull, push_dataset, push_run
-from recrl.preference_data import Preference, describe_preferences, load_preferences, preferences_to_dataset
+from recrl.preference_data import Move, Preference, load_preferences, preferences_to_dataset
+from recrl.preference_statistics import describe_preferences
 
 PAIRS = [
     Preference(
         goal_index=number, catalog_sha256="c" * 64, goals_sha256="g" * 64, protocol="custom", instruction="i want it",
-        observation=colour_episode(number).steps[1].observation,
-        valid_actions=colour_episode(number).steps[1].valid_actions, previous_actions=(), chosen_index=5,
-        rejected_index=0, chosen_log_prob=-0.5, rejected_log_prob=-2.0, chosen_outcome=1.0, rejected_outcome=None,
-        origin="trajectory",
+        chosen_moves=(Move(step.observation, step.valid_actions, (), 5, -0.5),),
+        rejected_moves=(Move(step.observation, step.valid_actions, (), 0, -2.0),),
+        chosen_outcome=1.0, rejected_outcome=None, origin="steps",
     )
     for number in range(3)
+    for step in colour_episode(number).steps[1:2]
 ]  # fmt: skip
 
 RESULT = {
@@ -299,7 +300,7 @@ def test_the_model_card_is_true(run_folder: Path) -> None:
     card = model_card(run_folder, repo_id="user/agent", results=[RESULT])
     for said in (
         "- pairs: 321",
-        "goals with pairs: 3; pairs by origin: 3 trajectory",
+        "goals with pairs: 3; pairs by origin: 3 steps",
         "mean probability of the chosen action under the reference: 0.61",  # exp(-0.5)
         "- beta: 0.1",
         "- start: the scorer `start`",

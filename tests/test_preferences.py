@@ -1,6 +1,7 @@
 """Preference pairs: whom they are made of, by which law, and that they survive the disk."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,17 +17,22 @@ from recrl.errors import ConfigError, DatasetError
 from recrl.policies import Decision
 from recrl.preference_data import (
     PREFERENCE_FEATURES,
+    Move,
     Preference,
     dataset_to_preferences,
-    describe_preferences,
     load_preferences,
     preferences_to_dataset,
+    resample_by_weight,
 )
+from recrl.preference_statistics import describe_preferences
 from recrl.preferences import (
+    PAIR_BUILDERS,
+    PairSet,
     build_preferences,
     contrast_preferences,
     rejected_probabilities,
     step_preferences,
+    trajectory_preferences,
 )
 
 
@@ -90,33 +96,51 @@ EPISODES = st.lists(
 )
 
 
+def moves_of(one: Episode) -> set[tuple[str, tuple[str, ...], str]]:
+    """The decisions of an episode: page and action."""
+    return {(step.observation, step.valid_actions, step.action) for step in one.steps}
+
+
 @settings(deadline=None, max_examples=150)
-@given(EPISODES, st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 3))
-def test_every_pair_is_a_real_choice_of_one_goal(episodes: list[Episode], min_reward: float, seed: int) -> None:
-    for builder in (step_preferences, contrast_preferences):
-        for pair in builder(episodes, by_text, np.random.default_rng(seed), min_reward=min_reward):
+@given(EPISODES, st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 3), st.booleans())
+def test_every_pair_is_a_real_choice_of_one_goal(
+    episodes: list[Episode], min_reward: float, seed: int, weighted: bool
+) -> None:
+    """No pair prefers the lower outcome, holds two equal sides, or mixes goals; what was tried was really tried."""
+    for name in PAIR_BUILDERS:
+        try:
+            made = build_preferences(
+                episodes, by_text, np.random.default_rng(seed), pairs=[name], min_reward=min_reward,
+                weight_by_margin=weighted,
+            )  # fmt: skip
+        except DatasetError:  # none is left
+            made = PairSet()
+        for pair in made.pairs:
             assert pair.chosen != pair.rejected
             of_goal = [one for one in episodes if one.goal_index == pair.goal_index]
             assert pair.instruction == of_goal[0].instruction
-            left_by = {
-                step.action
-                for one in of_goal
-                for step in one.steps
-                if (step.observation, step.valid_actions) == (pair.observation, pair.valid_actions)
-            }
-            assert pair.chosen in left_by
+            done = set().union(*map(moves_of, of_goal))
+            assert {(*move.page, move.action) for move in pair.chosen_moves} <= done
             assert pair.chosen_outcome is not None
             assert pair.chosen_outcome >= min_reward
-            if pair.origin == "contrast":
-                assert pair.rejected in left_by
+            assert pair.origin == name
+            if name == "steps":
+                assert pair.rejected_outcome is None
+                assert pair.weight == 1
+            else:
+                assert {(*move.page, move.action) for move in pair.rejected_moves} <= done
                 assert pair.rejected_outcome is not None
                 assert pair.chosen_outcome > pair.rejected_outcome
+                assert pair.weight == (pair.chosen_outcome - pair.rejected_outcome if weighted else 1)
+            if name != "trajectories":
+                assert [len(pair.chosen_moves), len(pair.rejected_moves)] == [1, 1]
+                assert pair.chosen_moves[0].page == pair.rejected_moves[0].page
 
 
 @settings(deadline=None, max_examples=50)
 @given(EPISODES, st.integers(1, 5))
 def test_pairs_do_not_depend_on_the_batch_size(episodes: list[Episode], batch_size: int) -> None:
-    for builder in (step_preferences, contrast_preferences):
+    for builder in PAIR_BUILDERS.values():
         one, other = (
             builder(episodes, by_text, np.random.default_rng(1), min_reward=0.5, batch_size=size)
             for size in (batch_size, 64)
@@ -124,14 +148,35 @@ def test_pairs_do_not_depend_on_the_batch_size(episodes: list[Episode], batch_si
         assert one == other
 
 
+@settings(deadline=None, max_examples=100)
+@given(EPISODES, st.sampled_from([0.0, 0.5, 1.0]))
+def test_nothing_is_left_out_without_being_counted(episodes: list[Episode], min_reward: float) -> None:
+    """Steps: every page of the kept episodes; trajectories: every way to a goal but the best."""
+    steps = step_preferences(episodes, by_text, np.random.default_rng(0), min_reward=min_reward)
+    kept = [one for one in episodes if one.reward >= min_reward]
+    assert len(steps.pairs) + steps.left_out["pages without a choice"] == sum(one.num_steps for one in kept)
+    assert steps.left_out["episodes below min_reward"] == len(episodes) - len(kept)
+    whole = trajectory_preferences(episodes, by_text, np.random.default_rng(0), min_reward=min_reward)
+    ways: dict[int, set[tuple[str, ...]]] = {}
+    for one in episodes:
+        ways.setdefault(one.goal_index, set()).add(tuple(step.action for step in one.steps))
+    unsolved = whole.left_out["episodes of goals without one of min_reward"]
+    solved = sum(len(of_goal) for of_goal in ways.values()) - unsolved
+    goals = {one.goal_index for one in episodes if one.reward >= min_reward}
+    assert len(whole.pairs) + whole.left_out.total() - unsolved <= solved - 0
+    assert len({pair.goal_index for pair in whole.pairs}) <= len(goals)
+
+
 def test_each_choice_of_a_trajectory_gives_one_pair() -> None:
     episodes = [colour_episode(0), colour_episode(1)]
-    pairs = step_preferences(episodes, uniform, np.random.default_rng(0))
+    made = step_preferences(episodes, uniform, np.random.default_rng(0))
+    pairs = made.pairs
     steps = [step for one in episodes for step in one.steps if len(step.valid_actions) > 1]
     assert [pair.chosen for pair in pairs] == [step.action for step in steps]
-    assert len(pairs) == 4  # the search pages offer a single action
-    assert pairs[1].previous_actions == tuple(step.action for step in episodes[0].steps[:2])
-    assert {pair.origin for pair in pairs} == {"trajectory"}
+    assert len(pairs) == 4
+    assert made.left_out == {"pages without a choice": 2}  # the search pages
+    assert pairs[1].chosen_moves[0].previous_actions == tuple(step.action for step in episodes[0].steps[:2])
+    assert {pair.origin for pair in pairs} == {"steps"}
     assert {pair.rejected_outcome for pair in pairs} == {None}
 
 
@@ -150,8 +195,8 @@ def test_the_rejected_action_has_the_law_of_redrawing() -> None:
     np.testing.assert_allclose(redrawn / redrawn.sum(), law, atol=0.015)
 
     one = episode(0, [("red", ("click[a]", "click[b]", "click[c]", "click[d]"), 0)], 1.0)
-    pairs = step_preferences([one] * 4000, lambda decisions: [log_probs] * len(decisions), rng)
-    drawn = np.bincount([pair.rejected_index for pair in pairs], minlength=4) / len(pairs)
+    pairs = step_preferences([one] * 4000, lambda decisions: [log_probs] * len(decisions), rng).pairs
+    drawn = np.bincount([pair.rejected_moves[0].action_index for pair in pairs], minlength=4) / len(pairs)
     np.testing.assert_allclose(drawn, law, atol=0.03)
 
 
@@ -167,39 +212,73 @@ def test_contrasts_compare_the_last_departure_from_a_page() -> None:
     won = episode(7, [search, ("red", ACTIONS, 0), ("red", ACTIONS, 1), ("blue", ACTIONS, 2)], 1.0)
     lost = episode(7, [search, ("red", ACTIONS, 2)], 0.25)
     other_goal = episode(8, [search, ("red", ACTIONS, 0)], 0.0)
-    pairs = contrast_preferences([lost, won, other_goal], uniform, np.random.default_rng(0))
+    pairs = contrast_preferences([lost, won, other_goal], uniform, np.random.default_rng(0)).pairs
     assert [(pair.chosen, pair.rejected, pair.chosen_outcome, pair.rejected_outcome) for pair in pairs] == [
         ("click[blue]", "click[buy now]", 1.0, 0.25)
     ]
-    assert pairs[0].previous_actions == ("search[x]", "click[red]")
+    assert pairs[0].chosen_moves[0].previous_actions == ("search[x]", "click[red]")
     # A second loss by the winning action lowers its mean below what is asked for.
     lost_too = episode(7, [search, ("red", ACTIONS, 1), ("blue", ACTIONS, 2)], 0.5)
-    assert contrast_preferences([lost, won, lost_too], uniform, np.random.default_rng(0)) == []
-    loose = contrast_preferences([lost, won, lost_too], uniform, np.random.default_rng(0), min_reward=0.5)
+    none = contrast_preferences([lost, won, lost_too], uniform, np.random.default_rng(0))
+    assert none == PairSet([], Counter({"contrasts without an action of min_reward": 1}))
+    loose = contrast_preferences([lost, won, lost_too], uniform, np.random.default_rng(0), min_reward=0.5).pairs
     assert [(pair.chosen_outcome, pair.rejected_outcome) for pair in loose] == [(0.75, 0.25)]
+    tie = episode(7, [search, ("red", ACTIONS, 0), ("blue", ACTIONS, 2)], 0.25)
+    both = contrast_preferences([lost, tie], uniform, np.random.default_rng(0), min_reward=0.0)
+    assert both == PairSet([], Counter({"contrasts that tie": 1}))
+
+
+def test_the_best_episode_of_a_goal_against_each_worse_one() -> None:
+    search = ("", ("search[x]",), 0)
+    long = episode(7, [search, ("red", ACTIONS, 0), ("red", ACTIONS, 1), ("blue", ACTIONS, 2)], 1.0)
+    short = episode(7, [search, ("", ACTIONS, 1), ("blue", ACTIONS, 2)], 1.0)
+    half = episode(7, [search, ("", ACTIONS, 2)], 0.5)
+    none = episode(7, [search, ("", ACTIONS, 0), ("red", ACTIONS, 2)], 0.0)
+    alone = episode(8, [search, ("", ACTIONS, 2)], 0.5)
+    made = trajectory_preferences([long, half, short, half, none, alone], uniform, np.random.default_rng(0))
+    assert [(pair.chosen, pair.rejected, pair.chosen_outcome, pair.rejected_outcome) for pair in made.pairs] == [
+        ("click[blue]\nclick[buy now]", "click[buy now]", 1.0, 0.5),
+        ("click[blue]\nclick[buy now]", "click[red]\nclick[buy now]", 1.0, 0.0),
+    ]
+    assert made.left_out == {"episodes that tie with the best": 1, "episodes of goals without one of min_reward": 1}
+    assert made.pairs[0].log_probs == pytest.approx((-2 * math.log(3), -math.log(3)))
+    assert made.pairs[0].chosen_moves[1].previous_actions == ("search[x]", "click[blue]")
+    assert made.pairs[1].parting == made.pairs[1].chosen_moves[0]
+
+
+def test_sides_part_where_they_first_differ() -> None:
+    together = Move("page", ACTIONS, (), 0, -1.0)
+    buys, looks = Move("next", ACTIONS, ("click[red]",), 2, -1.0), Move("next", ACTIONS, ("click[red]",), 1, -1.0)
+    assert pair(chosen_moves=(together, buys), rejected_moves=(together, looks)).parting == buys
+    assert pair(chosen_moves=(together,), rejected_moves=(together, looks)).parting == together
 
 
 def test_builders_are_chosen_by_name_and_nothing_left_is_an_error() -> None:
     rng = np.random.default_rng(0)
     won = episode(7, [("red", ACTIONS, 1)], 1.0)
     lost = episode(7, [("red", ACTIONS, 2)], 0.25)
-    both = build_preferences([won, lost], uniform, rng, pairs=["steps", "contrasts"])
-    assert [pair.origin for pair in both] == ["trajectory", "contrast"]
-    with pytest.raises(ConfigError, match=r"pairs=\['outcomes'\]: expected one or more of steps, contrasts"):
+    made = build_preferences([won, lost], uniform, rng, pairs=["steps", "contrasts", "trajectories"])
+    assert [pair.origin for pair in made.pairs] == ["steps", "contrasts", "trajectories"]
+    assert made.left_out == {"episodes below min_reward": 1}
+    with pytest.raises(ConfigError, match=r"pairs=\['outcomes'\]: expected one or more of steps, contrasts, traj"):
         build_preferences([won], uniform, rng, pairs=["outcomes"])
-    with pytest.raises(DatasetError, match=r"no preference pair is left: 0 of 1 episodes have reward >= 1, with 0"):
+    with pytest.raises(DatasetError, match=r"no preference pair is left of 1 episodes .*: 1 episodes below min_reward"):
         build_preferences([lost], uniform, rng)
     single = episode(1, [("", ("click[buy now]",), 0)], 1.0)
-    with pytest.raises(DatasetError, match="1 of 1 episodes have reward >= 1, with 0 pages that offer a choice"):
+    with pytest.raises(DatasetError, match=r"no preference pair is left of 1 episodes .*: 1 pages without a choice"):
         build_preferences([single], uniform, rng)
+    with pytest.raises(DatasetError, match=r"nothing to compare.*--rollouts_per_goal above 1"):
+        build_preferences([won], uniform, rng, pairs=["trajectories"])
 
 
 def test_counts_by_page_and_action() -> None:
-    pairs = step_preferences([colour_episode(0), colour_episode(1)], uniform, np.random.default_rng(0))
+    pairs = step_preferences([colour_episode(0), colour_episode(1)], uniform, np.random.default_rng(0)).pairs
     summary = describe_preferences(pairs)
     assert summary["num_pairs"] == 4
     assert summary["num_goals"] == 2
     assert summary["mean_chosen_probability"] == pytest.approx(1 / 12)
+    assert summary["mean_margin"] is None
+    assert summary["mean_moves"] == 1
     assert {kind: group["num_pairs"] for kind, group in summary["by_page"].items()} == {"item": 4}
     assert {kind: group["num_pairs"] for kind, group in summary["by_action"].items()} == {"option": 2, "buy": 2}
 
@@ -207,17 +286,47 @@ def test_counts_by_page_and_action() -> None:
 @settings(deadline=None, max_examples=30)
 @given(EPISODES)
 def test_pairs_survive_the_dataset(episodes: list[Episode]) -> None:
-    pairs = step_preferences(episodes, by_text, np.random.default_rng(0), min_reward=0.0)
-    if pairs:
-        assert dataset_to_preferences(preferences_to_dataset(pairs)) == pairs
+    for builder in PAIR_BUILDERS.values():
+        pairs = builder(episodes, by_text, np.random.default_rng(0), min_reward=0.0).pairs
+        if pairs:
+            assert dataset_to_preferences(preferences_to_dataset(pairs)) == pairs
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=20), st.integers(0, 5))
+def test_resampling_takes_each_pair_as_often_as_it_weighs(weights: list[float], seed: int) -> None:
+    pairs = [pair(goal_index=number, weight=weight) for number, weight in enumerate(weights)]
+    taken = resample_by_weight(pairs, np.random.default_rng(seed))
+    assert len(taken) == len(pairs)
+    if len(set(weights)) == 1:
+        assert taken == pairs
+        return
+    assert {one.weight for one in taken} == {1.0}
+    copies = np.bincount([one.goal_index for one in taken], minlength=len(pairs))
+    shares = len(pairs) * np.array(weights) / sum(weights)
+    assert (np.abs(copies - shares) < 1 + 1e-9).all()
+
+
+def test_resampling_has_the_weights_as_its_mean() -> None:
+    pairs = [pair(goal_index=number, weight=weight) for number, weight in enumerate((0.1, 0.6, 0.3))]
+    copies = np.zeros(3)
+    for seed in range(4000):
+        for one in resample_by_weight(pairs, np.random.default_rng(seed)):
+            copies[one.goal_index] += 1
+    np.testing.assert_allclose(copies / copies.sum(), [0.1, 0.6, 0.3], atol=0.01)
+
+
+def move(**changed: Any) -> Move:
+    fields = {"observation": "page", "valid_actions": ACTIONS, "previous_actions": (), "action_index": 0,
+              "log_prob": -1.0}  # fmt: skip
+    return Move(**(fields | changed))
 
 
 def pair(**changed: Any) -> Preference:
     fields = {
         "goal_index": 1, "catalog_sha256": "c", "goals_sha256": "g", "protocol": "custom", "instruction": "red shirt",
-        "observation": "page", "valid_actions": ACTIONS, "previous_actions": (), "chosen_index": 0,
-        "rejected_index": 1, "chosen_log_prob": -1.0, "rejected_log_prob": -2.0, "chosen_outcome": 1.0,
-        "rejected_outcome": None, "origin": "trajectory",
+        "chosen_moves": (move(),), "rejected_moves": (move(action_index=1),), "chosen_outcome": 1.0,
+        "rejected_outcome": None, "origin": "steps",
     }  # fmt: skip
     return Preference(**(fields | changed))
 
@@ -225,13 +334,24 @@ def pair(**changed: Any) -> Preference:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"chosen_index": 3}, "chosen_index=3 is not an index into 3 valid actions"),
-        ({"rejected_index": -1}, "rejected_index=-1 is not an index"),
-        ({"rejected_index": 0}, r"both actions of a pair are 'click\[red\]'"),
+        ({"action_index": 3}, "action_index=3 is no index into 3 actions"),
+        ({"action_index": -1}, "action_index=-1 is no index"),
+        ({"log_prob": math.nan}, "log_prob=nan, expected a log-probability"),
+    ],
+)
+def test_an_impossible_move_is_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        move(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rejected_moves": (move(),)}, r"both sides of a pair are 'click\[red\]'"),
+        ({"rejected_moves": ()}, "1 chosen and 0 rejected moves, expected some of each"),
         ({"rejected_outcome": 1.0}, "outcome 1.0 is not above the rejected one's 1.0"),
         ({"weight": 0.0}, "weight=0.0, expected a positive"),
         ({"weight": math.nan}, "weight=nan"),
-        ({"chosen_log_prob": math.nan}, "chosen_log_prob=nan, expected a log-probability"),
     ],
 )
 def test_an_impossible_pair_is_refused(changed: dict[str, Any], message: str) -> None:
