@@ -11,13 +11,14 @@ from recrl.recipe import run_recipe
 
 
 def make_parser() -> Any:
-    """The recipe's parser: arguments of PPO, of tuning, of publishing, and of the loop."""
+    """The recipe's parser: arguments of PPO, of the environment, of tuning, and of the loop."""
     from trl import TrlParser
 
+    from recrl.environment_arguments import EnvironmentArguments
     from recrl.ppo import PPOArguments, PPOConfig
     from recrl.training import TuningArguments
 
-    return TrlParser((PPOArguments, TuningArguments, PPOConfig))
+    return TrlParser((PPOArguments, EnvironmentArguments, TuningArguments, PPOConfig))
 
 
 def main() -> None:
@@ -26,8 +27,8 @@ def main() -> None:
     from recrl.ppo import train_ppo
     from recrl.training import parse_recipe
 
-    arguments, tuning, config = parse_recipe(make_parser())
-    train_ppo(arguments, tuning, config)
+    arguments, environment, tuning, config = parse_recipe(make_parser())
+    train_ppo(arguments, environment, tuning, config)
     push_run(config)
 
 

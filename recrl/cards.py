@@ -13,8 +13,11 @@ METHODS = {
     "imitation": "imitation of demonstrations (cross-entropy on the demonstrated action of each page)",
     "dpo": "step-level direct preference optimisation (arXiv:2305.18290) through TRL's DPOTrainer",
     "ppo": "proximal policy optimisation (arXiv:1707.06347) in the environment",
+    "self-improvement": "rounds of own episodes and direct preference optimisation on pairs of them",
 }
-DATA_COUNTS = ("num_demonstrations", "num_decisions", "num_pairs", "num_environment_steps")
+DATA_COUNTS = (
+    "num_demonstrations", "num_decisions", "num_rounds", "num_episodes", "num_pairs", "num_environment_steps",
+)  # fmt: skip
 SHOWN_SETTINGS = (
     "pairs", "min_reward", "learning_rate", "head_learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay",
     "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "beta", "loss_type",

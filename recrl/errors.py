@@ -16,6 +16,10 @@ class DatasetError(RecrlError):
     """A trajectory or preference dataset that is missing, empty, foreign or corrupt."""
 
 
+class NoPairsError(DatasetError):
+    """Episodes of which no preference pair can be made."""
+
+
 class ConfigError(RecrlError):
     """A configuration with unknown, missing or contradictory fields."""
 

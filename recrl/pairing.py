@@ -53,7 +53,8 @@ def pairs_of_trajectories(config: PairingConfig, *, device: str | None = None) -
         device: of the reference policy; None is the GPU if there is one.
 
     Raises:
-        DatasetError: the trajectories cannot be read, are fewer than asked for, or no pair is left.
+        DatasetError: the trajectories cannot be read, or are fewer than asked for.
+        NoPairsError: no pair is left.
         CheckpointError: the reference policy cannot be loaded.
     """
     episodes = load_episodes(config.trajectories)

@@ -9,13 +9,11 @@ What those papers leave open, and ours: the value loss is clipped and starts alo
 a penalty on the exact KL to the start; an update ends early when the policy has moved ``target_kl`` from the one that
 collected; advantages are normalised over the collection and all processes, from pages with a choice only.
 
-Every number in the log is explained in `METRICS`.
+Every number in the log is explained in `recrl.ppo_metrics`.
 """
 
 import copy
-import json
 import logging
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,59 +27,28 @@ from accelerate.utils import gather_object
 from transformers import TrainingArguments, get_scheduler, set_seed
 
 from recrl.advantages import explained_variance
-from recrl.buffer import Collector, FinishedEpisode, RolloutBuffer
+from recrl.buffer import Collector, RolloutBuffer
 from recrl.choice_inputs import ChoiceCollator
+from recrl.environment_arguments import EnvironmentArguments
 from recrl.episodes import load_episodes
 from recrl.errors import ConfigError
-from recrl.evaluation import evaluate
-from recrl.files import replace_folder, write_json
 from recrl.imitation import decisions_of
 from recrl.losses import categorical_kl, clipped_policy_loss, clipped_value_loss, entropies
+from recrl.ppo_checkpoints import BEST_FOLDER, OnDev, keep_best, resume_checkpoint, save_checkpoint, save_scorer
+from recrl.ppo_metrics import METRICS, episode_metrics
 from recrl.scorer_policy import ScorerPolicy
 from recrl.scoring import load_scorer
 from recrl.training import (
     TuningArguments,
     checkpoint_to_resume,
     complete_run,
+    move_into,
     parameter_groups,
     prepare_for_training,
 )
-from recrl.webshop.catalog import load_catalog
 from recrl.webshop.env import WebShopEnv
 
 logger = logging.getLogger(__name__)
-
-BEST_FOLDER = "best"
-STATE_FILE = "trainer_state.json"  # the last file of a checkpoint, as with transformers' trainer
-METRICS = {
-    "policy/ratio_first": "mean probability ratio in the first minibatch of the update: 1 but for rounding",
-    "policy/clip_fraction": "share of choices whose ratio left the clip range, last pass",
-    "policy/kl_old": "exact KL, in nats, from the collecting policy to the new one over each page's actions, last pass",
-    "policy/kl_reference": "exact KL, in nats, from the new policy to the start, last pass",
-    "policy/entropy": "mean entropy of the choices divided by log(actions): 1 is uniform",
-    "policy/passes": "passes over the steps before target_kl ended the update",
-    "value/explained_variance": "1 - Var(return - value) / Var(return) of the collection: 1 is perfect, 0 a constant",
-    "loss/policy": "clipped surrogate, negated; its size means nothing, its trend does",
-    "loss/value": "clipped squared error of the values, halved",
-    "loss/imitation": "cross-entropy of the demonstrated actions",
-    "episode/success": "% with reward 1 of the episodes that ended in this collection (sampled, training goals)",
-    "episode/score": "100 x their mean reward",
-    "episode/steps": "their mean number of actions",
-    "episode/truncated": "% of them that the step limit cut off",
-    "episode/invalid_actions": "their mean number of actions that the environment did not accept",
-    "episode/count": "how many they are",
-    "reward/r_type": "mean over purchases: the right kind of product",
-    "reward/r_att": "mean over purchases: share of the wanted attributes",
-    "reward/r_option": "mean over purchases: share of the wanted options",
-    "reward/r_price": "share of purchases within the price bound",
-    "dev/success": "% success on the first dev goals, greedy",
-    "dev/score": "100 x mean reward on the first dev goals, greedy",
-    "train/learning_rate": "of the encoder (of the heads, where it is not trained), after the update",
-    "train/gradient_norm": "mean norm of the gradients before they are clipped",
-    "train/steps": "environment steps so far, all processes",
-    "train/steps_per_second": "environment steps per second of the collection, all processes",
-}
-
 
 # What transformers' trainer reads and this loop does not -> what takes its place here.
 NOT_READ = {
@@ -102,13 +69,6 @@ class PPOArguments:
     model_name_or_path: str = field(
         metadata={"help": "The scorer to start from, by folder or Hub id; also the reference of the KL penalty."}
     )
-    catalog: str | None = field(
-        default=None, metadata={"help": "Folder with raw WebShop files or a built catalogue; default: embedded."}
-    )
-    goal_seed: int = field(default=0, metadata={"help": "Seed of price draws and price bounds."})
-    human_goals: bool = field(default=False, metadata={"help": "Crowd-sourced instructions instead of synthetic."})
-    split_by: str = field(default="product", metadata={"help": "What the splits do not share: goal or product."})
-    max_episode_steps: int = field(default=15, metadata={"help": "Actions until an episode is truncated."})
     demonstrations: str | None = field(
         default=None, metadata={"help": "Trajectory dataset for the imitation term; needed if imitation_coef is not 0."}
     )
@@ -141,7 +101,6 @@ class PPOConfig(TrainingArguments):
     head_learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the heads."})
     lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule over all updates."})
     max_grad_norm: float = field(default=0.5, metadata={"help": "Norm to which gradients are clipped."})
-    num_dev_episodes: int = field(default=0, metadata={"help": "Dev goals of each evaluation; 0: all of the split."})
     eval_every: int = field(default=5, metadata={"help": "Updates between evaluations on dev goals; 0: none."})
     save_every: int = field(default=5, metadata={"help": "Updates between checkpoints to resume from."})
     report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
@@ -163,7 +122,9 @@ class PPOConfig(TrainingArguments):
             )
 
 
-def train_ppo(arguments: PPOArguments, tuning: TuningArguments, config: PPOConfig) -> Path:
+def train_ppo(
+    arguments: PPOArguments, environment: EnvironmentArguments, tuning: TuningArguments, config: PPOConfig
+) -> Path:
     """Trains a scorer in the environment; saves the best on dev goals, the start included, in ``config.output_dir``.
 
     An interrupted run goes on from its last checkpoint and ends with the numbers of an uninterrupted one.
@@ -176,31 +137,21 @@ def train_ppo(arguments: PPOArguments, tuning: TuningArguments, config: PPOConfi
             f"imitation_coef={config.imitation_coef} and demonstrations={arguments.demonstrations!r}: expected both or "
             "neither"
         )
-    catalog = load_catalog(arguments.catalog, goal_seed=arguments.goal_seed, human_goals=arguments.human_goals)
+    catalog = environment.load_catalog()
     demonstrations = [] if arguments.demonstrations is None else decisions_of(load_episodes(arguments.demonstrations))
     model, tokenizer = load_scorer(arguments.model_name_or_path)
     resume = checkpoint_to_resume(
         config.output_dir or "",
-        {"arguments": arguments, "tuning": tuning, "trainer": config},
+        {"arguments": arguments, "environment": environment, "tuning": tuning, "trainer": config},
         main_process=config.should_save,
     )
     model.config.catalog_sha256 = catalog.sha256
 
     def make_env(number: int) -> WebShopEnv:
-        env = WebShopEnv(catalog, split="train", split_by=arguments.split_by, max_steps=arguments.max_episode_steps)
-        env.np_random = np.random.default_rng([config.seed, number, 0])
-        return env
+        return environment.make_env(catalog, np.random.default_rng([config.seed, number, 0]))
 
     def on_dev(policy: ScorerPolicy) -> dict[str, float]:
-        episodes = config.num_dev_episodes or None
-        result = evaluate(
-            policy,
-            catalog,
-            split="dev",
-            split_by=arguments.split_by,
-            num_episodes=episodes,
-            max_steps=arguments.max_episode_steps,
-        )
+        result = environment.evaluate_on_dev(policy, catalog)
         return {"dev/success": result["success_rate"], "dev/score": result["score"]}
 
     log, best = ppo_loop(model, tokenizer, make_env, tuning, config, on_dev, demonstrations, resume)
@@ -213,7 +164,7 @@ def train_ppo(arguments: PPOArguments, tuning: TuningArguments, config: PPOConfi
             **({"num_decisions": len(demonstrations)} if demonstrations else {}),
             "global_step": config.num_updates,
             "best_update": best,
-            "protocol": catalog.protocol(arguments.split_by),
+            "protocol": catalog.protocol(environment.split_by),
             "catalog_sha256": catalog.sha256,
             "goals_sha256": catalog.goals_sha256,
             "log_history": log,
@@ -228,7 +179,7 @@ def ppo_loop(
     make_env: Callable[[int], Any],
     tuning: TuningArguments,
     config: PPOConfig,
-    on_dev: Callable[[ScorerPolicy], Mapping[str, float]] | None = None,
+    on_dev: OnDev | None = None,
     demonstrations: Sequence[Mapping[str, Any]] = (),
     resume: Path | None = None,
 ) -> tuple[list[dict[str, float]], int]:
@@ -273,11 +224,11 @@ def ppo_loop(
     best: dict[str, float] = {"update": 0, "dev/score": -1.0}
     accelerator.init_trackers(output_dir.name or "ppo")
     if resume is not None:
-        log, best = _resume(resume, accelerator, scheduler, collector, demonstration_rng)
-    evaluates = on_dev is not None and config.eval_every > 0
+        log, best = resume_checkpoint(resume, accelerator, scheduler, collector, demonstration_rng)
+    on_dev = on_dev if config.eval_every > 0 else None
     for update in range(len(log) + 1, config.num_updates + 1):
-        if evaluates and update == 1:
-            _keep_best(policy, on_dev, best, 0, accelerator, tokenizer, output_dir)
+        if on_dev is not None and update == 1:
+            keep_best(policy, on_dev, best, 0, accelerator, tokenizer, output_dir)
         started = time.monotonic()
         policy.forget()
         buffer, episodes = collector.collect(config.num_steps, policy.outputs, reference)
@@ -289,28 +240,26 @@ def ppo_loop(
         scheduler.step()
         policy.forget()
         steps = config.num_steps * config.num_envs * accelerator.num_processes
-        entry |= _episode_metrics(gather_object(episodes)) | {
+        entry |= episode_metrics(gather_object(episodes)) | {
             "update": update,
             "train/steps": update * steps,
             "train/steps_per_second": steps / seconds,
             "train/learning_rate": scheduler.get_last_lr()[-1],
         }
         last = update == config.num_updates
-        if evaluates and (last or update % config.eval_every == 0):
-            entry |= _keep_best(policy, on_dev, best, update, accelerator, tokenizer, output_dir)
+        if on_dev is not None and (last or update % config.eval_every == 0):
+            entry |= keep_best(policy, on_dev, best, update, accelerator, tokenizer, output_dir)
         log.append(entry)
         accelerator.log({name: value for name, value in entry.items() if name in METRICS}, step=update)
         if accelerator.is_main_process:
             logger.info("%s", {name: round(value, 4) for name, value in entry.items()})
         if not last and update % config.save_every == 0:
-            _save(output_dir, update, accelerator, scheduler, collector, demonstration_rng, log, best)
+            save_checkpoint(output_dir, update, accelerator, scheduler, collector, demonstration_rng, log, best)
     if accelerator.is_main_process:
-        if evaluates:
-            for path in (output_dir / BEST_FOLDER).iterdir():
-                path.replace(output_dir / path.name)
-            (output_dir / BEST_FOLDER).rmdir()
+        if on_dev is not None:
+            move_into(output_dir / BEST_FOLDER, output_dir)
         else:
-            _save_scorer(plain, tokenizer, output_dir)
+            save_scorer(plain, tokenizer, output_dir)
             best["update"] = config.num_updates
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -463,92 +412,3 @@ def _padded(rows: Sequence[np.ndarray], width: int, device: Any) -> torch.Tensor
     for row, values in enumerate(rows):
         matrix[row, : len(values)] = torch.as_tensor(values)
     return matrix.to(device)
-
-
-def _episode_metrics(episodes: Sequence[FinishedEpisode]) -> dict[str, float]:
-    """What the log says of the episodes that ended in a collection; of none only the number."""
-    metrics = {"episode/count": float(len(episodes))}
-    if episodes:
-        rewards = np.array([episode.reward for episode in episodes])
-        metrics |= {
-            "episode/success": 100 * float((rewards == 1).mean()),
-            "episode/score": 100 * float(rewards.mean()),
-            "episode/steps": float(np.mean([episode.num_steps for episode in episodes])),
-            "episode/truncated": 100 * float(np.mean([episode.truncated for episode in episodes])),
-            "episode/invalid_actions": float(np.mean([episode.num_invalid for episode in episodes])),
-        }
-    for part in ("r_type", "r_att", "r_option", "r_price"):
-        found = [episode.reward_parts[part] for episode in episodes if part in episode.reward_parts]
-        if found:
-            metrics[f"reward/{part}"] = float(np.mean(found))
-    return metrics
-
-
-def _keep_best(
-    policy: ScorerPolicy,
-    on_dev: Any,
-    best: dict[str, float],
-    update: int,
-    accelerator: Accelerator,
-    tokenizer: Any,
-    output_dir: Path,
-) -> dict[str, float]:
-    """Evaluates on dev goals in the main process; where the score is the highest so far, saves the model as the
-    best."""
-    metrics: dict[str, float] = {}
-    if accelerator.is_main_process:
-        metrics = dict(on_dev(policy))
-        logger.info("update %d on dev goals: %s", update, metrics)
-        if metrics["dev/score"] > best["dev/score"]:
-            best.update({"update": update, **metrics})
-            with replace_folder(output_dir / BEST_FOLDER) as temporary:
-                _save_scorer(policy.model, tokenizer, temporary)
-    accelerator.wait_for_everyone()
-    return metrics
-
-
-def _save_scorer(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Saves a plain scorer; LoRA adapters are merged into a copy of it."""
-    plain = copy.deepcopy(model).merge_and_unload() if hasattr(model, "merge_and_unload") else model
-    plain.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def _save(
-    output_dir: Path,
-    update: int,
-    accelerator: Accelerator,
-    scheduler: Any,
-    collector: Collector,
-    demonstration_rng: np.random.Generator,
-    log: list[dict[str, float]],
-    best: dict[str, float],
-) -> None:
-    """Writes ``checkpoint-UPDATE`` whole, then removes the one before."""
-    folder, half = output_dir / f"checkpoint-{update}", output_dir / f".checkpoint-{update}"
-    if accelerator.is_main_process:
-        shutil.rmtree(half, ignore_errors=True)
-    accelerator.wait_for_everyone()
-    accelerator.save_state(str(half))
-    write_json(half / f"collector-{accelerator.process_index}.json", collector.state())
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        state = {"scheduler": scheduler.state_dict(), "log": log, "best": best}
-        write_json(half / STATE_FILE, state | {"demonstration_generator": demonstration_rng.bit_generator.state})
-        half.replace(folder)
-        for earlier in output_dir.glob("checkpoint-*"):
-            if earlier != folder:
-                shutil.rmtree(earlier)
-    accelerator.wait_for_everyone()
-
-
-def _resume(
-    folder: Path, accelerator: Accelerator, scheduler: Any, collector: Collector, demonstration_rng: np.random.Generator
-) -> tuple[list[dict[str, float]], dict[str, float]]:
-    """Restores what `_save` wrote; returns the log and the best so far."""
-    accelerator.load_state(str(folder))
-    state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-    collector.restore(json.loads((folder / f"collector-{accelerator.process_index}.json").read_text(encoding="utf-8")))
-    scheduler.load_state_dict(state["scheduler"])
-    demonstration_rng.bit_generator.state = state["demonstration_generator"]
-    return state["log"], state["best"]

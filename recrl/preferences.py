@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from recrl.episodes import Episode
-from recrl.errors import ConfigError, DatasetError
+from recrl.errors import ConfigError, NoPairsError
 from recrl.policies import Decision
 from recrl.preference_data import Move, Preference
 
@@ -278,7 +278,7 @@ def build_preferences(
 
     Raises:
         ConfigError: a builder is unknown.
-        DatasetError: no pair is left.
+        NoPairsError: no pair is left.
     """
     unknown = [name for name in pairs if name not in PAIR_BUILDERS]
     if unknown or not pairs:
@@ -290,7 +290,7 @@ def build_preferences(
         made.left_out += found.left_out
     if not made.pairs:
         reasons = "; ".join(f"{count} {reason}" for reason, count in made.left_out.items()) or "nothing to compare"
-        raise DatasetError(
+        raise NoPairsError(
             f"no preference pair is left of {len(episodes)} episodes (pairs: {', '.join(pairs)}, "
             f"min_reward {min_reward:g}): {reasons}. Collect more with `recrl generate-trajectories` (for contrasts "
             "and trajectories with --rollouts_per_goal above 1 and --min_reward 0), or lower min_reward."

@@ -241,6 +241,13 @@ def complete_run(output_dir: Path, metrics: dict[str, Any]) -> None:
     write_json(output_dir / METRICS_FILE, metrics)
 
 
+def move_into(source: Path, output_dir: Path) -> None:
+    """Moves the files of a folder into another, over those that have their names, and removes the emptied folder."""
+    for path in source.iterdir():
+        path.replace(output_dir / path.name)
+    source.rmdir()
+
+
 def is_complete(output_dir: str | Path) -> bool:
     """Whether the folder holds a run that was trained to its end."""
     return (Path(output_dir) / METRICS_FILE).exists()

@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,14 @@ from hypothesis import strategies as st
 from decision_data import colour_episode
 from recrl.advantages import explained_variance, generalized_advantages
 from recrl.buffer import Collector
+from recrl.environment_arguments import EnvironmentArguments
 from recrl.errors import ConfigError
 from recrl.imitation import decisions_of
 from recrl.losses import categorical_kl, clipped_policy_loss, clipped_value_loss, entropies
-from recrl.ppo import METRICS, PPOArguments, PPOConfig, ppo_loop, train_ppo
+from recrl.ppo import PPOArguments, PPOConfig, ppo_loop, train_ppo
+from recrl.ppo_metrics import METRICS
 from recrl.scorer_policy import ScorerPolicy
-from recrl.scoring import load_scorer
+from recrl.scoring import BertForChoiceScoring, load_scorer
 from recrl.training import TuningArguments, last_complete_checkpoint, training_metrics
 
 INSTRUCTION = "i want a green shirt, and price lower than 20.00 dollars"
@@ -347,21 +350,42 @@ def test_the_best_on_dev_goals_is_kept_even_if_it_is_the_start(tiny_scorer: Path
 
 def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) -> None:
     config = config_for(
-        tmp_path / "run", num_updates=2, num_steps=4, num_minibatches=2, num_passes=1, eval_every=1, num_dev_episodes=3
-    )
-    train_ppo(
-        PPOArguments(model_name_or_path=str(tiny_scorer), max_episode_steps=4), TuningArguments(use_peft=True), config
-    )
+        tmp_path / "run", num_updates=2, num_steps=4, num_minibatches=2, num_passes=1, eval_every=1
+    )  # fmt: skip
+    arguments = PPOArguments(model_name_or_path=str(tiny_scorer))
+    environment = EnvironmentArguments(max_episode_steps=4, num_dev_episodes=3)
+    train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
     metrics = training_metrics(tmp_path / "run")
     assert (metrics["method"], metrics["num_environment_steps"]) == ("ppo", 2 * 4 * 4)
     assert metrics["protocol"] == "embedded-unseen"
     assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
     with pytest.raises(ConfigError, match="holds a complete run"):
-        train_ppo(
-            PPOArguments(model_name_or_path=str(tiny_scorer), max_episode_steps=4),
-            TuningArguments(use_peft=True),
-            config,
-        )
+        train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
+
+
+def test_training_the_heads_alone_encodes_no_text_twice(
+    tiny_scorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Collector, reference and updates share what a frozen encoder says; the ratio of the first minibatch is 1."""
+    encoded: Counter[tuple[int, ...]] = Counter()
+    encode = BertForChoiceScoring.encode_texts
+
+    def counting(model: BertForChoiceScoring, texts: Any) -> Any:
+        encoded.update(texts)
+        return encode(model, texts)
+
+    monkeypatch.setattr(BertForChoiceScoring, "encode_texts", counting)
+    model, tokenizer = load_scorer(tiny_scorer)
+    log, _ = ppo_loop(
+        model, tokenizer, shop_of(*ONE_PAGE), TuningArguments(num_frozen_layers=2),
+        config_for(tmp_path / "run", num_updates=2, value_warmup=0, kl_coef=0.1, num_passes=2),
+    )  # fmt: skip
+    assert encoded
+    assert set(encoded.values()) == {1}
+    assert [entry["policy/ratio_first"] for entry in log] == pytest.approx([1, 1], abs=1e-6)
+    trained = load_scorer(tmp_path / "run")[0].state_dict()
+    for name, tensor in load_scorer(tiny_scorer)[0].state_dict().items():
+        assert torch.equal(tensor, trained[name]) == name.startswith("bert."), name
 
 
 @pytest.mark.parametrize(
@@ -382,6 +406,7 @@ def test_an_imitation_term_needs_demonstrations(tiny_scorer: Path, tmp_path: Pat
     with pytest.raises(ConfigError, match=r"imitation_coef=0\.5 and demonstrations=None: expected both or neither"):
         train_ppo(
             PPOArguments(model_name_or_path=str(tiny_scorer)),
+            EnvironmentArguments(),
             TuningArguments(),
             config_for(tmp_path, imitation_coef=0.5),
         )

@@ -1,0 +1,58 @@
+"""Where an agent plays while it is trained, and how it is measured on dev goals: shared by the recipes that play."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recrl.errors import ConfigError
+from recrl.evaluation import evaluate
+from recrl.policies import Policy
+from recrl.webshop.catalog import Catalog, load_catalog
+from recrl.webshop.env import WebShopEnv
+
+
+@dataclass
+class EnvironmentArguments:
+    """The shop, its goals, and the step limit."""
+
+    catalog: str | None = field(
+        default=None, metadata={"help": "Folder with raw WebShop files or a built catalogue; default: embedded."}
+    )
+    goal_seed: int = field(default=0, metadata={"help": "Seed of price draws and price bounds."})
+    human_goals: bool = field(default=False, metadata={"help": "Crowd-sourced instructions instead of synthetic."})
+    split_by: str = field(default="product", metadata={"help": "What the splits do not share: goal or product."})
+    max_episode_steps: int = field(default=15, metadata={"help": "Actions until an episode is truncated."})
+    num_dev_episodes: int = field(default=0, metadata={"help": "Dev goals of each evaluation; 0: all of the split."})
+
+    def __post_init__(self) -> None:
+        if self.max_episode_steps < 1 or self.num_dev_episodes < 0:
+            raise ConfigError(
+                f"max_episode_steps={self.max_episode_steps}, num_dev_episodes={self.num_dev_episodes}: expected at "
+                "least 1 and 0"
+            )
+
+    def load_catalog(self) -> Catalog:
+        """The catalogue with its goals.
+
+        Raises:
+            CatalogError: see `recrl.webshop.catalog.load_catalog`.
+        """
+        return load_catalog(self.catalog, goal_seed=self.goal_seed, human_goals=self.human_goals)
+
+    def make_env(self, catalog: Catalog, rng: np.random.Generator) -> WebShopEnv:
+        """An environment on training goals, which ``rng`` draws."""
+        env = WebShopEnv(catalog, split="train", split_by=self.split_by, max_steps=self.max_episode_steps)
+        env.np_random = rng
+        return env
+
+    def evaluate_on_dev(self, policy: Policy, catalog: Catalog) -> dict[str, Any]:
+        """The result of the first dev goals, greedy, see `recrl.evaluation.evaluate`."""
+        return evaluate(
+            policy,
+            catalog,
+            split="dev",
+            split_by=self.split_by,
+            num_episodes=self.num_dev_episodes or None,
+            max_steps=self.max_episode_steps,
+        )

@@ -1,0 +1,54 @@
+"""Encodings that are kept: of what, how many, and that training on them is training."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from decision_data import colour_episode
+from recrl.choice_inputs import ChoiceCollator
+from recrl.encodings import EncodingCache
+from recrl.imitation import decisions_of
+from recrl.scoring import freeze_encoder, load_scorer
+
+
+def test_it_encodes_what_it_does_not_know_and_forgets_the_longest_unused() -> None:
+    asked: list[list[tuple[int, ...]]] = []
+
+    def encode(texts: list[tuple[int, ...]]) -> list[torch.Tensor]:
+        asked.append(list(texts))
+        return [torch.tensor(text)[:, None].float() for text in texts]
+
+    keep = EncodingCache(encode, max_tokens=5)
+    one, two, three = (1, 1), (2, 2), (3, 3)
+    assert [hidden[0, 0].item() for hidden in keep([one, two, one])] == [1, 2, 1]
+    keep([one])
+    keep([three])  # 6 tokens: one must go, and ``two`` was asked for before ``one``
+    keep([one, three])
+    keep([two])
+    assert asked == [[one, two], [three], [two]]
+    assert len(keep([one, two, three, (4, 4)])) == 4  # more than the size, but all of one call
+    keep.clear()
+    keep([one])
+    assert asked[-1] == [one]
+
+
+@pytest.mark.parametrize("num_frozen_layers", [1, 2])
+def test_kept_encodings_change_neither_the_loss_nor_the_gradients(tiny_scorer: Path, num_frozen_layers: int) -> None:
+    rows = decisions_of([colour_episode(number) for number in range(6)])
+    plain, tokenizer = load_scorer(tiny_scorer)
+    keeping, _ = load_scorer(tiny_scorer)
+    plain.bert.requires_grad_(False)
+    freeze_encoder(keeping, num_layers=num_frozen_layers)
+    assert (keeping.kept_encodings is not None) == (num_frozen_layers == 2)  # of two layers
+    batch = ChoiceCollator(tokenizer, plain.config)(rows)
+    for _ in range(2):  # the second time from what is kept
+        losses = [model(**batch).loss for model in (plain, keeping)]
+        torch.testing.assert_close(losses[0], losses[1], atol=1e-6, rtol=0)
+        for model, loss in zip((plain, keeping), losses, strict=True):
+            model.zero_grad()
+            loss.backward()
+        gradients = dict(keeping.named_parameters())
+        for name, parameter in plain.named_parameters():
+            if parameter.grad is not None:
+                torch.testing.assert_close(parameter.grad, gradients[name].grad, atol=1e-5, rtol=1e-4)
