@@ -4,7 +4,28 @@ Texts lie one after the other in a flat matrix of tokens; `lengths` says where o
 `recrl.scoring`.
 """
 
+from collections.abc import Iterator
+
 import torch
+
+SHORTEST_GROUP = 8
+
+
+def similar_lengths(lengths: torch.Tensor) -> Iterator[torch.Tensor]:
+    """The places of lengths up to 8, of those up to 16, 32 ...: groups that can be padded with little waste.
+
+    Args:
+        lengths: (texts,) at least 1.
+
+    Yields:
+        (texts of the group,) ascending; every text is in one group, no group is empty.
+    """
+    longest, shortest, width = int(lengths.max()), 0, SHORTEST_GROUP
+    while shortest < longest:
+        chosen = ((lengths > shortest) & (lengths <= width)).nonzero()[:, 0]
+        if len(chosen):
+            yield chosen
+        shortest, width = width, 2 * width
 
 
 def ranges(starts: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:

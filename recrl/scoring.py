@@ -41,9 +41,8 @@ from recrl.encoders import (
 )
 from recrl.encodings import EncodingCache, Text
 from recrl.errors import CheckpointError, ConfigError
-from recrl.ragged import gather_rows, pack_actions, ranges, softmax_by_slot, sum_by_slot
+from recrl.ragged import gather_rows, pack_actions, ranges, similar_lengths, softmax_by_slot, sum_by_slot
 
-BUCKET_WIDTHS = (8, 16, 32, 64, 128, 256)  # texts are encoded in groups of similar length, so that little is padded
 PAD_ATTENTIONS = ("masked", "original")
 SIMILARITY_START = 5.0  # weight of the cosine before training: of two actions, one 0.2 nearer gets odds of e to 1
 
@@ -232,16 +231,13 @@ class BertForChoiceScoring(PreTrainedModel):
 
     def _encode_batch(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         lengths = mask.sum(1)
-        widths = [width for width in BUCKET_WIDTHS if width < ids.shape[1]] + [ids.shape[1]]
-        pieces, rows, shortest = [], [], 0
-        for width in widths:
-            chosen = ((lengths > shortest) & (lengths <= width)).nonzero()[:, 0]
-            shortest = width
-            if len(chosen):
-                part = mask[chosen, :width]
-                states = self.bert(ids[chosen, :width], attention_mask=part.long()).last_hidden_state
-                pieces.append(states[part])  # (real tokens of this group, hidden)
-                rows.append(chosen)
+        pieces, rows = [], []
+        for chosen in similar_lengths(lengths):
+            width = int(lengths[chosen].max())
+            part = mask[chosen, :width]
+            states = self.bert(ids[chosen, :width], attention_mask=part.long()).last_hidden_state
+            pieces.append(states[part])  # (real tokens of this group, hidden)
+            rows.append(chosen)
         order = torch.cat(rows)
         starts = lengths[order].cumsum(0) - lengths[order]
         position = torch.empty_like(starts).index_put_((order,), starts)  # (texts,) start of each text in the pieces
@@ -351,13 +347,51 @@ class BertForChoiceScoring(PreTrainedModel):
         labels: torch.Tensor | None = None,
         action_real: torch.Tensor | None = None,
     ) -> ChoiceScoringOutput:
-        """The part of `forward` after the encoder.
+        """The part of `forward` after the encoder, for groups of decisions with similarly many action tokens.
 
         Args:
             state_hidden: (real state tokens, hidden) text after text, as `encode` returns them.
             state_lengths: (states,) tokens of each; action_hidden, action_lengths: the same of the action texts.
             state_index, action_index, valid_mask, action_features, labels: see `forward`.
             action_real: (action tokens,) False at padding that only the attention over action tokens counts.
+        """
+        num_actions = action_index.shape[1]
+        sizes = torch.where(valid_mask, action_lengths[action_index], 0).sum(1)  # (decisions,)
+        rows: list[torch.Tensor] = []
+        found: dict[str, list[torch.Tensor]] = {"log_probs": [], "state_values": [], "features": []}
+        for chosen in similar_lengths(sizes):
+            count = int(valid_mask[chosen].any(0).nonzero().max()) + 1  # slots that the group uses
+            log_probs, values, features = self._score_similar(
+                state_hidden, state_lengths, action_hidden, action_lengths, state_index[chosen],
+                action_index[chosen, :count], valid_mask[chosen, :count],
+                None if action_features is None else action_features[chosen, :count], action_real,
+            )  # fmt: skip
+            rows.append(chosen)
+            found["log_probs"].append(F.pad(log_probs, (0, num_actions - count), value=-torch.inf))
+            found["state_values"].append(values)
+            found["features"].append(F.pad(features, (0, 0, 0, num_actions - count)))
+        order = torch.cat(rows).argsort()
+        output = ChoiceScoringOutput(**{name: torch.cat(parts)[order] for name, parts in found.items()})
+        if labels is not None:
+            assert output.log_probs is not None
+            output.loss = F.nll_loss(output.log_probs, labels)
+        return output
+
+    def _score_similar(
+        self,
+        state_hidden: torch.Tensor,
+        state_lengths: torch.Tensor,
+        action_hidden: torch.Tensor,
+        action_lengths: torch.Tensor,
+        state_index: torch.Tensor,
+        action_index: torch.Tensor,
+        valid_mask: torch.Tensor,
+        action_features: torch.Tensor | None,
+        action_real: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Log-probabilities, values and features of decisions that are padded to the largest of them.
+
+        Args: see `score`.
         """
         num_actions = action_index.shape[1]
         # States, padded once per decision.
@@ -393,8 +427,7 @@ class BertForChoiceScoring(PreTrainedModel):
             scores = scores + self.feature_score(features).squeeze(-1).float()
         log_probs = scores.masked_fill(~valid_mask, -torch.inf).log_softmax(-1)
         values = self.value_head(state[:, 0]).squeeze(-1).float()  # (decisions,)
-        loss = None if labels is None else F.nll_loss(log_probs, labels)
-        return ChoiceScoringOutput(loss=loss, log_probs=log_probs, state_values=values, features=features)
+        return log_probs, values, features
 
     def _features(
         self,

@@ -5,6 +5,7 @@ import json
 import math
 import runpy
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from trl import DPOTrainer
 from decision_data import colour_episode
 from recrl.choice_inputs import ChoiceCollator
 from recrl.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
-from recrl.episodes import episodes_to_dataset
+from recrl.episodes import Episode, episodes_to_dataset
 from recrl.errors import CheckpointError, ConfigError, DatasetError
+from recrl.pairing import PairingConfig, write_pairs
 from recrl.preference_data import SIDES, load_preferences
 from recrl.scoring import load_scorer
 from recrl.training import CONFIG_FILE, TuningArguments, parse_recipe, training_metrics
@@ -273,7 +275,7 @@ def test_bad_input_is_refused_before_anything_is_written(
     for broken, error, message in (
         ({"trajectories": str(tmp_path / "none")}, DatasetError, "none"),
         ({"trajectories": str(trajectories), "num_trajectories": 100}, DatasetError, r"=100, but .* holds 24"),
-        ({"trajectories": str(trajectories), "min_reward": 1.5}, DatasetError, "no preference pair is left: 0 of 24"),
+        ({"trajectories": str(trajectories), "min_reward": 1.5}, ConfigError, r"min_reward=1\.5, expected a number from"),
         ({"trajectories": str(trajectories), "pairs": ["contrasts"]}, DatasetError, "no preference pair is left"),
         ({"trajectories": str(trajectories), "pairs": ["step"]}, ConfigError, "expected one or more of steps"),
         ({"preferences": str(trajectories)}, DatasetError, "expected a folder with a preference dataset"),
@@ -286,13 +288,101 @@ def test_bad_input_is_refused_before_anything_is_written(
 
 
 def test_weights_are_not_silently_ignored(preferences: Path, tiny_scorer: Path, tmp_path: Path) -> None:
+    """A pair of weight 24 among 48 takes a third of the places: 24 of its weight and the others' 47."""
     dataset = load_preferences(preferences)
-    weighted = dataset.remove_columns("weight").add_column("weight", [2.0] + [1.0] * (len(dataset) - 1))
+    weighted = dataset.remove_columns("weight").add_column("weight", [24.0] + [1.0] * (len(dataset) - 1))
     weighted.save_to_disk(str(tmp_path / "weighted"))
-    with pytest.raises(DatasetError, match=r"1 of 48 pairs have a weight other than 1"):
-        train_dpo(
-            arguments(tiny_scorer, preferences=str(tmp_path / "weighted")), TuningArguments(), settings(tmp_path / "r")
+    run = tmp_path / "run"
+    train_dpo(
+        arguments(tiny_scorer, preferences=str(tmp_path / "weighted")), TuningArguments(), settings(run, max_steps=1)
+    )
+    trained_on = load_preferences(run / "preferences")
+    assert len(trained_on) == 48
+    assert set(trained_on["weight"]) == {1.0}
+    heavy = [dataset[0][name] for name in ("goal_index", "chosen", "rejected")]
+    rows = zip(*(trained_on[name] for name in ("goal_index", "chosen", "rejected")), strict=True)
+    assert sum(list(row) == heavy for row in rows) in (16, 17)  # 48 * 24 / 71 = 16.2
+
+
+def two_ways(number: int) -> list[Episode]:
+    """The episode of a goal that clicks the wanted colour and buys, and one that clicks another first."""
+    won = colour_episode(number)
+    search, page, bought = won.steps
+    wrong = next(
+        place for place, action in enumerate(page.valid_actions) if place > 5 and place != page.action_index
+    )  # behind the six buttons
+    lost = (search, replace(page, action_index=wrong), replace(bought, observation=page.observation, reward=0.5))
+    return [won, replace(won, steps=lost, reward=0.5, success=False)]
+
+
+@pytest.fixture(scope="module")
+def episode_pairs(tiny_scorer: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Trajectories with two ways to each goal, and the pairs of them."""
+    folder = tmp_path_factory.mktemp("two_ways")
+    episodes = [episode for number in range(24) for episode in two_ways(number)]
+    episodes_to_dataset(episodes).save_to_disk(str(folder / "episodes"))
+    write_pairs(
+        PairingConfig(str(folder / "episodes"), str(tiny_scorer), pairs=("trajectories",)), folder / "preferences"
+    )
+    return folder / "episodes", folder / "preferences"
+
+
+def test_the_loss_of_two_episodes_sums_over_their_decisions(
+    episode_pairs: tuple[Path, Path], tiny_scorer: Path, tmp_path: Path
+) -> None:
+    """Against a plain loop over the moves of each side, one page at a time."""
+    rows = load_preferences(episode_pairs[1]).to_list()[:4]
+    rows[0]["rejected_moves"] = rows[0]["rejected_moves"][:1]  # sides of unequal length
+    dataset = load_preferences(episode_pairs[1])
+    model, tokenizer = load_scorer(tiny_scorer)
+    reference, _ = load_scorer(tiny_scorer)
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.05 * torch.randn(parameter.shape, generator=noise)
+    trainer = ChoiceDPOTrainer(
+        model, tokenizer, ref_model=reference, args=settings(tmp_path / "run", beta=0.3), train_dataset=dataset
+    )
+    batch = trainer.data_collator(rows)
+    assert batch["valid_mask"].shape[0] == 12 - 1  # a shared first page, and two second ones but for the cut side
+    loss = float(trainer.compute_loss(trainer.model, batch).detach())
+    collator = ChoiceCollator(tokenizer, model.config)
+    expected = []
+    for row in rows:
+        ratio = dict.fromkeys(SIDES, 0.0)
+        for side in SIDES:
+            for move in row[f"{side}_moves"]:
+                with torch.no_grad():
+                    policy, start = (load(**collator([move])).log_probs[0] for load in (plain(model), plain(reference)))
+                ratio[side] += float(policy[move["action_index"]] - start[move["action_index"]])
+        expected.append(-math.log(1 / (1 + math.exp(-0.3 * (ratio["chosen"] - ratio["rejected"])))))
+    assert loss == pytest.approx(np.mean(expected), abs=1e-5)
+
+
+def test_it_learns_from_pairs_of_episodes(episode_pairs: tuple[Path, Path], tiny_scorer: Path, tmp_path: Path) -> None:
+    config = settings(tmp_path / "run", num_train_epochs=8, precompute_ref_log_probs=True)
+    train_dpo(
+        arguments(tiny_scorer, trajectories=str(episode_pairs[0]), pairs=["trajectories"]), TuningArguments(), config
+    )
+    metrics = training_metrics(tmp_path / "run")
+    assert metrics["num_pairs"] == 24
+    assert metrics["last_accuracy"] >= 0.95, metrics["log_history"]
+
+
+@pytest.mark.parametrize("ld_alpha", [None, 0.5])
+def test_recorded_log_probs_of_episodes_equal_precomputed_ones(
+    episode_pairs: tuple[Path, Path], tiny_scorer: Path, tmp_path: Path, ld_alpha: float | None
+) -> None:
+    """Pairs made of trajectories bring the reference's sums along, unless ``ld_alpha`` weighs their tails."""
+    logs = []
+    for name, source in (("made", {"trajectories": str(episode_pairs[0]), "pairs": ["trajectories"]}),
+                         ("ready", {"preferences": str(episode_pairs[1])})):  # fmt: skip
+        config = settings(
+            tmp_path / name, max_steps=2, logging_steps=1, precompute_ref_log_probs=True, ld_alpha=ld_alpha
         )
+        train_dpo(arguments(tiny_scorer, **source), TuningArguments(), config)
+        logs.append([entry["loss"] for entry in training_metrics(tmp_path / name)["log_history"] if "loss" in entry])
+    assert logs[0] == pytest.approx(logs[1], abs=1e-5)
 
 
 @pytest.mark.parametrize(
