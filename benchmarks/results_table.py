@@ -2,8 +2,9 @@
 
     python benchmarks/results_table.py runs/a_seed0 runs/a_seed1 runs/a_seed2 --output_dir docs/results --name a
 
-Learned policies are averaged over the seeds goal by goal; intervals resample target products. Writes NAME.md, NAME.json
-(without episodes) and, with matplotlib installed, NAME.svg.
+Learned policies are averaged over the seeds goal by goal; intervals resample target products. A policy that
+`recrl evaluate --output_json` has measured into the ``evaluation`` folder of every run gets a row of its own, under the
+file's name. Writes NAME.md, NAME.json (without episodes) and, with matplotlib installed, NAME.svg.
 """
 
 import argparse
@@ -12,25 +13,35 @@ from typing import Any
 
 from recrl.errors import ConfigError
 from recrl.files import write_json, write_text
-from recrl.quickstart import START
+from recrl.quickstart import SCRIPTED_POLICIES, START
 from recrl.recipe import run_recipe
 from recrl.results import aggregate_seeds, load_result
 from recrl.tables import markdown_table
 
-ORDER = (
-    "random", "rule", "matching", "matching-price", "reader", START, "DPO", "ceiling_10", "ceiling_50",
-)  # fmt: skip
 NAMES = {"ceiling_10": "page-1 ceiling", "ceiling_50": "50-hit ceiling"}
+
+
+def learned_policies(runs: list[Path]) -> list[str]:
+    """The start, DPO, and by name whatever else every run's folder holds."""
+    there = set.intersection(*({path.stem.replace("_", " ") for path in evaluations(run)} for run in runs))
+    return [
+        START,
+        "DPO",
+        *sorted(there - {START, "DPO", *SCRIPTED_POLICIES, *(name.replace("_", " ") for name in NAMES)}),
+    ]
+
+
+def evaluations(run: Path) -> list[Path]:
+    return sorted((run / "evaluation").glob("*.json"))
 
 
 def collect(runs: list[Path]) -> dict[str, dict[str, Any]]:
     """Policy -> its result, averaged over the runs where it depends on the seed."""
-    results = {}
-    for name in ORDER:
+    results, learned = {}, learned_policies(runs)
+    for name in (*SCRIPTED_POLICIES, *learned, *NAMES):
         found = [load_result(run / "evaluation" / f"{name.replace(' ', '_')}.json") for run in runs]
-        results[NAMES.get(name, name)] = (
-            aggregate_seeds(found) if name in (START, "DPO") and len(found) > 1 else found[0]
-        )
+        averaged = name in learned and len(found) > 1
+        results[NAMES.get(name, name)] = aggregate_seeds(found) if averaged else found[0]
     return results
 
 
@@ -45,11 +56,11 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "recrl"
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7.5, 3.2), layout="constrained")
+    figure, axes = pyplot.subplots(figsize=(7.5, 0.5 + 0.3 * len(results)), layout="constrained")
     for row, (name, result) in enumerate(reversed(results.items())):
         low, high = result["success_ci"]
         rate = result["success_rate"]
-        color = "#2a78b5" if name in (START, "DPO") else "#c9c9c9" if "ceiling" in name else "#8a9aa8"
+        color = "#8a9aa8" if name in SCRIPTED_POLICIES else "#c9c9c9" if "ceiling" in name else "#2a78b5"
         axes.barh(row, rate, color=color)
         axes.errorbar(rate, row, xerr=[[rate - low], [high - rate]], color="black", capsize=2, linewidth=1)
     axes.set_yticks(range(len(results)), list(reversed(results)))

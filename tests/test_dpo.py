@@ -275,7 +275,7 @@ def test_bad_input_is_refused_before_anything_is_written(
     for broken, error, message in (
         ({"trajectories": str(tmp_path / "none")}, DatasetError, "none"),
         ({"trajectories": str(trajectories), "num_trajectories": 100}, DatasetError, r"=100, but .* holds 24"),
-        ({"trajectories": str(trajectories), "min_reward": 1.5}, ConfigError, r"min_reward=1\.5, expected a number from"),
+        ({"trajectories": str(trajectories), "min_reward": 1.5}, ConfigError, r"min_reward=1\.5, expected a num"),
         ({"trajectories": str(trajectories), "pairs": ["contrasts"]}, DatasetError, "no preference pair is left"),
         ({"trajectories": str(trajectories), "pairs": ["step"]}, ConfigError, "expected one or more of steps"),
         ({"preferences": str(trajectories)}, DatasetError, "expected a folder with a preference dataset"),
