@@ -37,6 +37,7 @@ from recrl.evaluation import evaluate
 from recrl.files import replace_folder, write_json
 from recrl.imitation import decisions_of
 from recrl.losses import categorical_kl, clipped_policy_loss, clipped_value_loss, entropies
+from recrl.queries import DEFAULT_NUM_QUERIES, describe_queries, load_queries
 from recrl.scorer_policy import ScorerPolicy
 from recrl.scoring import load_scorer
 from recrl.training import (
@@ -112,6 +113,10 @@ class PPOArguments:
     demonstrations: str | None = field(
         default=None, metadata={"help": "Trajectory dataset for the imitation term; needed if imitation_coef is not 0."}
     )
+    query_model: str | None = field(
+        default=None, metadata={"help": "Proposes search queries, by folder or Hub id; default: the instruction alone."}
+    )
+    num_queries: int = field(default=DEFAULT_NUM_QUERIES, metadata={"help": "Queries that it proposes."})
 
 
 @dataclass
@@ -179,6 +184,7 @@ def train_ppo(arguments: PPOArguments, tuning: TuningArguments, config: PPOConfi
     catalog = load_catalog(arguments.catalog, goal_seed=arguments.goal_seed, human_goals=arguments.human_goals)
     demonstrations = [] if arguments.demonstrations is None else decisions_of(load_episodes(arguments.demonstrations))
     model, tokenizer = load_scorer(arguments.model_name_or_path)
+    queries = load_queries(arguments.query_model, arguments.num_queries)
     resume = checkpoint_to_resume(
         config.output_dir or "",
         {"arguments": arguments, "tuning": tuning, "trainer": config},
@@ -187,7 +193,13 @@ def train_ppo(arguments: PPOArguments, tuning: TuningArguments, config: PPOConfi
     model.config.catalog_sha256 = catalog.sha256
 
     def make_env(number: int) -> WebShopEnv:
-        env = WebShopEnv(catalog, split="train", split_by=arguments.split_by, max_steps=arguments.max_episode_steps)
+        env = WebShopEnv(
+            catalog,
+            split="train",
+            split_by=arguments.split_by,
+            max_steps=arguments.max_episode_steps,
+            queries=queries,
+        )
         env.np_random = np.random.default_rng([config.seed, number, 0])
         return env
 
@@ -200,6 +212,7 @@ def train_ppo(arguments: PPOArguments, tuning: TuningArguments, config: PPOConfi
             split_by=arguments.split_by,
             num_episodes=episodes,
             max_steps=arguments.max_episode_steps,
+            queries=queries,
         )
         return {"dev/success": result["success_rate"], "dev/score": result["score"]}
 
@@ -216,6 +229,7 @@ def train_ppo(arguments: PPOArguments, tuning: TuningArguments, config: PPOConfi
             "protocol": catalog.protocol(arguments.split_by),
             "catalog_sha256": catalog.sha256,
             "goals_sha256": catalog.goals_sha256,
+            **describe_queries(queries),
             "log_history": log,
         }
         complete_run(Path(config.output_dir or ""), about)
