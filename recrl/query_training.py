@@ -50,13 +50,13 @@ class QueryArguments:
         metadata={"help": "JSON list of more instructions (human_goals.json) for the first phase, without queries."},
     )
     num_copy_epochs: int = field(
-        default=1, metadata={"help": "First phase: passes over all instructions with their content words; 0: none."}
+        default=2, metadata={"help": "First phase: passes over all instructions with their content words; 0: none."}
     )
     num_decoder_layers: int | None = field(
         default=2, metadata={"help": "Of a decoder made of an encoder; null: as many as the encoder has."}
     )
     freeze_embeddings: bool = field(default=True, metadata={"help": "Leave the token embeddings as they are."})
-    freeze_encoder: bool = field(default=False, metadata={"help": "Leave the encoder as it is: half of the time."})
+    freeze_encoder: bool = field(default=True, metadata={"help": "Leave the encoder as it is: half of the time."})
 
     def __post_init__(self) -> None:
         if self.num_copy_epochs < 0:
@@ -68,9 +68,11 @@ class QueryConfig(Seq2SeqTrainingArguments):
     """The trainer's settings; transformers' names, with our defaults."""
 
     output_dir: str | None = field(default="runs/search", metadata={"help": "Where the run's folder is made."})
-    learning_rate: float = field(default=5e-4, metadata={"help": "Learning rate."})
+    learning_rate: float = field(
+        default=1e-3, metadata={"help": "Learning rate; for a model that was trained to write, such as BART, 5e-5."}
+    )
     num_train_epochs: float = field(
-        default=3, metadata={"help": "Second phase: passes over the pairs, a whole number."}
+        default=5, metadata={"help": "Second phase: passes over the pairs, a whole number."}
     )
     per_device_train_batch_size: int = field(default=32, metadata={"help": "Pairs a step and process."})
     warmup_steps: float = field(default=0.03, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})

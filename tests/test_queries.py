@@ -14,10 +14,12 @@ from recrl.comparison import ComparisonConfig, compare
 from recrl.errors import CheckpointError, ConfigError
 from recrl.evaluation import evaluate
 from recrl.policies import load_policy
+from recrl.ppo import PPOArguments, PPOConfig, train_ppo
 from recrl.queries import QueryModel, load_queries, respell, words_of
 from recrl.rollouts import rollout
 from recrl.seq2seq import load_seq2seq, new_query_model
 from recrl.tables import markdown_table
+from recrl.training import TuningArguments, training_metrics
 from recrl.trajectories import TrajectoryConfig, generate_trajectories
 from recrl.webshop.catalog import load_catalog
 from recrl.webshop.env import WebShopEnv
@@ -122,7 +124,6 @@ def test_a_query_that_is_none_is_refused(bad: Any) -> None:
 def test_the_demonstrator_takes_the_query_that_finds_the_goal() -> None:
     catalog = load_catalog(None)
     goal = catalog.goals[3]
-    rank = [catalog.product(goal.asin).title, "zzzz"]
     queries = {goal.instruction_without_price: ("zzzz", catalog.product(goal.asin).title)}
     [episode] = rollout(load_policy("demonstrator"), catalog, [3], seed=0, queries=queries.__getitem__)
     assert len(episode.steps[0].valid_actions) == 3
@@ -130,7 +131,7 @@ def test_the_demonstrator_takes_the_query_that_finds_the_goal() -> None:
         hits.index(catalog.position(goal.asin)) if catalog.position(goal.asin) in hits else 99
         for hits in (catalog.search(action[7:-1].lower()) for action in episode.steps[0].valid_actions)
     ]
-    assert episode.steps[0].action_index == int(np.argmin(ranks)), rank
+    assert episode.steps[0].action_index == int(np.argmin(ranks))
 
 
 def test_results_name_the_query_model(query_folder: Path) -> None:
@@ -171,6 +172,17 @@ def test_a_comparison_goes_on_with_the_same_query_model_only(query_folder: Path,
     for other in ({"num_queries": 3}, {"query_model": None}):
         with pytest.raises(ConfigError, match="holds a comparison with"):
             compare(ComparisonConfig(**(fields | other)))
+
+
+def test_ppo_learns_among_proposed_queries(query_folder: Path, tiny_scorer: Path, tmp_path: Path) -> None:
+    config = PPOConfig(
+        output_dir=str(tmp_path / "run"), num_updates=1, num_envs=2, num_steps=2, num_minibatches=1, num_passes=1,
+        eval_every=0, use_cpu=True,
+    )  # fmt: skip
+    arguments = PPOArguments(str(tiny_scorer), query_model=str(query_folder), num_queries=2, max_episode_steps=2)
+    train_ppo(arguments, TuningArguments(), config)
+    metrics = training_metrics(tmp_path / "run")
+    assert (metrics["query_model"], metrics["num_queries"]) == ("tiny_queries", 2)
 
 
 def test_the_commands_take_a_query_model(

@@ -7,7 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import Seq2SeqTrainer, TrainerCallback
+from transformers import (
+    AutoTokenizer,
+    BartConfig,
+    BartForConditionalGeneration,
+    Seq2SeqTrainer,
+    TrainerCallback,
+)
 
 from recrl.cards import model_card
 from recrl.errors import ConfigError, DatasetError
@@ -35,7 +41,10 @@ def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def arguments(pairs: Path, encoder: Path, **changed: object) -> QueryArguments:
-    fields = {"pairs": str(pairs), "model_name_or_path": str(encoder), "freeze_embeddings": False}
+    fields = {
+        "pairs": str(pairs), "model_name_or_path": str(encoder), "num_copy_epochs": 1, "freeze_embeddings": False,
+        "freeze_encoder": False,
+    }  # fmt: skip
     return QueryArguments(**(fields | changed))
 
 
@@ -116,6 +125,23 @@ def test_more_instructions_leave_the_held_out_ones_out(pairs: Path, tiny_encoder
     train_queries(more, settings(tmp_path / "run", num_train_epochs=0))
     metrics = training_metrics(tmp_path / "run")
     assert metrics["num_copied_instructions"] == metrics["num_instructions"] + 1
+
+
+def test_a_sequence_to_sequence_model_is_trained_as_it_is(pairs: Path, tiny_encoder: Path, tmp_path: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny_encoder)
+    config = BartConfig(
+        vocab_size=len(tokenizer), d_model=32, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+        decoder_attention_heads=2, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=80,
+        pad_token_id=tokenizer.pad_token_id, bos_token_id=tokenizer.cls_token_id, eos_token_id=tokenizer.sep_token_id,
+        decoder_start_token_id=tokenizer.sep_token_id, forced_eos_token_id=tokenizer.sep_token_id,
+    )  # fmt: skip
+    BartForConditionalGeneration(config).save_pretrained(tmp_path / "bart")
+    tokenizer.save_pretrained(tmp_path / "bart")
+    train_queries(arguments(pairs, tmp_path / "bart"), settings(tmp_path / "run", num_train_epochs=8, save_steps=1000))
+    model = QueryModel.from_pretrained(tmp_path / "run", num_queries=3)
+    assert model.model.config.model_type == "bart"
+    assert model.model.config.dropout == 0.0
+    assert len(model("i want a blue shirt in medium")) == 3
 
 
 def test_passes_hold_every_example_once_in_batches_of_like_length() -> None:
