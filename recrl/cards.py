@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import DatasetError
+from recrl.search_card import search_card_lines
 from recrl.training import CONFIG_FILE, training_metrics
 from recrl.version import __version__
 
@@ -14,6 +15,7 @@ METHODS = {
     "dpo": "step-level direct preference optimisation (arXiv:2305.18290) through TRL's DPOTrainer",
     "ppo": "proximal policy optimisation (arXiv:1707.06347) in the environment",
     "self-improvement": "rounds of own episodes and direct preference optimisation on pairs of them",
+    "search": "cross-entropy on the queries that people typed for instructions, after a phase of copying content words",
 }
 DATA_COUNTS = (
     "num_demonstrations", "num_decisions", "num_rounds", "num_episodes", "num_pairs", "num_environment_steps",
@@ -30,7 +32,7 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 
 def model_card(folder: Path, *, repo_id: str, results: Sequence[dict[str, Any]] = ()) -> str:
-    """The README of a trained scorer's folder.
+    """The README of the folder of a trained scorer or query model.
 
     Args:
         folder: a complete run, see `recrl.training`.
@@ -46,6 +48,18 @@ def model_card(folder: Path, *, repo_id: str, results: Sequence[dict[str, Any]] 
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     base_model = config.get("base_model")
+    flat = {name: value for fields in settings.values() for name, value in fields.items()}
+    if metrics["method"] == "search":
+        data = ModelCardData(
+            base_model=base_model if base_model and "/" in base_model else None,
+            library_name="transformers",
+            language="en",
+            license=LICENSES.get(base_model),
+            tags=["webshop", "recommendation", "query-generation", "recrl"],
+            model_name=repo_id.split("/")[-1],
+        )
+        text = search_card_lines(repo_id, METHODS["search"], metrics, base_model, flat)
+        return str(ModelCard(_with_header(data, text)))
     data = ModelCardData(
         base_model=base_model if base_model and "/" in base_model else None,
         library_name="recrl",
@@ -55,7 +69,6 @@ def model_card(folder: Path, *, repo_id: str, results: Sequence[dict[str, Any]] 
         model_name=repo_id.split("/")[-1],
         eval_results=_model_index(results) or None,
     )
-    flat = {name: value for fields in settings.values() for name, value in fields.items()}
     shown = (*SHOWN_SETTINGS, *(LORA_SETTINGS if flat.get("use_peft") else ()))
     text = [
         f"# {repo_id}",

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recrl.errors import RecrlError
+from recrl.queries import DEFAULT_NUM_QUERIES
 from recrl.terminal import Parser, ProgressLine, seed
 from recrl.version import __version__
 
@@ -39,6 +40,11 @@ def _policy_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch_size", type=int, default=16, help="environments side by side; changes no result")
     parser.add_argument("--max_steps", type=int, default=15, help="actions until an episode is truncated")
     parser.add_argument("--seed", type=seed, default=0, help="of goals and actions")
+
+
+def _query_flags(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--query_model", help="proposes queries, by folder or Hub id; without it the plain instruction")
+    parser.add_argument("--num_queries", type=int, default=DEFAULT_NUM_QUERIES, help="queries that it proposes")
 
 
 def make_parser() -> Parser:
@@ -99,12 +105,14 @@ def make_parser() -> Parser:
     shop.add_argument("--goal_index", type=int, help="the goal to play; without it one is drawn")
     shop.add_argument("--max_steps", type=int, default=15, help="actions until the episode is truncated")
     shop.add_argument("--seed", type=seed, default=0, help="of the goal")
+    _query_flags(shop)
 
     generate = command(
         commands, "generate-trajectories", _generate, "collect a policy's episodes as a `datasets` dataset", KEPT
     )
     _policy_flags(generate)
     _catalog_flags(generate)
+    _query_flags(generate)
     generate.add_argument("--split", choices=("train", "dev", "test", "all"), default="train", help="goals to play")
     generate.add_argument("--split_by", choices=("goal", "product"), default="goal", help="what splits share not")
     generate.add_argument("--num_trajectories", type=int, default=100, help="episodes to keep")
@@ -139,6 +147,7 @@ def make_parser() -> Parser:
     evaluate = command(commands, "evaluate", _evaluate, "one episode per test goal, with 95% intervals")
     _policy_flags(evaluate)
     _catalog_flags(evaluate)
+    _query_flags(evaluate)
     evaluate.add_argument("--split", choices=("train", "dev", "test", "all"), default="test", help="goals to play")
     evaluate.add_argument("--split_by", choices=("goal", "product"), default="goal", help="what splits share not")
     evaluate.add_argument("--num_episodes", type=int, help="the first N goals; without it all goals of the split")
@@ -149,6 +158,7 @@ def make_parser() -> Parser:
     contest = command(commands, "compare", _compare, "agents side by side, episodes allotted by Thompson's rule", KEPT)
     contest.add_argument("--policies", nargs="+", required=True, help="at least two; each as --policy of evaluate")
     _catalog_flags(contest)
+    _query_flags(contest)
     contest.add_argument("--output_dir", required=True, help="journal, report and pictures; go on by repeating")
     contest.add_argument("--split", choices=("train", "dev", "test", "all"), default="test", help="goals to draw from")
     contest.add_argument("--split_by", choices=("goal", "product"), default="goal", help="what splits share not")
@@ -168,6 +178,18 @@ def make_parser() -> Parser:
     contest.add_argument("--seed", type=seed, default=0, help="of goals, allotment and actions")
     contest.add_argument("--format", choices=("md", "latex", "csv", "json"), default="md", help="of what is printed")
     contest.add_argument("--no_plots", action="store_true", help="no pictures")
+
+    search = command(commands, "evaluate-search", _evaluate_search, "what a query model proposes, and what it finds")
+    search.add_argument("--query_model", required=True, help="the model, by folder or Hub id")
+    search.add_argument("--num_queries", type=int, default=10, help="queries that it proposes")
+    search.add_argument(
+        "--pairs", required=True, help="instructions with typed queries, as recipes/search.py reads them"
+    )
+    _catalog_flags(search)
+    search.add_argument("--split", choices=("train", "dev", "test", "all"), default="test", help="goals to search for")
+    search.add_argument("--split_by", choices=("goal", "product"), default="goal", help="what splits share not")
+    search.add_argument("--num_goals", type=int, help="the first N goals; without it all goals of the split")
+    search.add_argument("--output_json", help="file for the report with all proposals")
 
     convert = command(commands, "convert-checkpoint", _convert, "WebShop's published choice model as a scorer")
     convert.add_argument("checkpoint", help="file in the layout of choice_il_epoch9.pth")
@@ -208,6 +230,16 @@ def _quiet_libraries() -> None:
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
+
+
+def _proposer(arguments: argparse.Namespace) -> Any:
+    """The query model that the flags name, or None."""
+    if arguments.query_model is None:
+        return None
+    from recrl.queries import load_queries
+
+    _quiet_libraries()
+    return load_queries(arguments.query_model, arguments.num_queries)
 
 
 def _quickstart(arguments: argparse.Namespace) -> None:
@@ -271,7 +303,10 @@ def _shop(arguments: argparse.Namespace) -> None:
     from recrl.shop import shop
 
     names = ("catalog", "goal_seed", "human_goals", "split", "split_by", "max_steps")
-    shop({name: getattr(arguments, name) for name in names}, goal_index=arguments.goal_index, seed=arguments.seed)
+    settings = {name: getattr(arguments, name) for name in names}
+    if arguments.query_model is not None:
+        settings["queries"] = _proposer(arguments)
+    shop(settings, goal_index=arguments.goal_index, seed=arguments.seed)
 
 
 def _generate(arguments: argparse.Namespace) -> None:
@@ -342,6 +377,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     baseline = load_result(arguments.baseline) if arguments.baseline else None
     catalog = load_catalog(arguments.catalog, goal_seed=arguments.goal_seed, human_goals=arguments.human_goals)
     policy = load_policy(arguments.policy, temperature=arguments.temperature, loop_guard=arguments.loop_guard)
+    queries = _proposer(arguments)
     line = ProgressLine()
     result = evaluate(
         policy,
@@ -355,6 +391,7 @@ def _evaluate(arguments: argparse.Namespace) -> None:
         max_steps=arguments.max_steps,
         baseline=baseline,
         progress=line.count,
+        queries=queries,
     )
     line.end()
     if arguments.output_json:
@@ -388,6 +425,36 @@ def _compare(arguments: argparse.Namespace) -> None:
         print(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         print(comparison_table(report, arguments.format))
+
+
+def _evaluate_search(arguments: argparse.Namespace) -> None:
+    from recrl.evaluation import check_result_path
+    from recrl.files import write_json
+    from recrl.queries import QueryModel
+    from recrl.query_pairs import load_pairs
+    from recrl.search_report import evaluate_search, report_tables
+    from recrl.webshop.catalog import load_catalog
+
+    _quiet_libraries()
+    if arguments.output_json:
+        check_result_path(arguments.output_json)
+    pairs = load_pairs(arguments.pairs)
+    catalog = load_catalog(arguments.catalog, goal_seed=arguments.goal_seed, human_goals=arguments.human_goals)
+    model = QueryModel.from_pretrained(arguments.query_model, num_queries=arguments.num_queries)
+    line = ProgressLine()
+    report = evaluate_search(
+        model,
+        pairs,
+        catalog,
+        split=arguments.split,
+        split_by=arguments.split_by,
+        num_goals=arguments.num_goals,
+        progress=line.count,
+    )
+    line.end()
+    if arguments.output_json:
+        write_json(arguments.output_json, report)
+    print(report_tables(report))
 
 
 def _convert(arguments: argparse.Namespace) -> None:

@@ -19,6 +19,7 @@ from recrl.errors import ConfigError, DatasetError, PolicyError
 from recrl.evaluation import DECODINGS
 from recrl.files import clear_disk_errors, write_json
 from recrl.policies import Policy, load_policy
+from recrl.queries import DEFAULT_NUM_QUERIES, QueryModel, describe_queries, load_queries, recorded
 from recrl.results import BOOTSTRAP_SEED
 from recrl.rollouts import rollout
 from recrl.statistics import cluster_bootstrap, cluster_sign_test
@@ -41,6 +42,7 @@ class ComparisonConfig:
         exploration: share of episodes that Thompson's rule does not decide.
         stop_at_probability: a run ends when an agent is the best with this probability; None for never.
         allow_other_catalog: compare agents that were trained on another catalogue.
+        query_model: proposes ``num_queries`` search queries to every agent; None is the plain instruction alone.
     """
 
     policies: tuple[str, ...]
@@ -64,6 +66,8 @@ class ComparisonConfig:
     seed: int = 0
     batch_size: int = 16
     allow_other_catalog: bool = False
+    query_model: str | None = None
+    num_queries: int = DEFAULT_NUM_QUERIES
 
     def __post_init__(self) -> None:
         if len(set(self.policies)) < max(2, len(self.policies)):
@@ -131,10 +135,11 @@ def compare(
                 f"{spec!r} was trained on the catalogue {agent.catalog_sha256:.12}, this is {catalog.sha256:.12}; "
                 "name its catalogue with --catalog, or say --allow_other_catalog"
             )
+    queries = load_queries(config.query_model, config.num_queries)
     folder = Path(config.output_dir)
-    _claim(folder, config, catalog)
+    _claim(folder, config, catalog, queries)
     rounds = _read_journal(folder / JOURNAL_FILE, len(agents))
-    play = _Player(config, catalog, agents, rounds)
+    play = _Player(config, catalog, agents, rounds, queries)
     with clear_disk_errors(folder), open(folder / JOURNAL_FILE, "a", encoding="utf-8") as journal:
         for run in range(config.runs):
             of_run = [one for one in rounds if one.run == run]
@@ -145,14 +150,17 @@ def compare(
                 journal.flush()
                 progress(_progress_line(config, of_run))
     report = make_report(config, catalog, sorted(rounds, key=lambda one: (one.run, one.number)))
+    report |= describe_queries(queries)
     write_json(folder / REPORT_FILE, report)
     return report
 
 
-def _claim(folder: Path, config: ComparisonConfig, catalog: Catalog) -> None:
+def _claim(folder: Path, config: ComparisonConfig, catalog: Catalog, queries: QueryModel | None) -> None:
     """Records what is compared, or checks that it is what the folder holds."""
     free = ("output_dir", "batch_size", "runs")  # may differ when a comparison goes on
-    wanted = json.loads(json.dumps(asdict(config))) | {"catalog_sha256": catalog.sha256}
+    wanted = json.loads(json.dumps(recorded(config))) | {"catalog_sha256": catalog.sha256}
+    if queries is not None:
+        wanted["query_model_sha256"] = queries.sha256
     path = folder / SETTINGS_FILE
     if not path.exists():
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -160,7 +168,7 @@ def _claim(folder: Path, config: ComparisonConfig, catalog: Catalog) -> None:
         write_json(path, wanted)
         return
     earlier = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in wanted.items():
+    for name, value in ({"query_model": None} | wanted).items():
         if name not in free and earlier.get(name) != value:
             raise ConfigError(
                 f"{folder} holds a comparison with {name}={earlier.get(name)!r}, not {value!r}; use the same settings, "
@@ -190,9 +198,14 @@ class _Player:
     """Plays rounds; with greedy decoding an agent's episode on a goal is always the same, and is played once."""
 
     def __init__(
-        self, config: ComparisonConfig, catalog: Catalog, agents: Sequence[Policy], rounds: Sequence[Round]
+        self,
+        config: ComparisonConfig,
+        catalog: Catalog,
+        agents: Sequence[Policy],
+        rounds: Sequence[Round],
+        queries: QueryModel | None,
     ) -> None:
-        self.config, self.catalog, self.agents = config, catalog, agents
+        self.config, self.catalog, self.agents, self.queries = config, catalog, agents, queries
         self.goals = np.asarray(catalog.split(config.split, config.split_by))
         self.known: dict[tuple[int, int], float] = {}  # (agent, goal) -> reward, read with greedy decoding only
         for one in rounds:  # that an interrupted comparison has played
@@ -240,6 +253,7 @@ class _Player:
             episodes = rollout(
                 self.agents[arm], self.catalog, new, seed=config.seed, split_by=config.split_by,
                 batch_size=config.batch_size, max_steps=config.max_steps, greedy=greedy, first_number=first_number,
+                queries=self.queries,
             )  # fmt: skip
             found = [episode.reward for episode in episodes]
             if greedy:
@@ -272,7 +286,7 @@ def make_report(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Rou
     """What was found: per run and over all runs; rates from 0 to 100, probabilities from 0 to 1."""
     runs = [[one for one in rounds if one.run == run] for run in range(config.runs)]
     report: dict[str, Any] = {
-        "config": asdict(config),
+        "config": recorded(config),
         "protocol": catalog.protocol(config.split_by),
         "catalog_sha256": catalog.sha256,
         "goals_sha256": catalog.goals_sha256,

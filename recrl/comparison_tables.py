@@ -31,10 +31,11 @@ def caption(report: Mapping[str, Any]) -> str:
     """What stands behind the table."""
     config = report["config"]
     drawn = "Thompson's rule" if config["allocation"] == "thompson" else "uniform"
+    queries = f", {report['num_queries']} queries of {report['query_model']}" if "query_model" in report else ""
     return (
         f"Protocol {report['protocol']}, {config['split']} split, {report['num_goals']} goals drawn with replacement, "
         f"{config['runs']} runs of {config['num_episodes']} episodes, {drawn} allotment (objective "
-        f"{config['objective']}, exploration {config['exploration']}), {config['decoding']} decoding, seed "
+        f"{config['objective']}, exploration {config['exploration']}), {config['decoding']} decoding{queries}, seed "
         f"{config['seed']}. Intervals are for episodes on these goals and valid under adaptive allotment; the running "
         "mean is not. "
         f"Catalogue {report['catalog_sha256'][:12]}, goals {report['goals_sha256'][:12]}."

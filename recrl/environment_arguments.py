@@ -8,6 +8,7 @@ import numpy as np
 from recrl.errors import ConfigError
 from recrl.evaluation import evaluate
 from recrl.policies import Policy
+from recrl.queries import DEFAULT_NUM_QUERIES, QueryModel, load_queries
 from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.env import WebShopEnv
 
@@ -25,6 +26,11 @@ class EnvironmentArguments:
     max_episode_steps: int = field(default=15, metadata={"help": "Actions until an episode is truncated."})
     num_dev_episodes: int = field(default=0, metadata={"help": "Dev goals of each evaluation; 0: all of the split."})
 
+    query_model: str | None = field(
+        default=None, metadata={"help": "Proposes search queries, by folder or Hub id; default: the plain instruction."}
+    )
+    num_queries: int = field(default=DEFAULT_NUM_QUERIES, metadata={"help": "Queries that it proposes."})
+
     def __post_init__(self) -> None:
         if self.max_episode_steps < 1 or self.num_dev_episodes < 0:
             raise ConfigError(
@@ -40,13 +46,23 @@ class EnvironmentArguments:
         """
         return load_catalog(self.catalog, goal_seed=self.goal_seed, human_goals=self.human_goals)
 
-    def make_env(self, catalog: Catalog, rng: np.random.Generator) -> WebShopEnv:
+    def load_queries(self) -> QueryModel | None:
+        """What proposes queries, None for nothing.
+
+        Raises:
+            CheckpointError: it cannot be loaded.
+        """
+        return load_queries(self.query_model, self.num_queries)
+
+    def make_env(self, catalog: Catalog, queries: QueryModel | None, rng: np.random.Generator) -> WebShopEnv:
         """An environment on training goals, which ``rng`` draws."""
-        env = WebShopEnv(catalog, split="train", split_by=self.split_by, max_steps=self.max_episode_steps)
+        env = WebShopEnv(
+            catalog, split="train", split_by=self.split_by, max_steps=self.max_episode_steps, queries=queries
+        )
         env.np_random = rng
         return env
 
-    def evaluate_on_dev(self, policy: Policy, catalog: Catalog) -> dict[str, Any]:
+    def evaluate_on_dev(self, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> dict[str, Any]:
         """The result of the first dev goals, greedy, see `recrl.evaluation.evaluate`."""
         return evaluate(
             policy,
@@ -55,4 +71,5 @@ class EnvironmentArguments:
             split_by=self.split_by,
             num_episodes=self.num_dev_episodes or None,
             max_steps=self.max_episode_steps,
+            queries=queries,
         )

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from recrl.ceilings import ceiling_rewards
 from recrl.episodes import REWARD_PARTS, Episode
 from recrl.errors import DatasetError, StorageError
 from recrl.policies import Policy
+from recrl.queries import describe_queries
 from recrl.results import check_same_goals, compare_results, summarise
 from recrl.rollouts import rollout
 from recrl.version import __version__
@@ -52,6 +53,7 @@ def evaluate(
     max_steps: int = 15,
     baseline: dict[str, Any] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    queries: Callable[[str], Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Plays each goal once and sums up.
 
@@ -61,6 +63,7 @@ def evaluate(
         seed: of sampling; batch_size: environments side by side, without influence on the result.
         baseline: another result on the same goals, for the paired difference in ``comparison``.
         progress: called with the episodes played and their total.
+        queries: proposes search queries, as `recrl.webshop.env.WebShopEnv` takes them; the result names the model.
 
     Returns:
         the result object: rates from 0 to 100, 95% intervals, fingerprints, and ``episodes``. ``reward_parts`` are
@@ -86,6 +89,7 @@ def evaluate(
         batch_size=batch_size,
         max_steps=max_steps,
         greedy=decoding == "greedy",
+        queries=queries,
     ):
         episodes.append(episode)
         if progress is not None:
@@ -107,6 +111,7 @@ def evaluate(
         **settings,
         "policy": policy.name,
         **{name: getattr(policy, name) for name in POLICY_SETTINGS if hasattr(policy, name)},
+        **describe_queries(queries),
         "decoding": decoding,
         "seed": seed,
         **summarise(records),

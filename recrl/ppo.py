@@ -36,6 +36,7 @@ from recrl.imitation import decisions_of
 from recrl.losses import categorical_kl, clipped_policy_loss, clipped_value_loss, entropies
 from recrl.ppo_checkpoints import BEST_FOLDER, OnDev, keep_best, resume_checkpoint, save_checkpoint, save_scorer
 from recrl.ppo_metrics import METRICS, episode_metrics
+from recrl.queries import describe_queries
 from recrl.scorer_policy import ScorerPolicy
 from recrl.scoring import load_scorer
 from recrl.training import (
@@ -140,6 +141,7 @@ def train_ppo(
     catalog = environment.load_catalog()
     demonstrations = [] if arguments.demonstrations is None else decisions_of(load_episodes(arguments.demonstrations))
     model, tokenizer = load_scorer(arguments.model_name_or_path)
+    queries = environment.load_queries()
     resume = checkpoint_to_resume(
         config.output_dir or "",
         {"arguments": arguments, "environment": environment, "tuning": tuning, "trainer": config},
@@ -148,10 +150,10 @@ def train_ppo(
     model.config.catalog_sha256 = catalog.sha256
 
     def make_env(number: int) -> WebShopEnv:
-        return environment.make_env(catalog, np.random.default_rng([config.seed, number, 0]))
+        return environment.make_env(catalog, queries, np.random.default_rng([config.seed, number, 0]))
 
     def on_dev(policy: ScorerPolicy) -> dict[str, float]:
-        result = environment.evaluate_on_dev(policy, catalog)
+        result = environment.evaluate_on_dev(policy, catalog, queries)
         return {"dev/success": result["success_rate"], "dev/score": result["score"]}
 
     log, best = ppo_loop(model, tokenizer, make_env, tuning, config, on_dev, demonstrations, resume)
@@ -167,6 +169,7 @@ def train_ppo(
             "protocol": catalog.protocol(environment.split_by),
             "catalog_sha256": catalog.sha256,
             "goals_sha256": catalog.goals_sha256,
+            **describe_queries(queries),
             "log_history": log,
         }
         complete_run(Path(config.output_dir or ""), about)

@@ -4,7 +4,7 @@ The result does not depend on the number of environments: each episode has a gen
 and the episode's number, and the episodes are yielded in the order of their goals.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,7 @@ def rollout(
     max_steps: int = 15,
     greedy: bool = False,
     first_number: int = 0,
+    queries: Callable[[str], Sequence[str]] | None = None,
 ) -> Iterator[Episode]:
     """Plays one episode per goal and yields them in the order of the goals.
 
@@ -65,6 +66,7 @@ def rollout(
         greedy: the best action instead of a sample.
         first_number: the number of the first episode; a later collection that goes on from there equals one that was
             never interrupted.
+        queries: proposes search queries, as `recrl.webshop.env.WebShopEnv` takes them.
 
     Raises:
         PolicyError: the policy gave too few or too many choices, or a setting is out of range.
@@ -74,7 +76,7 @@ def rollout(
     if seed < 0:
         raise PolicyError(f"seed={seed}, expected a whole number of at least 0")
     goals = enumerate(goal_indices, start=first_number)
-    idle = [WebShopEnv(catalog=catalog, split="all", max_steps=max_steps) for _ in range(batch_size)]
+    idle = [WebShopEnv(catalog=catalog, split="all", max_steps=max_steps, queries=queries) for _ in range(batch_size)]
     running: list[_Running] = []
     finished: dict[int, Episode] = {}
     next_number = first_number

@@ -105,11 +105,15 @@ def _matching_price(decision: Decision) -> str:
 
 
 def _demonstrate(decision: Decision) -> str:
-    """Knows the goal: the best product of the first page (the goal's own among equals) with its best options."""
+    """Knows the goal: the query that finds it first, the best product of the first page (the goal's own among equals)
+    with its best options.
+    """
     if decision.env is None:
         raise PolicyError("the demonstrator needs the environment's hidden goal; use it in rollouts only")
     catalog, goal = decision.env.catalog, decision.env.goal
     page = read_page(decision.observation)
+    if page.kind == "search":
+        return max(decision.valid_actions, key=lambda action: _found_by(action, decision))
     if page.kind == "results" and page.listing:
         products = [catalog.product(listed.asin) for listed in page.listing]
         ranks = [(best_reward(product, goal), product.asin == goal.asin) for product in products]
@@ -119,3 +123,12 @@ def _demonstrate(decision: Decision) -> str:
     opened = next(action for action in reversed(decision.previous_actions) if re.match(r"click\[b0", action))
     product = catalog.product(opened.removeprefix("click[").removesuffix("]").upper())
     return next_option(page, decision, best_options(product, goal)) or BUY
+
+
+def _found_by(action: str, decision: Decision) -> float:
+    """How early a search finds the goal's own product: 1 at the first place, 0 not at all."""
+    assert decision.env is not None
+    catalog = decision.env.catalog
+    hits = catalog.search(action.removeprefix("search[").removesuffix("]").lower())
+    wanted = catalog.position(decision.env.goal.asin)
+    return 1 / (1 + hits.index(wanted)) if wanted in hits else 0.0

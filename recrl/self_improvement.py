@@ -92,11 +92,20 @@ def train_self_improvement(
         CatalogError, CheckpointError, ConfigError, DatasetError: see the modules that read them.
     """
     output_dir = Path(config.output_dir or "")
-    catalog = environment.load_catalog()
+    catalog, queries = environment.load_catalog(), environment.load_queries()
     start = ScorerPolicy.from_pretrained(arguments.model_name_or_path, device=str(config.device))
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning, "trainer": config}
     checkpoint_to_resume(output_dir, settings, main_process=config.should_save)
-    dev = _on_dev(start, output_dir / "round_0", catalog, environment, config)
+
+    def on_dev(policy: ScorerPolicy, folder: Path) -> dict[str, float]:
+        """Success and score on dev goals, played once, by the main process."""
+        with config.main_process_first(local=False, desc="dev goals"):
+            if not (folder / DEV_FILE).exists():
+                write_json(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
+        result = load_result(folder / DEV_FILE)
+        return {"dev_success": result["success_rate"], "dev_score": result["score"]}
+
+    dev = on_dev(start, output_dir / "round_0")
     records: list[dict[str, Any]] = [{"round": 0, "policy": arguments.model_name_or_path, **dev, "best": True}]
     best, best_dev = arguments.model_name_or_path, dev
     for number in range(1, arguments.num_rounds + 1):
@@ -111,7 +120,7 @@ def train_self_improvement(
             records.append(record | {"num_pairs": 0, "left_out": str(error), "best": False})
             continue
         improved = ScorerPolicy.from_pretrained(folder / "dpo", device=str(config.device))
-        dev = _on_dev(improved, folder, catalog, environment, config)
+        dev = on_dev(improved, folder)
         is_best = dev["dev_score"] > best_dev["dev_score"]
         if is_best:
             best, best_dev = str(folder / "dpo"), dev
@@ -140,6 +149,8 @@ def _play(
             catalog=environment.catalog,
             goal_seed=environment.goal_seed,
             human_goals=environment.human_goals,
+            query_model=environment.query_model,
+            num_queries=environment.num_queries,
             split_by=environment.split_by,
             max_steps=environment.max_episode_steps,
             num_trajectories=share,
@@ -184,17 +195,6 @@ def _prefer(
     summary = read_pairs(folder / "dpo" / PREFERENCES_FOLDER)
     counts = {name: summary[name] for name in ("num_pairs", "num_goals", "left_out")}
     return counts | {"global_step": training_metrics(folder / "dpo")["global_step"]}
-
-
-def _on_dev(
-    policy: ScorerPolicy, folder: Path, catalog: Catalog, environment: EnvironmentArguments, config: ChoiceDPOConfig
-) -> dict[str, float]:
-    """Success and score on dev goals, played once, by the main process."""
-    with config.main_process_first(local=False, desc="dev goals"):
-        if not (folder / DEV_FILE).exists():
-            write_json(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog))
-    result = load_result(folder / DEV_FILE)
-    return {"dev_success": result["success_rate"], "dev_score": result["score"]}
 
 
 def _finish(

@@ -59,7 +59,7 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
         if typed in ("help", "?", ""):
             console.print(HELP, style="dim", markup=False)
             continue
-        offered = _clicks(env.page)
+        offered = _searches(env.page) or [f"click[{name}]" for name in _clicks(env.page)]
         if typed.isascii() and typed.isdigit():
             if not 1 <= int(typed) <= len(offered):
                 expected = (
@@ -67,11 +67,16 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
                 )
                 console.print(Text(f"{typed} is on no button; {expected}", style="yellow"))
                 continue
-            yield f"click[{offered[int(typed) - 1]}]"
+            yield offered[int(typed) - 1]
         elif typed.startswith(("click[", "search[")):
             yield typed
         else:
             yield f"search[{typed}]"
+
+
+def _searches(page: Page) -> list[str]:
+    """The searches of a search page for which queries are proposed; none on any other page."""
+    return list(page.valid_actions) if page.state.kind == "search" and page.queries else []
 
 
 def _clicks(page: Page) -> list[str]:
@@ -88,6 +93,8 @@ def draw(page: Page, console: Console) -> None:
     console.rule(f"[bold]{page.state.kind}[/bold]")
     if page.state.kind == "search":
         console.print("Type what to search for.")
+        for place, action in enumerate(_searches(page), start=1):
+            console.print(Text(f"[{place} {action.removeprefix('search[').removesuffix(']')}]", style="bold cyan"))
         return
     text = Text()
     after = ""  # the role of the line before

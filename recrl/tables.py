@@ -50,6 +50,10 @@ def caption(results: Mapping[str, dict[str, Any]]) -> str:
         for name, unit in (("max_steps", "steps at most"), ("decoding", "decoding"))
         if played
     )
+    proposed = [f"{result['num_queries']} of {result['query_model']}" for result in played if "num_queries" in result]
+    if proposed:
+        plain = ["none"] if len(proposed) < len(played) else []
+        settings += f", proposed queries: {' or '.join(dict.fromkeys([*proposed, *plain]))}"
     return (
         f"Protocol {first['protocol']}, {first['split']} split, {first['num_episodes']} goals of "
         f"{first['num_products']} products{settings}. Intervals: 95%, bootstrap over target products. "

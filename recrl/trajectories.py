@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -23,6 +23,7 @@ from recrl.episodes import Episode, Step, episode_to_row, episodes_to_dataset, r
 from recrl.errors import ConfigError, DatasetError
 from recrl.files import clear_disk_errors, replace_folder, sha256_of, write_json
 from recrl.policies import Policy, load_policy
+from recrl.queries import DEFAULT_NUM_QUERIES, QueryModel, describe_queries, load_queries, recorded
 from recrl.rollouts import rollout
 from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.env import WebShopEnv
@@ -45,6 +46,7 @@ class TrajectoryConfig:
         prune: cut loops out of the kept episodes.
         rollouts_per_goal: episodes of one goal, one after the other; contrast pairs need several.
         seed: of goals and actions; batch_size: environments side by side, without influence on the result.
+        query_model: proposes ``num_queries`` search queries; None is the plain instruction alone.
     """
 
     policy: str
@@ -64,6 +66,8 @@ class TrajectoryConfig:
     loop_guard: bool = False
     goal_seed: int = 0
     human_goals: bool = False
+    query_model: str | None = None
+    num_queries: int = DEFAULT_NUM_QUERIES
 
     def __post_init__(self) -> None:
         if self.num_trajectories < 1 or self.rollouts_per_goal < 1:
@@ -193,7 +197,7 @@ def generate_trajectories(
         summary = _read_json(output_dir / SUMMARY_FILE)
         if "config" not in summary:
             raise DatasetError(f"{output_dir} holds no collection of ours; choose another --output_dir")
-        _check_same(summary["config"], asdict(config), output_dir)
+        _check_same(summary["config"], recorded(config), output_dir)
         if journal_folder.exists():  # killed between writing the dataset and removing the journal
             shutil.rmtree(journal_folder)
         return summary
@@ -201,17 +205,18 @@ def generate_trajectories(
         raise DatasetError(f"{output_dir} exists and holds no finished collection; choose another --output_dir")
     catalog = load_catalog(config.catalog, goal_seed=config.goal_seed, human_goals=config.human_goals)
     policy = policy or load_policy(config.policy, temperature=config.temperature, loop_guard=config.loop_guard)
+    queries = load_queries(config.query_model, config.num_queries)
     with clear_disk_errors(journal_folder):
-        records = _open_journal(journal_folder, asdict(config) | _identity(config, policy, catalog))
+        records = _open_journal(journal_folder, recorded(config) | _identity(config, policy, catalog, queries))
         with open(journal_folder / "journal.jsonl", "a", encoding="utf-8") as journal:
-            records += _collect(config, policy, catalog, records, journal, progress)
+            records += _collect(config, policy, catalog, queries, records, journal, progress)
     kept = [record for record in records if record["row"] is not None]
     if len(kept) < config.num_trajectories:
         raise DatasetError(
             f"only {len(kept)} of {len(records)} episodes reached min_reward={config.min_reward}, asked for were "
             f"{config.num_trajectories}; raise --max_episodes to go on from here, or lower --min_reward"
         )
-    summary = _summary(config, policy, catalog, records)
+    summary = _summary(config, policy, catalog, queries, records)
     with replace_folder(output_dir) as folder:
         episodes_to_dataset(row_to_episode(record["row"]) for record in kept).save_to_disk(str(folder))
         write_json(folder / SUMMARY_FILE, summary)
@@ -223,6 +228,7 @@ def _collect(
     config: TrajectoryConfig,
     policy: Policy,
     catalog: Catalog,
+    queries: QueryModel | None,
     earlier: Sequence[dict[str, Any]],
     journal: TextIO,
     progress: Callable[[Progress], None] | None,
@@ -231,7 +237,7 @@ def _collect(
     start, started = len(earlier), time.monotonic()
     kept = sum(record["row"] is not None for record in earlier)
     successes = sum(record["success"] for record in earlier)
-    env = WebShopEnv(catalog=catalog, split="all", max_steps=config.max_steps)
+    env = WebShopEnv(catalog=catalog, split="all", max_steps=config.max_steps, queries=queries)
     goals = itertools.islice(
         goal_stream(catalog, config.split, config.split_by, config.seed, start=start, repeats=config.rollouts_per_goal),
         config.episode_budget - start,
@@ -249,6 +255,7 @@ def _collect(
         batch_size=config.batch_size,
         max_steps=config.max_steps,
         first_number=start,
+        queries=queries,
     ):
         keep = episode.reward >= config.min_reward
         steps += episode.num_steps
@@ -275,8 +282,10 @@ def _collect(
     return records
 
 
-def _identity(config: TrajectoryConfig, policy: Policy, catalog: Catalog) -> dict[str, Any]:
-    """What the configuration only names by place: the catalogue's content, and the policy with its weights."""
+def _identity(config: TrajectoryConfig, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> dict[str, Any]:
+    """What the configuration only names by place: the catalogue's content, the policy with its weights, and the query
+    model's weights.
+    """
     folder = Path(config.policy)
     weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
     return {
@@ -284,7 +293,7 @@ def _identity(config: TrajectoryConfig, policy: Policy, catalog: Catalog) -> dic
         "goals_sha256": catalog.goals_sha256,
         "policy_name": policy.name,
         "weights_sha256": [sha256_of(path) for path in weights],
-    }
+    } | ({} if queries is None else {"query_model_sha256": queries.sha256})
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -325,7 +334,7 @@ FREE_FIELDS = ("batch_size", "max_episodes", "output_dir")  # may differ when a 
 
 
 def _check_same(earlier: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    for name, value in wanted.items():
+    for name, value in ({"query_model": None} | wanted).items():
         if name not in FREE_FIELDS and earlier.get(name) != value:
             raise ConfigError(
                 f"{folder} holds a collection with {name}={earlier.get(name)!r}, not {value!r}; use the same settings, "
@@ -334,15 +343,20 @@ def _check_same(earlier: dict[str, Any], wanted: dict[str, Any], folder: Path) -
 
 
 def _summary(
-    config: TrajectoryConfig, policy: Policy, catalog: Catalog, records: Sequence[dict[str, Any]]
+    config: TrajectoryConfig,
+    policy: Policy,
+    catalog: Catalog,
+    queries: QueryModel | None,
+    records: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     rows = [record["row"] for record in records if record["row"] is not None]
     return {
-        "config": asdict(config),
+        "config": recorded(config),
         "protocol": catalog.protocol(config.split_by),
         "catalog_sha256": catalog.sha256,
         "goals_sha256": catalog.goals_sha256,
         "policy": policy.name,
+        **describe_queries(queries),
         "num_episodes": len(records),
         "num_trajectories": len(rows),
         "success_rate": 100 * sum(record["success"] for record in records) / len(records),

@@ -17,7 +17,7 @@ from recrl.version import __version__
 
 COMMANDS = (
     [], ["quickstart"], ["catalog"], ["catalog", "build"], ["catalog", "synth"], ["catalog", "info"],
-    ["generate-trajectories"], ["evaluate"],
+    ["generate-trajectories"], ["evaluate"], ["evaluate-search"],
 )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The recipes with --push_to_hub, as they are launched, against the local server."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -20,16 +21,19 @@ def recipe_arguments(recipe: str, tiny_encoder: Path, tiny_scorer: Path, tmp_pat
     """A short training run of a recipe with --push_to_hub and checkpoints on the way."""
     data = tmp_path / "trajectories"
     episodes_to_dataset([colour_episode(number) for number in range(12)]).save_to_disk(str(data))
+    pairs = tmp_path / "pairs.json"
+    pairs.write_text(json.dumps({f"i want shirt {number}": [f"shirt {number}"] for number in range(40)}))
     flags: dict[str, Any] = {
         "imitation": {"demonstrations": data, "model_name_or_path": tiny_encoder},
         "dpo": {"trajectories": data, "model_name_or_path": tiny_scorer},
+        "search": {"pairs": pairs, "model_name_or_path": tiny_encoder},
     }[recipe]
     flags |= {"output_dir": tmp_path / "run", "push_to_hub": "true", "hub_model_id": "user/agent", "hub_token": TOKEN,
               "num_train_epochs": 1, "save_steps": 1, "use_cpu": "true"}  # fmt: skip
     return [f"recipes/{recipe}.py", *(str(word) for name, value in flags.items() for word in (f"--{name}", value))]
 
 
-@pytest.mark.parametrize("recipe", ["imitation", "dpo"])
+@pytest.mark.parametrize("recipe", ["imitation", "dpo", "search"])
 def test_a_recipe_pushes_once_and_without_the_token(
     server: HubServer, recipe_arguments: list[str], tmp_path: Path
 ) -> None:
@@ -45,7 +49,7 @@ def test_a_recipe_pushes_once_and_without_the_token(
     assert {"model.safetensors", "tokenizer.json", "README.md", "training_metrics.json"} <= set(pushed)
 
 
-@pytest.mark.parametrize("recipe", ["imitation", "dpo"])
+@pytest.mark.parametrize("recipe", ["imitation", "dpo", "search"])
 def test_a_hub_that_is_down_stops_no_training(recipe_arguments: list[str], tmp_path: Path) -> None:
     environment = hub_environment("http://127.0.0.1:9", tmp_path) | {"OMP_NUM_THREADS": "1"}
     command = [sys.executable, *recipe_arguments]

@@ -3,6 +3,7 @@
 import io
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -12,10 +13,10 @@ from recrl.webshop.best_purchase import best_options
 from recrl.webshop.env import WebShopEnv
 
 
-def played(lines: list[str], *, goal_index: int = 3, max_steps: int = 15) -> str:
+def played(lines: list[str], *, goal_index: int = 3, max_steps: int = 15, **settings: Any) -> str:
     output = io.StringIO()
     console = Console(file=output, width=100, color_system=None)
-    play(WebShopEnv(split="all", max_steps=max_steps), lines, console, goal_index=goal_index)
+    play(WebShopEnv(split="all", max_steps=max_steps, **settings), lines, console, goal_index=goal_index)
     return output.getvalue()
 
 
@@ -72,3 +73,10 @@ def test_the_command(arguments: list[str], code: int, said: str) -> None:
     done = subprocess.run(command, input="hat\n", capture_output=True, text=True, check=False)
     assert done.returncode == code
     assert said in done.stdout + done.stderr
+
+
+def test_proposed_queries_have_numbers() -> None:
+    shown = played(["2", "quit"], queries=lambda instruction: ["wool hat"])
+    assert "[2 wool hat]" in shown
+    assert "Page 1 (Total results: " in shown
+    assert "[1 " not in played(["quit"]).split("Type what to search for.")[1]

@@ -1,6 +1,7 @@
 """The Gymnasium environment ``recrl/WebShop-v0``."""
 
 from collections import deque
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gymnasium as gym
@@ -37,8 +38,9 @@ class WebShopEnv(gym.Env[str, str]):
 
     **Info** holds ``goal_index``, ``instruction``, ``has_search_bar``, ``clickables`` (the page's list, lower-cased),
     ``valid_actions`` (a tuple of what `step` accepts: on the search page the plain instruction without its price clause
-    as a query, elsewhere a click for everything that can be clicked), ``catalog_sha256``, ``goals_sha256``; after the
-    purchase ``reward_parts``; after an invalid action ``invalid_action``.
+    as a query, then those that ``queries`` proposes, elsewhere a click for everything that can be clicked),
+    ``catalog_sha256``, ``goals_sha256``; after the purchase ``reward_parts``; after an invalid action
+    ``invalid_action``.
 
     **Goals.** ``reset(seed=1)`` draws one of the split, by its weight unless ``weighted=False``;
     ``reset(options={"goal_index": 17})`` takes goal 17 of the whole list, whatever the split. Environments of
@@ -56,6 +58,9 @@ class WebShopEnv(gym.Env[str, str]):
         observation_mode: text, text_rich or url.
         num_prev_obs, num_prev_actions: how many earlier ones an observation holds.
         max_steps: actions until truncation.
+        queries: proposes search queries for an instruction without its price clause, for the search page's valid
+            actions: a function such as `recrl.queries.QueryModel`, asked once an episode. None: no more than the plain
+            instruction. It must not know the goal, and its queries hold no brackets or line breaks.
 
     Raises:
         CatalogError: the catalogue cannot be used, or the split is empty.
@@ -78,6 +83,7 @@ class WebShopEnv(gym.Env[str, str]):
         num_prev_actions: int = 0,
         max_steps: int = 15,
         render_mode: str | None = None,
+        queries: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
         if observation_mode not in OBSERVATION_MODES:
             raise ConfigError(f"observation_mode={observation_mode!r}, expected one of {', '.join(OBSERVATION_MODES)}")
@@ -92,10 +98,12 @@ class WebShopEnv(gym.Env[str, str]):
         self.split, self.split_by, self.weighted = split, split_by, weighted
         self.observation_mode, self.max_steps, self.render_mode = observation_mode, max_steps, render_mode
         self.num_prev_obs, self.num_prev_actions = num_prev_obs, num_prev_actions
+        self.queries = queries
         self.goal_indices = self.catalog.split(split, split_by)
         self.action_space, self.observation_space = UnicodeText(), UnicodeText()
         self.goal_index: int = -1
         self._goal: Goal | None = None  # None before the first reset
+        self._proposed: tuple[str, ...] = ()  # for the goal's instruction
         self._state = PageState()
         self._page: pages.Page | None = None  # None before the first reset
         self._over = False
@@ -126,10 +134,11 @@ class WebShopEnv(gym.Env[str, str]):
         super().reset(seed=seed)
         self.goal_index = self._asked_goal(options) if options else self._drawn_goal()
         self._goal = self.catalog.goals[self.goal_index]
+        self._proposed = self._proposals()
         self._state, self._over, self._num_steps = PageState(), False, 0
         self._earlier_observations.clear()
         self._earlier_actions.clear()
-        self._page = pages.show(self._state, self.catalog, self.goal, str(self.goal_index))
+        self._page = self._show()
         return self._observe(), self._info()
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -151,7 +160,7 @@ class WebShopEnv(gym.Env[str, str]):
                 product = self.catalog.product(following.asin)
                 reward, parts = purchase_reward(product, self.goal, following.options, product.price)
                 extra["reward_parts"] = parts
-            self._page = pages.show(following, self.catalog, self.goal, str(self.goal_index), reward)
+            self._page = self._show(reward)
         terminated = self._state.kind == "bought"
         truncated = not terminated and self._num_steps >= self.max_steps
         self._over = terminated or truncated
@@ -160,6 +169,21 @@ class WebShopEnv(gym.Env[str, str]):
     def render(self) -> str:
         """The page in mode ``text_rich``; raises as `page` does."""
         return self.page.observation("text_rich")
+
+    def _show(self, reward: float = 0.0) -> pages.Page:
+        return pages.show(self._state, self.catalog, self.goal, str(self.goal_index), reward, self._proposed)
+
+    def _proposals(self) -> tuple[str, ...]:
+        if self.queries is None:
+            return ()
+        proposed = tuple(self.queries(self.goal.instruction_without_price))
+        for query in proposed:
+            if not isinstance(query, str) or not pages.is_query(query):
+                raise ConfigError(
+                    f"queries proposed {query!r:.80} for goal {self.goal_index}, expected words without brackets or "
+                    "line breaks"
+                )
+        return proposed
 
     def _asked_goal(self, options: dict[str, Any]) -> int:
         unknown = set(options) - {"goal_index"}

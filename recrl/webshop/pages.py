@@ -63,8 +63,10 @@ class Page:
     clickables but is not visible.
     """
 
-    def __init__(self, state: PageState, lines: Sequence[Line], goal: Goal, session: str) -> None:
-        self.state, self.lines, self.goal, self.session = state, lines, goal, session
+    def __init__(
+        self, state: PageState, lines: Sequence[Line], goal: Goal, session: str, queries: Sequence[str] = ()
+    ) -> None:
+        self.state, self.lines, self.goal, self.session, self.queries = state, lines, goal, session, queries
         self._visible = [line for line in lines if line.text]
 
     def observation(self, mode: str) -> str:
@@ -91,10 +93,15 @@ class Page:
 
     @functools.cached_property
     def valid_actions(self) -> tuple[str, ...]:
-        """Exactly the clicks that lead somewhere; on the search page the plain instruction as a query."""
+        """Exactly the clicks that lead somewhere; on the search page the plain instruction as a query, then the
+        proposed ones, each once in whatever case of letters.
+        """
         if self.state.kind == "search":
-            query = _NOT_IN_A_QUERY.sub(" ", self.goal.instruction_without_price)
-            return (f"search[{query or ' '}]",)
+            plain = _NOT_IN_A_QUERY.sub(" ", self.goal.instruction_without_price)
+            queries: dict[str, str] = {}
+            for query in (plain or " ", *self.queries):
+                queries.setdefault(query.lower(), query)
+            return tuple(f"search[{query}]" for query in queries.values())
         return tuple(f"click[{name}]" for name in self.clickables if can_be_clicked(name))
 
 
@@ -102,6 +109,11 @@ class Page:
 def can_be_clicked(name: str) -> bool:
     """Whether ``click[name]`` is read as a click on that name: the pattern is greedy, and ``search`` is refused."""
     return name != "search" and parse_action(f"click[{name}]") == ("click", name)
+
+
+def is_query(text: str) -> bool:
+    """Whether ``search[text]`` is read as a search for the whole text, and the text is not blank."""
+    return bool(text.strip()) and not _NOT_IN_A_QUERY.search(text)
 
 
 def parse_action(action: str) -> tuple[str, str] | None:
@@ -128,8 +140,10 @@ def url(state: PageState, session: str) -> str:
     return f"{BASE_URL}/done/{session}/{state.asin}/{state.options}"
 
 
-def show(state: PageState, catalog: Catalog, goal: Goal, session: str, reward: float = 0.0) -> Page:
-    """The page of a state; ``reward`` is shown by the purchase page."""
+def show(
+    state: PageState, catalog: Catalog, goal: Goal, session: str, reward: float = 0.0, queries: Sequence[str] = ()
+) -> Page:
+    """The page of a state; ``reward`` is shown by the purchase page, ``queries`` can be chosen on the search page."""
     if state.kind == "search":
         lines = [Line("WebShop"), Line("Instruction: "), Line(goal.instruction), Line("Search", "button")]
     elif state.kind == "bought":
@@ -143,7 +157,7 @@ def show(state: PageState, catalog: Catalog, goal: Goal, session: str, reward: f
         else:
             body = _sub_page_lines(state, catalog.product(state.asin))
         lines = [*head, *body]
-    return Page(state, lines, goal, session)
+    return Page(state, lines, goal, session, queries)
 
 
 def _results_lines(state: PageState, catalog: Catalog) -> list[Line]:
