@@ -243,7 +243,6 @@ class BertForChoiceScoring(PreTrainedModel):
         position = torch.empty_like(starts).index_put_((order,), starts)  # (texts,) start of each text in the pieces
         return torch.cat(pieces)[ranges(position, lengths)]
 
-    @torch.no_grad()
     def encode_texts(self, texts: Sequence[Text]) -> list[torch.Tensor]:
         """Token ids of each text -> (tokens, hidden) of each, fp32, without gradients.
 
@@ -251,8 +250,8 @@ class BertForChoiceScoring(PreTrainedModel):
         last bit, on which others are encoded with it. On an accelerator all go together.
         """
         device, lengths = self.device, [len(ids) for ids in texts]
-        # Outside of inference mode, because training may read what is kept; without autocast, because all may.
-        with torch.inference_mode(False), torch.autocast(device.type, enabled=False):
+        # Not in inference mode, because training may read what is kept, and leaving that mode turns gradients on again.
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
             if device.type == "cpu":
                 return [
                     self.bert(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).last_hidden_state[0]

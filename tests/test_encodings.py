@@ -52,3 +52,15 @@ def test_kept_encodings_change_neither_the_loss_nor_the_gradients(tiny_scorer: P
         for name, parameter in plain.named_parameters():
             if parameter.grad is not None:
                 torch.testing.assert_close(parameter.grad, gradients[name].grad, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("inference_mode", [False, True])
+def test_encoded_texts_hold_no_graph_and_can_be_trained_on(tiny_scorer: Path, inference_mode: bool) -> None:
+    model, _ = load_scorer(tiny_scorer)
+    with torch.inference_mode(inference_mode):
+        [hidden] = model.encode_texts([(2, 5, 6, 3)])
+    assert hidden.shape == (4, model.config.hidden_size)
+    assert not hidden.requires_grad
+    assert not hidden.is_inference()
+    alone = model.encode(torch.tensor([[2, 5, 6, 3]]), torch.ones(1, 4, dtype=torch.bool))
+    torch.testing.assert_close(hidden, alone.detach(), atol=1e-6, rtol=0)
