@@ -15,6 +15,7 @@ import torch
 
 from decision_data import colour_episode
 from recrl.episodes import episodes_to_dataset
+from recrl.preference_data import load_preferences
 from recrl.scoring import load_scorer
 from recrl.training import training_metrics
 
@@ -136,6 +137,22 @@ def test_two_processes_of_ppo_equal_one_with_all_their_environments(
     assert logged(one, "dev/score") == pytest.approx(logged(two, "dev/score"))
     assert training_metrics(one)["best_update"] == training_metrics(two)["best_update"]
     assert_equal_weights(one, two)
+
+
+def test_two_processes_of_self_improvement_play_once_and_train_as_one(tiny_scorer: Path, tmp_path: Path) -> None:
+    data = [
+        "--model_name_or_path", str(tiny_scorer), "--num_rounds", "2", "--num_episodes", "12", "--rollouts_per_goal",
+        "3", "--pairs", "steps", "--min_reward", "0", "--max_episode_steps", "4", "--num_dev_episodes", "3",
+        "--precompute_ref_log_probs", "true", "--max_steps", "1",  # a whole batch for certain
+    ]  # fmt: skip
+    train("self_improvement.py", tmp_path / "one", *data, batch_size=8)
+    train("self_improvement.py", tmp_path / "two", *data, batch_size=4, launcher=TWO_PROCESSES)
+    metrics = [training_metrics(tmp_path / name) for name in ("one", "two")]
+    assert [entry["num_processes"] for entry in metrics] == [1, 2]
+    assert [entry["num_episodes"] for entry in metrics] == [12, 12]
+    runs = [tmp_path / name / "round_1" / "dpo" for name in ("one", "two")]
+    assert load_preferences(runs[0] / "preferences").to_list() == load_preferences(runs[1] / "preferences").to_list()
+    assert_equal_weights(*runs)
 
 
 def test_a_recipe_ends_with_one_line_and_two_on_bad_input(

@@ -31,7 +31,7 @@ def test_every_recrl_command_parses() -> None:
 
 def test_every_recipe_command_names_files_that_are_there() -> None:
     launched = [command for command in commands() if command[0] == "accelerate"]
-    assert len(launched) == 3
+    assert len(launched) == 4
     for command in launched:
         for word in command:
             if word.endswith((".yaml", ".py")):
