@@ -200,6 +200,7 @@ class ChoiceCollator:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: Any) -> None:
         self.tokenizer, self.config = tokenizer, config
+        self._max_positions = config.max_positions
         self._state_tokens: dict[tuple[str, str], tuple[int, ...]] = {}
         self._action_tokens: dict[str, tuple[int, ...]] = {}
 
@@ -220,8 +221,8 @@ class ChoiceCollator:
         """
         key = (instruction, state)
         if key not in self._state_tokens:
-            tokenizer, limit = self.tokenizer, min(self.config.max_state_tokens, self.config.max_positions)
-            head = tokenizer.encode(instruction, add_special_tokens=False)[: self.config.max_positions - 2]
+            tokenizer, limit = self.tokenizer, min(self.config.max_state_tokens, self._max_positions)
+            head = tokenizer.encode(instruction, add_special_tokens=False)[: self._max_positions - 2]
             rest = tokenizer.encode(state, add_special_tokens=False)[: max(0, limit - len(head) - 3)]
             tail = [*rest, tokenizer.sep_token_id] if rest else []
             self._state_tokens[key] = (tokenizer.cls_token_id, *head, tokenizer.sep_token_id, *tail)
@@ -230,7 +231,7 @@ class ChoiceCollator:
     def action_tokens(self, text: str) -> tuple[int, ...]:
         """``[CLS] text [SEP]``, at most ``max_action_tokens``."""
         if text not in self._action_tokens:
-            tokenizer, limit = self.tokenizer, min(self.config.max_action_tokens, self.config.max_positions)
+            tokenizer, limit = self.tokenizer, min(self.config.max_action_tokens, self._max_positions)
             body = tokenizer.encode(text, add_special_tokens=False)[: limit - 2]
             self._action_tokens[text] = (tokenizer.cls_token_id, *body, tokenizer.sep_token_id)
         return self._action_tokens[text]
