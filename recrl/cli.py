@@ -398,7 +398,7 @@ def _evaluate_search(arguments: argparse.Namespace) -> None:
         split=arguments.split,
         split_by=arguments.split_by,
         num_goals=arguments.num_goals,
-        progress=line.count,
+        progress=lambda done, total: line(f"{done}/{total} texts"),
     )
     line.end()
     if arguments.output_json:
