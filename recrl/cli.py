@@ -161,7 +161,7 @@ def make_parser() -> Parser:
 
     search = command(commands, "evaluate-search", _evaluate_search, "what a query model proposes, and what it finds")
     search.add_argument("--query_model", required=True, help="the model, by folder or Hub id")
-    search.add_argument("--num_queries", type=int, default=10, help="queries that it proposes")
+    search.add_argument("--num_queries", type=int, default=DEFAULT_NUM_QUERIES, help="queries that it proposes")
     search.add_argument(
         "--pairs", required=True, help="instructions with typed queries, as recipes/search.py reads them"
     )
