@@ -181,7 +181,7 @@ def make_parser() -> Parser:
 
     search = command(commands, "evaluate-search", _evaluate_search, "what a query model proposes, and what it finds")
     search.add_argument("--query_model", required=True, help="the model, by folder or Hub id")
-    search.add_argument("--num_queries", type=int, default=10, help="queries that it proposes")
+    search.add_argument("--num_queries", type=int, default=DEFAULT_NUM_QUERIES, help="queries that it proposes")
     search.add_argument(
         "--pairs", required=True, help="instructions with typed queries, as recipes/search.py reads them"
     )
@@ -449,7 +449,7 @@ def _evaluate_search(arguments: argparse.Namespace) -> None:
         split=arguments.split,
         split_by=arguments.split_by,
         num_goals=arguments.num_goals,
-        progress=line.count,
+        progress=lambda done, total: line(f"{done}/{total} texts"),
     )
     line.end()
     if arguments.output_json:
