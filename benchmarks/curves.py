@@ -70,7 +70,9 @@ def draw(runs: list[Path], keys: list[str], target: Path) -> None:
         axes[place // columns, place % columns].set_axis_off()
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(runs), frameon=False)
     for kind in ("png", "svg"):
-        figure.savefig(target.with_suffix(f".{kind}"), metadata={"Date": None} if kind == "svg" else {}, dpi=130)
+        figure.savefig(
+            target.with_name(f"{target.name}.{kind}"), metadata={"Date": None} if kind == "svg" else {}, dpi=130
+        )
     pyplot.close(figure)
 
 

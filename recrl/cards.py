@@ -12,7 +12,7 @@ from recrl.version import __version__
 
 METHODS = {
     "imitation": "imitation of demonstrations (cross-entropy on the demonstrated action of each page)",
-    "dpo": "step-level direct preference optimisation (arXiv:2305.18290) through TRL's DPOTrainer",
+    "dpo": "direct preference optimisation (arXiv:2305.18290) of actions or episodes through TRL's DPOTrainer",
     "ppo": "proximal policy optimisation (arXiv:1707.06347) in the environment",
     "self-improvement": "rounds of own episodes and direct preference optimisation on pairs of them",
     "search": "cross-entropy on the queries that people typed for instructions, after a phase of copying content words",
@@ -223,13 +223,13 @@ def _start_lines(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _pair_lines(folder: Path) -> list[str]:
     """Counts of a DPO run's pairs."""
-    from recrl.pairing import PREFERENCES_SUMMARY
+    from recrl.pairing import read_pairs
 
-    summary = json.loads((folder / PREFERENCES_SUMMARY).read_text(encoding="utf-8"))
+    summary = read_pairs(folder / "preferences")
     origins = ", ".join(f"{group['num_pairs']} {name}" for name, group in summary["by_origin"].items())
     return [
         f"- goals with pairs: {summary['num_goals']}; pairs by origin: {origins}",
-        f"- mean probability of the chosen action under the reference: {summary['mean_chosen_probability']:.2f}",
+        f"- mean probability of the chosen side under the reference: {summary['mean_chosen_probability']:.2f}",
     ]
 
 

@@ -13,6 +13,7 @@ Choices that the paper leaves open, and ours:
 """
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,15 +24,13 @@ from datasets import Dataset
 from trl import DPOConfig
 
 from recrl.errors import ConfigError, RecrlError
-from recrl.files import replace_folder, write_json
-from recrl.pairing import PREFERENCES_SUMMARY, PairingConfig, pair_summary, pairs_of_trajectories
+from recrl.pairing import LEFT_OUT, PairingConfig, pairs_of_trajectories, read_pairs, save_pairs
 from recrl.preference_data import (
     dataset_to_preferences,
     load_preferences,
-    preferences_to_dataset,
     resample_by_weight,
 )
-from recrl.preferences import PAIR_BUILDERS, PairSet
+from recrl.preferences import PAIR_BUILDERS, PairSet, check_builders
 from recrl.scoring import load_scorer
 from recrl.training import (
     CONFIG_FILE,
@@ -44,6 +43,7 @@ from recrl.training import (
 from recrl.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 
 PREFERENCES_FOLDER = "preferences"
+RESAMPLED_FOLDER = "preferences_resampled"  # what is trained on where the pairs' weights differ
 
 
 @dataclass
@@ -79,6 +79,13 @@ class DPOArguments:
         if (self.trajectories is None) == (self.preferences is None):
             got = "none" if self.trajectories is None else "both"
             raise ConfigError(f"expected either trajectories or preferences, got {got}")
+        check_builders(self.pairs)
+        if not 0 <= self.min_reward <= 1:
+            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
+        made = {"pairs": ["steps"], "min_reward": 1.0, "weight_by_margin": False, "num_trajectories": None}
+        for name, default in made.items():
+            if self.preferences is not None and getattr(self, name) != default:
+                raise ConfigError(f"{name} is for pairs that are made of trajectories; {self.preferences} has its own")
 
 
 @dataclass
@@ -120,7 +127,8 @@ def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> PairSet:
         DatasetError: nothing to learn from; see `recrl.preferences`.
     """
     if arguments.preferences is not None:
-        return PairSet(dataset_to_preferences(load_preferences(arguments.preferences)))
+        pairs = dataset_to_preferences(load_preferences(arguments.preferences))
+        return PairSet(pairs, Counter(read_pairs(arguments.preferences).get(LEFT_OUT, {})))
     pairing = PairingConfig(
         trajectories=arguments.trajectories or "",
         policy=arguments.ref_model_name_or_path or arguments.model_name_or_path,
@@ -138,8 +146,8 @@ def train_dpo(
 ) -> Path:
     """Trains a scorer on preference pairs and saves it with its tokenizer in ``config.output_dir``.
 
-    The folder also gets the pairs (``preferences``) and counts about them (``preferences_summary.json``). An
-    interrupted run goes on from its last checkpoint and ends with the weights of an uninterrupted one.
+    The folder also gets the pairs with counts about them (``preferences``). An interrupted run goes on from its last
+    checkpoint and ends with the weights of an uninterrupted one.
 
     Raises:
         DatasetError, CheckpointError, ConfigError: see the modules that read them.
@@ -212,10 +220,13 @@ def _pairs_and_checkpoint(
             "not hold; remove the folder and start again"
         )
     if made is not None:
-        write_json(output_dir / PREFERENCES_SUMMARY, pair_summary(made))
-        with replace_folder(folder) as temporary:
-            pairs = resample_by_weight(made.pairs, np.random.default_rng([arguments.pairs_seed, 1]))
-            preferences_to_dataset(pairs).save_to_disk(str(temporary))
+        save_pairs(made, folder)
+    pairs = dataset_to_preferences(load_preferences(folder))
+    resampled = resample_by_weight(pairs, np.random.default_rng([arguments.pairs_seed, 1]))
+    if resampled != pairs:
+        folder = output_dir / RESAMPLED_FOLDER
+        if not folder.exists():
+            save_pairs(PairSet(resampled), folder)
     dataset = load_preferences(folder)
     if arguments.trajectories is not None and config.precompute_ref_log_probs and config.ld_alpha is None:
         # The reference that made the pairs has computed what TRL would precompute.

@@ -1,11 +1,11 @@
-"""Encodings of texts, kept so that no text is encoded twice while the encoder stays as it is."""
+"""Encodings of texts, kept for as long as the encoder stays as it is, so that hardly any text is encoded twice."""
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
 import torch
 
-KEPT_TOKENS = 2_000_000  # about 3 GB at 384 floats a token
+KEPT_TOKENS = 1_000_000  # about 1.5 GB at 384 floats a token
 Text = tuple[int, ...]  # token ids
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from recrl.errors import ConfigError
-from recrl.evaluation import evaluate
+from recrl.evaluation import DECODINGS, evaluate
 from recrl.policies import Policy
 from recrl.queries import DEFAULT_NUM_QUERIES, QueryModel, load_queries
 from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.env import WebShopEnv
+from recrl.webshop.goals import check_split
 
 
 @dataclass
@@ -25,7 +26,7 @@ class EnvironmentArguments:
     split_by: str = field(default="product", metadata={"help": "What the splits do not share: goal or product."})
     max_episode_steps: int = field(default=15, metadata={"help": "Actions until an episode is truncated."})
     num_dev_episodes: int = field(default=0, metadata={"help": "Dev goals of each evaluation; 0: all of the split."})
-
+    dev_decoding: str = field(default="greedy", metadata={"help": "How actions are chosen there: greedy or sample."})
     query_model: str | None = field(
         default=None, metadata={"help": "Proposes search queries, by folder or Hub id; default: the plain instruction."}
     )
@@ -37,6 +38,11 @@ class EnvironmentArguments:
                 f"max_episode_steps={self.max_episode_steps}, num_dev_episodes={self.num_dev_episodes}: expected at "
                 "least 1 and 0"
             )
+        check_split("train", self.split_by)
+        if self.dev_decoding not in DECODINGS:
+            raise ConfigError(f"dev_decoding={self.dev_decoding!r}, expected one of {', '.join(DECODINGS)}")
+        if self.num_queries < 1:
+            raise ConfigError(f"num_queries={self.num_queries}, expected at least 1")
 
     def load_catalog(self) -> Catalog:
         """The catalogue with its goals.
@@ -63,13 +69,14 @@ class EnvironmentArguments:
         return env
 
     def evaluate_on_dev(self, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> dict[str, Any]:
-        """The result of the first dev goals, greedy, see `recrl.evaluation.evaluate`."""
+        """The result of the first dev goals, see `recrl.evaluation.evaluate`."""
         return evaluate(
             policy,
             catalog,
             split="dev",
             split_by=self.split_by,
             num_episodes=self.num_dev_episodes or None,
+            decoding=self.dev_decoding,
             max_steps=self.max_episode_steps,
             queries=queries,
         )

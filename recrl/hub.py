@@ -17,7 +17,7 @@ from recrl.files import write_text
 # Not to be published: what a training run needs only while it runs, hidden files, and the trainer's pickled arguments,
 # which hold the Hub token in plain text. A run's preference pairs are a dataset, for `push_dataset`.
 LEFT_OUT = ("checkpoint-*", "runs/*", ".*", "*/.*", "*training_args.bin")
-LEFT_OUT_OF_MODELS = ("preferences/*",)
+LEFT_OUT_OF_MODELS = ("preferences/*", "preferences_resampled/*", "round_*", "best/*")
 
 HINTS = {
     401: "Log in with `hf auth login`, or set HF_TOKEN.",

@@ -13,10 +13,10 @@ from recrl.errors import ConfigError, DatasetError
 from recrl.files import replace_folder, write_json
 from recrl.preference_data import dataset_to_preferences, load_preferences, preferences_to_dataset
 from recrl.preference_statistics import describe_preferences
-from recrl.preferences import PairSet, build_preferences
+from recrl.preferences import PairSet, build_preferences, check_builders
 from recrl.scorer_policy import ScorerPolicy
 
-PREFERENCES_SUMMARY = "preferences_summary.json"  # beside the pairs, or of a DPO run
+PREFERENCES_SUMMARY = "preferences_summary.json"  # in a preference dataset's folder
 LEFT_OUT = "left_out"
 
 
@@ -42,6 +42,7 @@ class PairingConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_builders(self.pairs)
         if not 0 <= self.min_reward <= 1:
             raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
 
@@ -88,17 +89,16 @@ def write_pairs(config: PairingConfig, output_dir: str | Path) -> dict[str, Any]
     output_dir = Path(output_dir)
     if output_dir.exists():
         raise DatasetError(f"{output_dir} exists; choose another --output_dir or remove it")
-    made = pairs_of_trajectories(config)
-    summary = pair_summary(made)
-    with replace_folder(output_dir) as folder:
-        preferences_to_dataset(made.pairs).save_to_disk(str(folder))
-        write_json(folder / PREFERENCES_SUMMARY, summary)
+    return save_pairs(pairs_of_trajectories(config), output_dir)
+
+
+def save_pairs(made: PairSet, folder: Path) -> dict[str, Any]:
+    """Writes pairs as a dataset with their summary beside it, all or nothing; returns the summary."""
+    summary = describe_preferences(made.pairs) | {LEFT_OUT: dict(made.left_out)}
+    with replace_folder(folder) as temporary:
+        preferences_to_dataset(made.pairs).save_to_disk(str(temporary))
+        write_json(temporary / PREFERENCES_SUMMARY, summary)
     return summary
-
-
-def pair_summary(made: PairSet) -> dict[str, Any]:
-    """The statistics of the pairs, and what was left out."""
-    return describe_preferences(made.pairs) | {LEFT_OUT: dict(made.left_out)}
 
 
 def read_pairs(folder: str | Path) -> dict[str, Any]:
@@ -108,13 +108,12 @@ def read_pairs(folder: str | Path) -> dict[str, Any]:
         DatasetError: see `recrl.preference_data.load_preferences`, or the recorded summary is corrupt.
     """
     summary = describe_preferences(dataset_to_preferences(load_preferences(folder)))
-    for path in (Path(folder) / PREFERENCES_SUMMARY, Path(folder).parent / PREFERENCES_SUMMARY):
-        if path.exists():
-            try:
-                recorded = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise DatasetError(f"{path} is corrupt ({error}); make the pairs again") from error
-            if isinstance(recorded, Mapping) and LEFT_OUT in recorded:
-                summary[LEFT_OUT] = recorded[LEFT_OUT]
-            break
+    path = Path(folder) / PREFERENCES_SUMMARY
+    if path.exists():
+        try:
+            recorded = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DatasetError(f"{path} is corrupt ({error}); make the pairs again") from error
+        if isinstance(recorded, Mapping) and LEFT_OUT in recorded:
+            summary[LEFT_OUT] = recorded[LEFT_OUT]
     return summary

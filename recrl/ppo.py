@@ -14,6 +14,7 @@ Every number in the log is explained in `recrl.ppo_metrics`.
 
 import copy
 import logging
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -34,16 +35,15 @@ from recrl.episodes import load_episodes
 from recrl.errors import ConfigError
 from recrl.imitation import decisions_of
 from recrl.losses import categorical_kl, clipped_policy_loss, clipped_value_loss, entropies
-from recrl.ppo_checkpoints import BEST_FOLDER, OnDev, keep_best, resume_checkpoint, save_checkpoint, save_scorer
+from recrl.ppo_checkpoints import BEST_FOLDER, OnDev, keep_best, resume_checkpoint, save_checkpoint
 from recrl.ppo_metrics import METRICS, episode_metrics
 from recrl.queries import describe_queries
 from recrl.scorer_policy import ScorerPolicy
-from recrl.scoring import load_scorer
+from recrl.scoring import load_scorer, save_scorer
 from recrl.training import (
     TuningArguments,
     checkpoint_to_resume,
     complete_run,
-    move_into,
     parameter_groups,
     prepare_for_training,
 )
@@ -173,6 +173,7 @@ def train_ppo(
             "log_history": log,
         }
         complete_run(Path(config.output_dir or ""), about)
+        shutil.rmtree(Path(config.output_dir or "") / BEST_FOLDER, ignore_errors=True)
     return Path(config.output_dir or "")
 
 
@@ -260,7 +261,7 @@ def ppo_loop(
             save_checkpoint(output_dir, update, accelerator, scheduler, collector, demonstration_rng, log, best)
     if accelerator.is_main_process:
         if on_dev is not None:
-            move_into(output_dir / BEST_FOLDER, output_dir)
+            save_scorer(*load_scorer(output_dir / BEST_FOLDER), output_dir)
         else:
             save_scorer(plain, tokenizer, output_dir)
             best["update"] = config.num_updates

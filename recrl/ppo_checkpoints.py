@@ -1,6 +1,5 @@
 """What PPO writes: the best scorer on dev goals so far, and checkpoints that a run goes on from to the same numbers."""
 
-import copy
 import json
 import logging
 import shutil
@@ -14,6 +13,7 @@ from accelerate import Accelerator
 from recrl.buffer import Collector
 from recrl.files import replace_folder, write_json
 from recrl.scorer_policy import ScorerPolicy
+from recrl.scoring import save_scorer
 
 logger = logging.getLogger(__name__)
 
@@ -43,13 +43,6 @@ def keep_best(
                 save_scorer(policy.model, tokenizer, temporary)
     accelerator.wait_for_everyone()
     return metrics
-
-
-def save_scorer(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Saves a plain scorer; LoRA adapters are merged into a copy of it."""
-    plain = copy.deepcopy(model).merge_and_unload() if hasattr(model, "merge_and_unload") else model
-    plain.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
 
 
 def save_checkpoint(

@@ -3,21 +3,26 @@
 - ``steps`` (arXiv:2408.16032): at each decision of a kept trajectory the chosen action is the trajectory's own, the
   rejected one is drawn from the reference policy on the same page. The paper does not say what happens when the draw
   is the chosen action: we redraw until it differs. That is done in one draw, from the reference distribution without
-  the chosen action, renormalised, which is equal in law. Pages with a single action are left out.
+  the chosen action, renormalised, which is equal in law. Pages with a single action are left out, and so are draws that
+  other episodes have tried on the same page with an outcome that was not lower.
 - ``contrasts``: where several episodes of one goal passed the same page and left it by different actions, the action
-  with the best mean reward is chosen, each one with a lower mean is rejected. Actions at one state compared by what
-  sampled continuations reached is how IPR (arXiv:2406.11176) scores steps; it samples along expert trajectories, we
-  take what the episodes themselves have in common.
+  with the best mean reward is chosen, each one with a lower mean is rejected. That actions at one state are compared by
+  what sampled continuations reached is IPR's (arXiv:2406.11176). What deviates: it samples along expert trajectories
+  and contrasts what follows a step, above a threshold; we compare single actions, on the pages that the episodes have
+  in common, and any difference counts.
 - ``trajectories``: of the episodes of one goal the best is chosen against each worse one, as a whole, as ETO
-  (arXiv:2403.02502) contrasts failures with successes; its successes are an expert's, ours the agent's own.
+  (arXiv:2403.02502) contrasts failures with successes. What deviates: its successes are an expert's, ours the agent's
+  own, and must reach ``min_reward``.
 
-The last two need the failed episodes too, and several of each goal. Every builder says what it left out.
+The last two need the failed episodes too, and several of each goal. Every builder says what it left out. An outcome is
+the mean reward of the episodes that left a page by an action, each counted by its last departure from that page.
 `recrl.preference_data` has the pair itself and its row in a dataset.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -27,7 +32,8 @@ from recrl.errors import ConfigError, NoPairsError
 from recrl.policies import Decision
 from recrl.preference_data import Move, Preference
 
-Scorer = Callable[[Sequence[Decision]], Sequence[np.ndarray]]  # decisions -> for each (actions,) log-probabilities
+LogProbs = Callable[[Sequence[Decision]], Sequence[np.ndarray]]  # decisions -> for each (actions,) log-probabilities
+Page = tuple[Any, ...]  # the goal, the observation and the valid actions
 
 
 @dataclass
@@ -82,7 +88,27 @@ def _goal(episode: Episode) -> tuple[str, str, int]:
     return episode.catalog_sha256, episode.goals_sha256, episode.goal_index
 
 
-def _scored(decisions: Sequence[Decision], reference: Scorer, batch_size: int) -> list[np.ndarray]:
+def _page(episode: Episode, place: int) -> Page:
+    step = episode.steps[place]
+    return _goal(episode), step.observation, step.valid_actions
+
+
+def _departures(episodes: Iterable[Episode]) -> dict[Page, dict[str, list[tuple[Episode, int]]]]:
+    """Page -> action by which it was left for the last time -> the episodes and their steps, in order."""
+    found: dict[Page, dict[str, list[tuple[Episode, int]]]] = defaultdict(lambda: defaultdict(list))
+    for episode in episodes:
+        last = {_page(episode, place): place for place in range(episode.num_steps)}
+        for page, place in last.items():
+            found[page][episode.steps[place].action].append((episode, place))
+    return found
+
+
+def _outcome(taken: Sequence[tuple[Episode, int]]) -> Fraction:
+    """The mean reward, exact: a mean of floats would tell equal outcomes apart."""
+    return sum((Fraction(episode.reward) for episode, _ in taken), Fraction()) / len(taken)
+
+
+def _scored(decisions: Sequence[Decision], reference: LogProbs, batch_size: int) -> list[np.ndarray]:
     """(actions,) log-probabilities of each decision, a batch at a time."""
     return [
         log_probs
@@ -111,7 +137,7 @@ def rejected_probabilities(log_probs: np.ndarray, valid_actions: Sequence[str], 
 
 def step_preferences(
     episodes: Iterable[Episode],
-    reference: Scorer,
+    reference: LogProbs,
     rng: np.random.Generator,
     *,
     min_reward: float = 1.0,
@@ -120,10 +146,13 @@ def step_preferences(
     """The paper's pairs: the trajectory's action against one drawn from the reference policy.
 
     Args:
+        episodes: all of them, those below ``min_reward`` too: they say what was tried.
         reference: the reference policy's log-probabilities.
         rng: of the draws, one a pair, in the order of the steps; the result does not depend on ``batch_size``.
         min_reward: episodes below it are left out.
     """
+    episodes = list(episodes)
+    tried = _departures(episodes)
     found, places = PairSet(), []
     for episode in episodes:
         if episode.reward < min_reward:
@@ -146,10 +175,16 @@ def step_preferences(
         # The draw is below the total, so it falls on an action whose probability is not 0.
         rejected_index = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
         chosen, rejected = (_move(decision, index, log_probs) for index in (chosen_index, rejected_index))
+        outcomes = {action: _outcome(taken) for action, taken in tried[_page(episode, place)].items()}
+        outcomes.setdefault(chosen.action, Fraction(episode.reward))  # left otherwise when it came back to the page
+        if outcomes.get(rejected.action, Fraction(-1)) >= outcomes[chosen.action]:
+            found.left_out["draws that were tried with no lower outcome"] += 1
+            continue
+        known = outcomes.get(rejected.action)
         found.pairs.append(
             _preference(
-                episode, [chosen], [rejected],
-                chosen_outcome=episode.reward, rejected_outcome=None, origin="steps",
+                episode, [chosen], [rejected], chosen_outcome=float(outcomes[chosen.action]),
+                rejected_outcome=None if known is None else float(known), origin="steps",
             )
         )  # fmt: skip
     return found
@@ -157,7 +192,7 @@ def step_preferences(
 
 def contrast_preferences(
     episodes: Iterable[Episode],
-    reference: Scorer,
+    reference: LogProbs,
     rng: np.random.Generator,
     *,
     min_reward: float = 1.0,
@@ -169,18 +204,11 @@ def contrast_preferences(
     best outcome, which must be at least ``min_reward``, is chosen; each one with a lower outcome is rejected.
     ``rng`` is not used: nothing is drawn.
     """
-    departures: dict[tuple[Any, ...], dict[str, list[tuple[Episode, int]]]] = defaultdict(lambda: defaultdict(list))
-    for episode in episodes:
-        last = {(step.observation, step.valid_actions): place for place, step in enumerate(episode.steps)}
-        for page, place in last.items():
-            departures[_goal(episode), page][episode.steps[place].action].append((episode, place))
     found, contrasts = PairSet(), []
-    for actions in departures.values():
-        outcomes = {
-            action: float(np.mean([episode.reward for episode, _ in taken])) for action, taken in actions.items()
-        }
+    for actions in _departures(episodes).values():
+        outcomes = {action: _outcome(taken) for action, taken in actions.items()}
         best = max(outcomes, key=outcomes.__getitem__)
-        if outcomes[best] < min_reward:
+        if float(outcomes[best]) < min_reward:
             found.left_out["contrasts without an action of min_reward"] += len(outcomes) - 1
             continue
         for action, outcome in outcomes.items():
@@ -197,7 +225,7 @@ def contrast_preferences(
         found.pairs.append(
             _preference(
                 episode, [chosen], [rejected],
-                chosen_outcome=best_outcome, rejected_outcome=outcome, origin="contrasts",
+                chosen_outcome=float(best_outcome), rejected_outcome=float(outcome), origin="contrasts",
             )
         )  # fmt: skip
     return found
@@ -205,7 +233,7 @@ def contrast_preferences(
 
 def trajectory_preferences(
     episodes: Iterable[Episode],
-    reference: Scorer,
+    reference: LogProbs,
     rng: np.random.Generator,
     *,
     min_reward: float = 1.0,
@@ -261,9 +289,15 @@ def trajectory_preferences(
 PAIR_BUILDERS = {"steps": step_preferences, "contrasts": contrast_preferences, "trajectories": trajectory_preferences}
 
 
+def check_builders(pairs: Sequence[str]) -> None:
+    """Raises ConfigError unless these are names of builders, each once."""
+    if not pairs or not set(pairs) <= set(PAIR_BUILDERS) or len(set(pairs)) < len(pairs):
+        raise ConfigError(f"pairs={list(pairs)}: expected one or more of {', '.join(PAIR_BUILDERS)}, each once")
+
+
 def build_preferences(
     episodes: Sequence[Episode],
-    reference: Scorer,
+    reference: LogProbs,
     rng: np.random.Generator,
     *,
     pairs: Sequence[str] = ("steps",),
@@ -277,12 +311,10 @@ def build_preferences(
         weight_by_margin: a pair weighs the difference of its outcomes, where both are known; else every pair weighs 1.
 
     Raises:
-        ConfigError: a builder is unknown.
+        ConfigError: a builder is unknown or named twice.
         NoPairsError: no pair is left.
     """
-    unknown = [name for name in pairs if name not in PAIR_BUILDERS]
-    if unknown or not pairs:
-        raise ConfigError(f"pairs={list(pairs)}: expected one or more of {', '.join(PAIR_BUILDERS)}")
+    check_builders(pairs)
     made = PairSet()
     for name in pairs:
         found = PAIR_BUILDERS[name](episodes, reference, rng, min_reward=min_reward, batch_size=batch_size)

@@ -15,7 +15,8 @@ What deviates, each by a field of the config:
   encoder (`freeze_encoder`) once for all batches.
 """
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -141,6 +142,7 @@ class BertForChoiceScoring(PreTrainedModel):
     def __init__(self, config: ChoiceScoringConfig) -> None:
         super().__init__(config)
         hidden = config.hidden_size
+        self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `freeze_encoder`
         self.bert = new_encoder(config.encoder())
         num_features = len(config.action_features or []) + int(config.similarity)
         self.input_linear = nn.Linear(hidden, 1, bias=False)
@@ -153,7 +155,6 @@ class BertForChoiceScoring(PreTrainedModel):
         self.value_head = nn.Sequential(
             nn.Linear(hidden, config.value_hidden_size), nn.LeakyReLU(), nn.Linear(config.value_hidden_size, 1)
         )
-        self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `freeze_encoder`
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -206,6 +207,18 @@ class BertForChoiceScoring(PreTrainedModel):
         model.bert.load_state_dict(pretrained.state_dict())
         return model.eval(), tokenizer
 
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Moves or converts the parameters; encodings that were kept are of the old ones."""
+        if self.kept_encodings is not None:
+            self.kept_encodings.clear()
+        return super()._apply(fn, *args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Loads other weights; encodings that were kept are of the old ones."""
+        if self.kept_encodings is not None:
+            self.kept_encodings.clear()
+        return super().load_state_dict(*args, **kwargs)
+
     def get_input_embeddings(self) -> nn.Module:
         return self.bert.get_input_embeddings()
 
@@ -244,7 +257,7 @@ class BertForChoiceScoring(PreTrainedModel):
         return torch.cat(pieces)[ranges(position, lengths)]
 
     def encode_texts(self, texts: Sequence[Text]) -> list[torch.Tensor]:
-        """Token ids of each text -> (tokens, hidden) of each, fp32, without gradients.
+        """Token ids of each text -> (tokens, hidden) of each, in the parameters' type, without gradients.
 
         On a CPU each text is encoded by itself: nothing is padded, and its encoding does not depend, not even in the
         last bit, on which others are encoded with it. On an accelerator all go together.
@@ -261,7 +274,8 @@ class BertForChoiceScoring(PreTrainedModel):
             for row, tokens in enumerate(texts):
                 ids[row, : len(tokens)] = torch.tensor(tokens)
             mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-            return list(self._encode_batch(ids.to(device), mask.to(device)).split(lengths))
+            pieces = self._encode_batch(ids.to(device), mask.to(device)).split(lengths)
+            return [piece.clone() for piece in pieces]  # a view would keep the whole batch alive
 
     def forward(
         self,
@@ -453,12 +467,14 @@ class BertForChoiceScoring(PreTrainedModel):
         return torch.cat(columns, dim=-1) if columns else state.new_zeros(*counts.shape[:2], 0)
 
 
-def freeze_encoder(model: BertForChoiceScoring, *, embeddings: bool = True, num_layers: int = 0) -> None:
+def freeze_encoder(
+    model: BertForChoiceScoring, *, embeddings: bool = True, num_layers: int = 0, keep_encodings: bool = True
+) -> None:
     """Leaves the embeddings and the lowest ``num_layers`` encoder layers as they are during training.
 
     The dense gradient of a 30,000-row embedding table takes a CPU longer than the layers' own. Where nothing of the
-    encoder is trained, its encodings are kept (`BertForChoiceScoring.kept_encodings`): training the heads alone encodes
-    each text once.
+    encoder is trained, its encodings are kept (`BertForChoiceScoring.kept_encodings`) unless ``keep_encodings`` is off:
+    training the heads alone encodes each text once.
     """
     encoder: Any = model.bert
     layers = encoder.encoder.layer
@@ -467,8 +483,8 @@ def freeze_encoder(model: BertForChoiceScoring, *, embeddings: bool = True, num_
     encoder.embeddings.requires_grad_(not embeddings)
     for number, layer in enumerate(layers):
         layer.requires_grad_(number >= num_layers)
-    if not any(parameter.requires_grad for parameter in encoder.parameters()):
-        model.kept_encodings = EncodingCache(model.encode_texts)
+    frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
+    model.kept_encodings = EncodingCache(model.encode_texts) if frozen and keep_encodings else None
 
 
 def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
@@ -498,6 +514,13 @@ def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
     if absent:
         raise CheckpointError(f"{what}: its tokenizer lacks the page markers {absent}")
     return model.eval(), tokenizer
+
+
+def save_scorer(model: Any, tokenizer: Any, folder: str | Path) -> None:
+    """Saves a scorer with its tokenizer as `load_scorer` reads it; LoRA adapters are merged into a copy of it."""
+    plain = copy.deepcopy(model).merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
 
 
 AutoConfig.register(ChoiceScoringConfig.model_type, ChoiceScoringConfig)

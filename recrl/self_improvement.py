@@ -11,24 +11,27 @@ them. Every stage goes on where it was interrupted, see `recrl.trajectories` and
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recrl.dpo import PREFERENCES_FOLDER, ChoiceDPOConfig, DPOArguments, train_dpo
 from recrl.environment_arguments import EnvironmentArguments
 from recrl.errors import ConfigError, NoPairsError
-from recrl.files import replace_folder, write_json
+from recrl.files import write_json
 from recrl.pairing import read_pairs
-from recrl.preferences import PAIR_BUILDERS
+from recrl.preferences import PAIR_BUILDERS, check_builders
 from recrl.results import load_result
 from recrl.scorer_policy import ScorerPolicy
+from recrl.scoring import load_scorer, save_scorer
 from recrl.training import (
     TuningArguments,
     checkpoint_to_resume,
     complete_run,
     is_complete,
-    move_into,
     training_metrics,
 )
 from recrl.trajectories import TrajectoryConfig, generate_trajectories
@@ -38,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 ROUNDS_FILE = "rounds.json"
 DEV_FILE = "dev.json"
-SEEDS_A_ROUND = 1000  # between the goals' seeds of two rounds
 
 
 @dataclass
@@ -72,9 +74,11 @@ class SelfImprovementArguments:
                 f"num_episodes={self.num_episodes} cannot be shared evenly by {self.num_rounds} rounds of goals with "
                 f"{self.rollouts_per_goal} episodes each; ask for {max(1, self.num_episodes // share) * share}"
             )
-        unknown = [name for name in self.pairs if name not in PAIR_BUILDERS]
-        if unknown or not self.pairs:
-            raise ConfigError(f"pairs={self.pairs}: expected one or more of {', '.join(PAIR_BUILDERS)}")
+        check_builders(self.pairs)
+        if not (0 <= self.min_reward <= 1 and self.temperature > 0):
+            raise ConfigError(
+                f"min_reward={self.min_reward}, temperature={self.temperature}: expected 0 to 1, and a positive number"
+            )
 
 
 def train_self_improvement(
@@ -93,49 +97,52 @@ def train_self_improvement(
     """
     output_dir = Path(config.output_dir or "")
     catalog, queries = environment.load_catalog(), environment.load_queries()
-    start = ScorerPolicy.from_pretrained(arguments.model_name_or_path, device=str(config.device))
+    load_scorer(arguments.model_name_or_path)  # fails before anything is written
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning, "trainer": config}
     checkpoint_to_resume(output_dir, settings, main_process=config.should_save)
 
-    def on_dev(policy: ScorerPolicy, folder: Path) -> dict[str, float]:
+    def on_dev(scorer: str, folder: Path) -> dict[str, float]:
         """Success and score on dev goals, played once, by the main process."""
         with config.main_process_first(local=False, desc="dev goals"):
             if not (folder / DEV_FILE).exists():
+                policy = ScorerPolicy.from_pretrained(scorer, device=str(config.device))
                 write_json(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
         result = load_result(folder / DEV_FILE)
         return {"dev_success": result["success_rate"], "dev_score": result["score"]}
 
-    dev = on_dev(start, output_dir / "round_0")
-    records: list[dict[str, Any]] = [{"round": 0, "policy": arguments.model_name_or_path, **dev, "best": True}]
-    best, best_dev = arguments.model_name_or_path, dev
+    def scorer_of(number: int) -> str:
+        return str(output_dir / f"round_{number}" / "dpo") if number else arguments.model_name_or_path
+
+    records: list[dict[str, Any]] = [{"round": 0, **on_dev(scorer_of(0), output_dir / "round_0"), "best": True}]
+    best = records[0]
     for number in range(1, arguments.num_rounds + 1):
         folder = output_dir / f"round_{number}"
-        record: dict[str, Any] = {"round": number, "start": best}
+        record: dict[str, Any] = {"round": number, "start": best["round"]}
+        seeds = np.random.SeedSequence([config.seed, number]).generate_state(3).tolist()
+        start = scorer_of(best["round"])
         with config.main_process_first(local=False, desc="playing"):
-            record |= _play(folder / "trajectories", best, number, arguments, environment, config)
+            record |= _play(folder / "trajectories", start, seeds[0], arguments, environment, config)
         try:
-            record |= _prefer(folder, best, arguments, tuning, config)
+            record |= _prefer(folder, start, seeds[1:], arguments, tuning, config)
         except NoPairsError as error:
             logger.warning("round %d has nothing to learn: %s", number, error)
             records.append(record | {"num_pairs": 0, "left_out": str(error), "best": False})
             continue
-        improved = ScorerPolicy.from_pretrained(folder / "dpo", device=str(config.device))
-        dev = on_dev(improved, folder)
-        is_best = dev["dev_score"] > best_dev["dev_score"]
-        if is_best:
-            best, best_dev = str(folder / "dpo"), dev
-        records.append(record | dev | {"best": is_best})
+        record |= on_dev(scorer_of(number), folder)
+        record["best"] = record["dev_score"] > best["dev_score"]
+        best = record if record["best"] else best
+        records.append(record)
         logger.info("round %d: %s", number, {name: value for name, value in records[-1].items() if name != "left_out"})
     if config.should_save:
         write_json(output_dir / ROUNDS_FILE, records)
-        _finish(output_dir, best, records, catalog, environment, arguments, config)
+        _finish(output_dir, scorer_of(best["round"]), records, catalog, environment, arguments, config)
     return output_dir
 
 
 def _play(
     folder: Path,
     policy: str,
-    number: int,
+    seed: int,
     arguments: SelfImprovementArguments,
     environment: EnvironmentArguments,
     config: ChoiceDPOConfig,
@@ -159,8 +166,14 @@ def _play(
             rollouts_per_goal=arguments.rollouts_per_goal,
             temperature=arguments.temperature,
             loop_guard=arguments.loop_guard,
-            seed=config.seed + SEEDS_A_ROUND * number,
-        )
+            seed=seed,
+        ),
+        policy=ScorerPolicy.from_pretrained(
+            policy,
+            device=str(config.device),
+            temperature=arguments.temperature,
+            loop_guard=arguments.loop_guard,
+        ),
     )
     return {
         "num_episodes": summary["num_episodes"],
@@ -170,15 +183,20 @@ def _play(
 
 
 def _prefer(
-    folder: Path, policy: str, arguments: SelfImprovementArguments, tuning: TuningArguments, config: ChoiceDPOConfig
+    folder: Path,
+    policy: str,
+    seeds: Sequence[int],
+    arguments: SelfImprovementArguments,
+    tuning: TuningArguments,
+    config: ChoiceDPOConfig,
 ) -> dict[str, Any]:
-    """DPO on the round's episodes.
+    """DPO on the round's episodes; ``seeds``: of the pairs and of training.
 
     Raises:
         NoPairsError: no two of them can be compared.
     """
     of_round = copy.copy(config)
-    of_round.output_dir = str(folder / "dpo")
+    of_round.output_dir, of_round.seed = str(folder / "dpo"), seeds[1]
     if not is_complete(folder / "dpo"):
         train_dpo(
             DPOArguments(
@@ -187,7 +205,7 @@ def _prefer(
                 pairs=arguments.pairs,
                 min_reward=arguments.min_reward,
                 weight_by_margin=arguments.weight_by_margin,
-                pairs_seed=config.seed,
+                pairs_seed=seeds[0],
             ),
             copy.copy(tuning),
             of_round,
@@ -207,12 +225,9 @@ def _finish(
     config: ChoiceDPOConfig,
 ) -> None:
     """Puts the best scorer into the run's folder, then the metrics, which mark the run as complete."""
-    policy = ScorerPolicy.from_pretrained(best, device="cpu")
-    policy.model.config.catalog_sha256 = catalog.sha256
-    with replace_folder(output_dir / "best") as temporary:
-        policy.model.save_pretrained(temporary)
-        policy.collator.tokenizer.save_pretrained(temporary)
-    move_into(output_dir / "best", output_dir)
+    model, tokenizer = load_scorer(best)
+    model.config.catalog_sha256 = catalog.sha256
+    save_scorer(model, tokenizer, output_dir)
     about = {
         "method": "self-improvement",
         "num_rounds": arguments.num_rounds,

@@ -7,6 +7,7 @@ A run's folder holds ``checkpoint-N`` folders while it trains; at the end the mo
 import dataclasses
 import difflib
 import json
+import os
 import re
 import shutil
 from collections.abc import Collection, Sequence
@@ -89,7 +90,13 @@ def prepare_for_training(model: Any, tuning: TuningArguments) -> Any:
         from peft import get_peft_model
 
         return get_peft_model(model, lora_config(model, tuning))
-    freeze_encoder(model, embeddings=tuning.freeze_embeddings, num_layers=tuning.num_frozen_layers)
+    freeze_encoder(
+        model,
+        embeddings=tuning.freeze_embeddings,
+        num_layers=tuning.num_frozen_layers,
+        # FSDP gathers a layer's parameters on all processes at once; they must call the encoder equally often.
+        keep_encodings=os.environ.get("ACCELERATE_USE_FSDP", "false") != "true",
+    )
     return model
 
 
@@ -235,17 +242,10 @@ def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any]) -> None:
 
 
 def complete_run(output_dir: Path, metrics: dict[str, Any]) -> None:
-    """Removes the checkpoints of a run whose result is saved, and writes the metrics, which mark it as complete."""
+    """Writes the metrics of a run whose result is saved, which mark it as complete, then removes its checkpoints."""
+    write_json(output_dir / METRICS_FILE, metrics)
     for folder in output_dir.glob("checkpoint-*"):
         shutil.rmtree(folder)
-    write_json(output_dir / METRICS_FILE, metrics)
-
-
-def move_into(source: Path, output_dir: Path) -> None:
-    """Moves the files of a folder into another, over those that have their names, and removes the emptied folder."""
-    for path in source.iterdir():
-        path.replace(output_dir / path.name)
-    source.rmdir()
 
 
 def is_complete(output_dir: str | Path) -> bool:

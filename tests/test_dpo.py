@@ -201,7 +201,7 @@ def test_it_learns(use_peft: bool, trajectories: Path, tiny_scorer: Path, tmp_pa
     assert architecture["architectures"] == ["BertForChoiceScoring"]
     assert not (tmp_path / "run" / "generation_config.json").exists()
     assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == "c" * 64
-    summary = json.loads((tmp_path / "run" / "preferences_summary.json").read_text())
+    summary = json.loads((tmp_path / "run" / "preferences" / "preferences_summary.json").read_text())
     assert summary["by_action"]["option"]["num_pairs"] == summary["by_action"]["buy"]["num_pairs"] == 24
     before, after = weights(tiny_scorer), weights(tmp_path / "run")
     assert not torch.equal(before["linear_1.weight"], after["linear_1.weight"])
@@ -296,7 +296,8 @@ def test_weights_are_not_silently_ignored(preferences: Path, tiny_scorer: Path, 
     train_dpo(
         arguments(tiny_scorer, preferences=str(tmp_path / "weighted")), TuningArguments(), settings(run, max_steps=1)
     )
-    trained_on = load_preferences(run / "preferences")
+    assert load_preferences(run / "preferences")["weight"] == list(weighted["weight"])
+    trained_on = load_preferences(run / "preferences_resampled")
     assert len(trained_on) == 48
     assert set(trained_on["weight"]) == {1.0}
     heavy = [dataset[0][name] for name in ("goal_index", "chosen", "rejected")]

@@ -54,6 +54,19 @@ def test_kept_encodings_change_neither_the_loss_nor_the_gradients(tiny_scorer: P
                 torch.testing.assert_close(parameter.grad, gradients[name].grad, atol=1e-5, rtol=1e-4)
 
 
+def test_what_is_kept_does_not_outlive_the_encoder_that_said_it(tiny_scorer: Path) -> None:
+    model, _ = load_scorer(tiny_scorer)
+    freeze_encoder(model, num_layers=2)
+    ids, mask = torch.tensor([[2, 5, 6, 3]]), torch.ones(1, 4, dtype=torch.bool)
+    before = model.encode(ids, mask)
+    other = {name: tensor + 0.1 for name, tensor in model.state_dict().items()}
+    model.load_state_dict(other)
+    assert not torch.equal(model.encode(ids, mask), before)
+    assert model.to(torch.float64).encode(ids, mask).dtype == torch.float64
+    freeze_encoder(model, num_layers=1)
+    assert model.encode(ids, mask).requires_grad
+
+
 @pytest.mark.parametrize("inference_mode", [False, True])
 def test_encoded_texts_hold_no_graph_and_can_be_trained_on(tiny_scorer: Path, inference_mode: bool) -> None:
     model, _ = load_scorer(tiny_scorer)

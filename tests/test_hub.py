@@ -21,7 +21,6 @@ from recrl.episodes import episodes_to_dataset
 from recrl.errors import CheckpointError, DatasetError, HubError
 from recrl.hub import later_command, pull, push_dataset, push_run
 from recrl.preference_data import Move, Preference, load_preferences, preferences_to_dataset
-from recrl.preference_statistics import describe_preferences
 
 PAIRS = [
     Preference(
@@ -60,7 +59,6 @@ def run_folder(tiny_scorer: Path, tmp_path: Path) -> Path:
     }
     (folder / "training_metrics.json").write_text(json.dumps(metrics))
     (folder / "config_resolved.json").write_text(json.dumps(settings))
-    (folder / "preferences_summary.json").write_text(json.dumps(describe_preferences(PAIRS)))
     preferences_to_dataset(PAIRS).save_to_disk(str(folder / "preferences"))
     return folder
 

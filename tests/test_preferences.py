@@ -3,6 +3,8 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from hypothesis import strategies as st
 
 from decision_data import colour_episode, colour_page
 from recrl.episodes import Episode, Step
-from recrl.errors import ConfigError, DatasetError
+from recrl.errors import ConfigError, DatasetError, NoPairsError
 from recrl.policies import Decision
 from recrl.preference_data import (
     PREFERENCE_FEATURES,
@@ -78,6 +80,17 @@ def episode(goal_index: int, moves: Sequence[tuple[str, tuple[str, ...], int]], 
     )
 
 
+def consistent(episodes: list[Episode]) -> list[Episode]:
+    """Equal ways to a goal end alike, as in an environment without chance: with the first one's reward."""
+    rewards: dict[tuple[int, tuple[str, ...]], float] = {}
+    made = []
+    for one in episodes:
+        reward = rewards.setdefault((one.goal_index, tuple(step.action for step in one.steps)), one.reward)
+        steps = (*one.steps[:-1], replace(one.steps[-1], reward=reward))
+        made.append(replace(one, steps=steps, reward=reward, success=reward == 1.0))
+    return made
+
+
 ACTIONS = ("click[red]", "click[blue]", "click[buy now]")
 EPISODES = st.lists(
     st.builds(
@@ -89,52 +102,73 @@ EPISODES = st.lists(
             min_size=1,
             max_size=5,
         ),
-        st.sampled_from([0.0, 0.5, 1.0]),
+        st.sampled_from([0.0, 0.5, 0.7, 1.0]),
     ),
     min_size=1,
     max_size=8,
-)
+).map(consistent)
 
 
-def moves_of(one: Episode) -> set[tuple[str, tuple[str, ...], str]]:
-    """The decisions of an episode: page and action."""
-    return {(step.observation, step.valid_actions, step.action) for step in one.steps}
+def outcomes_of(episodes: list[Episode], goal_index: int, move: Move) -> dict[str, Fraction]:
+    """The mean reward of each action that was the last departure from the move's page, by a plain loop."""
+    rewards: dict[str, list[Fraction]] = {}
+    for one in episodes:
+        last = None
+        for step in one.steps:
+            if one.goal_index == goal_index and (step.observation, step.valid_actions) == move.page:
+                last = step.action
+        if last is not None:
+            rewards.setdefault(last, []).append(Fraction(one.reward))
+    return {action: sum(of_action, Fraction()) / len(of_action) for action, of_action in rewards.items()}
 
 
-@settings(deadline=None, max_examples=150)
-@given(EPISODES, st.sampled_from([0.0, 0.5, 1.0]), st.integers(0, 3), st.booleans())
-def test_every_pair_is_a_real_choice_of_one_goal(
+def built(episodes: list[Episode], name: str, seed: int, min_reward: float, *, weighted: bool = False) -> PairSet:
+    try:
+        return build_preferences(
+            episodes, by_text, np.random.default_rng(seed), pairs=[name], min_reward=min_reward,
+            weight_by_margin=weighted,
+        )  # fmt: skip
+    except NoPairsError:
+        return PairSet()
+
+
+@settings(deadline=None, max_examples=200)
+@given(EPISODES, st.sampled_from([0.0, 0.5, 0.7, 1.0]), st.integers(0, 3), st.booleans())
+def test_no_pair_prefers_the_lower_outcome(
     episodes: list[Episode], min_reward: float, seed: int, weighted: bool
 ) -> None:
-    """No pair prefers the lower outcome, holds two equal sides, or mixes goals; what was tried was really tried."""
+    """Nor holds two equal sides, nor mixes goals; on equal pages all builders agree."""
     for name in PAIR_BUILDERS:
-        try:
-            made = build_preferences(
-                episodes, by_text, np.random.default_rng(seed), pairs=[name], min_reward=min_reward,
-                weight_by_margin=weighted,
-            )  # fmt: skip
-        except DatasetError:  # none is left
-            made = PairSet()
-        for pair in made.pairs:
+        for pair in built(episodes, name, seed, min_reward, weighted=weighted).pairs:
             assert pair.chosen != pair.rejected
+            assert pair.origin == name
             of_goal = [one for one in episodes if one.goal_index == pair.goal_index]
             assert pair.instruction == of_goal[0].instruction
-            done = set().union(*map(moves_of, of_goal))
-            assert {(*move.page, move.action) for move in pair.chosen_moves} <= done
-            assert pair.chosen_outcome is not None
-            assert pair.chosen_outcome >= min_reward
-            assert pair.origin == name
-            if name == "steps":
-                assert pair.rejected_outcome is None
-                assert pair.weight == 1
+            ways = {
+                tuple(step.action for step in one.steps if len(set(step.valid_actions)) > 1): one for one in of_goal
+            }
+            known = None not in (pair.chosen_outcome, pair.rejected_outcome)
+            assert pair.weight == (pair.chosen_outcome - pair.rejected_outcome if weighted and known else 1)
+            if name == "trajectories":
+                sides = [
+                    ways[tuple(move.action for move in moves)] for moves in (pair.chosen_moves, pair.rejected_moves)
+                ]
+                assert pair.chosen_outcome == max(one.reward for one in of_goal) >= min_reward
+                assert sides[0].goal_index == sides[1].goal_index
+                continue
+            [chosen], [rejected] = pair.chosen_moves, pair.rejected_moves
+            assert chosen.page == rejected.page
+            outcomes = outcomes_of(episodes, pair.goal_index, chosen)
+            if rejected.action in outcomes:
+                assert pair.rejected_outcome == float(outcomes[rejected.action])
+                if chosen.action in outcomes:
+                    assert outcomes[chosen.action] > outcomes[rejected.action]
             else:
-                assert {(*move.page, move.action) for move in pair.rejected_moves} <= done
-                assert pair.rejected_outcome is not None
-                assert pair.chosen_outcome > pair.rejected_outcome
-                assert pair.weight == (pair.chosen_outcome - pair.rejected_outcome if weighted else 1)
-            if name != "trajectories":
-                assert [len(pair.chosen_moves), len(pair.rejected_moves)] == [1, 1]
-                assert pair.chosen_moves[0].page == pair.rejected_moves[0].page
+                assert name == "steps"
+                assert pair.rejected_outcome is None
+            if name == "contrasts":
+                assert pair.chosen_outcome == float(outcomes[chosen.action]) >= min_reward
+                assert outcomes[chosen.action] == max(outcomes.values())
 
 
 @settings(deadline=None, max_examples=50)
@@ -151,20 +185,26 @@ def test_pairs_do_not_depend_on_the_batch_size(episodes: list[Episode], batch_si
 @settings(deadline=None, max_examples=100)
 @given(EPISODES, st.sampled_from([0.0, 0.5, 1.0]))
 def test_nothing_is_left_out_without_being_counted(episodes: list[Episode], min_reward: float) -> None:
-    """Steps: every page of the kept episodes; trajectories: every way to a goal but the best."""
-    steps = step_preferences(episodes, by_text, np.random.default_rng(0), min_reward=min_reward)
-    kept = [one for one in episodes if one.reward >= min_reward]
-    assert len(steps.pairs) + steps.left_out["pages without a choice"] == sum(one.num_steps for one in kept)
-    assert steps.left_out["episodes below min_reward"] == len(episodes) - len(kept)
-    whole = trajectory_preferences(episodes, by_text, np.random.default_rng(0), min_reward=min_reward)
-    ways: dict[int, set[tuple[str, ...]]] = {}
+    """Every page of the kept episodes; every action of every page but the best; every way to a goal but the best."""
+    steps = built(episodes, "steps", 0, min_reward) if episodes else PairSet()
+    if steps.pairs:  # else the error has the counts
+        kept = [one for one in episodes if one.reward >= min_reward]
+        below = steps.left_out["episodes below min_reward"]
+        assert below == len(episodes) - len(kept)
+        assert len(steps.pairs) + steps.left_out.total() - below == sum(one.num_steps for one in kept)
+    contrasts = contrast_preferences(episodes, by_text, np.random.default_rng(0), min_reward=min_reward)
+    departures: dict[tuple[Any, ...], set[str]] = {}
     for one in episodes:
-        ways.setdefault(one.goal_index, set()).add(tuple(step.action for step in one.steps))
-    unsolved = whole.left_out["episodes of goals without one of min_reward"]
-    solved = sum(len(of_goal) for of_goal in ways.values()) - unsolved
-    goals = {one.goal_index for one in episodes if one.reward >= min_reward}
-    assert len(whole.pairs) + whole.left_out.total() - unsolved <= solved - 0
-    assert len({pair.goal_index for pair in whole.pairs}) <= len(goals)
+        last = {(one.goal_index, step.observation, step.valid_actions): step.action for step in one.steps}
+        for page, action in last.items():
+            departures.setdefault(page, set()).add(action)
+    assert len(contrasts.pairs) + contrasts.left_out.total() == sum(len(taken) - 1 for taken in departures.values())
+    whole = trajectory_preferences(episodes, by_text, np.random.default_rng(0), min_reward=min_reward)
+    first: dict[tuple[int, tuple[str, ...]], float] = {}
+    for one in episodes:
+        first.setdefault((one.goal_index, tuple(step.action for step in one.steps)), one.reward)
+    solved = {goal for (goal, _), reward in first.items() if reward >= min_reward}
+    assert len(whole.pairs) + whole.left_out.total() == len(first) - len(solved)
 
 
 def test_each_choice_of_a_trajectory_gives_one_pair() -> None:
@@ -198,6 +238,24 @@ def test_the_rejected_action_has_the_law_of_redrawing() -> None:
     pairs = step_preferences([one] * 4000, lambda decisions: [log_probs] * len(decisions), rng).pairs
     drawn = np.bincount([pair.rejected_moves[0].action_index for pair in pairs], minlength=4) / len(pairs)
     np.testing.assert_allclose(drawn, law, atol=0.03)
+
+
+def test_a_draw_that_did_no_worse_elsewhere_is_no_pair() -> None:
+    """Red won once and lost once, blue won: steps may prefer blue to red, and red to nothing that blue is."""
+    won, lost = (episode(0, [("", ("click[red]", "click[blue]"), 0)], reward) for reward in (1.0, 0.0))
+    blue = episode(0, [("", ("click[red]", "click[blue]"), 1)], 1.0)
+    made = step_preferences([won, lost, blue], uniform, np.random.default_rng(0))
+    assert [(pair.chosen, pair.rejected, pair.chosen_outcome, pair.rejected_outcome) for pair in made.pairs] == [
+        ("click[blue]", "click[red]", 1.0, 0.5)
+    ]
+    assert made.left_out == {"episodes below min_reward": 1, "draws that were tried with no lower outcome": 1}
+
+
+def test_equal_outcomes_are_equal_whatever_their_number() -> None:
+    """A float mean of three times 0.7 is below 0.7."""
+    red, blue = (episode(0, [("", ("click[red]", "click[blue]"), index)], 0.7) for index in (0, 1))
+    made = contrast_preferences([red, blue, blue, blue], uniform, np.random.default_rng(0), min_reward=0.7)
+    assert made == PairSet([], Counter({"contrasts that tie": 1}))
 
 
 def test_a_certain_reference_still_gives_a_rejected_action() -> None:
@@ -260,8 +318,9 @@ def test_builders_are_chosen_by_name_and_nothing_left_is_an_error() -> None:
     made = build_preferences([won, lost], uniform, rng, pairs=["steps", "contrasts", "trajectories"])
     assert [pair.origin for pair in made.pairs] == ["steps", "contrasts", "trajectories"]
     assert made.left_out == {"episodes below min_reward": 1}
-    with pytest.raises(ConfigError, match=r"pairs=\['outcomes'\]: expected one or more of steps, contrasts, traj"):
-        build_preferences([won], uniform, rng, pairs=["outcomes"])
+    for wrong in (["outcomes"], [], ["steps", "steps"]):
+        with pytest.raises(ConfigError, match=r"expected one or more of steps, contrasts, trajectories, each once"):
+            build_preferences([won], uniform, rng, pairs=wrong)
     with pytest.raises(DatasetError, match=r"no preference pair is left of 1 episodes .*: 1 episodes below min_reward"):
         build_preferences([lost], uniform, rng)
     single = episode(1, [("", ("click[buy now]",), 0)], 1.0)

@@ -11,6 +11,7 @@ import torch
 
 from recrl.cli import main
 from recrl.comparison import ComparisonConfig, compare
+from recrl.environment_arguments import EnvironmentArguments
 from recrl.errors import CheckpointError, ConfigError
 from recrl.evaluation import evaluate
 from recrl.policies import load_policy
@@ -179,8 +180,8 @@ def test_ppo_learns_among_proposed_queries(query_folder: Path, tiny_scorer: Path
         output_dir=str(tmp_path / "run"), num_updates=1, num_envs=2, num_steps=2, num_minibatches=1, num_passes=1,
         eval_every=0, use_cpu=True,
     )  # fmt: skip
-    arguments = PPOArguments(str(tiny_scorer), query_model=str(query_folder), num_queries=2, max_episode_steps=2)
-    train_ppo(arguments, TuningArguments(), config)
+    environment = EnvironmentArguments(query_model=str(query_folder), num_queries=2, max_episode_steps=2)
+    train_ppo(PPOArguments(str(tiny_scorer)), environment, TuningArguments(), config)
     metrics = training_metrics(tmp_path / "run")
     assert (metrics["query_model"], metrics["num_queries"]) == ("tiny_queries", 2)
 
