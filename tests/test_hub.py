@@ -299,7 +299,7 @@ def test_the_model_card_is_true(run_folder: Path) -> None:
     for said in (
         "- pairs: 321",
         "goals with pairs: 3; pairs by origin: 3 steps",
-        "mean probability of the chosen action under the reference: 0.61",  # exp(-0.5)
+        "mean probability of the chosen side under the reference: 0.61",  # exp(-0.5)
         "- beta: 0.1",
         "- start: the scorer `start`",
         "- base model: tiny",
@@ -358,7 +358,7 @@ def test_dataset_cards_are_true(trajectory_folder: Path, run_folder: Path, tmp_p
     with pytest.raises(DatasetError, match=r"trajectories\.json is corrupt"):
         dataset_card(trajectory_folder, repo_id="user/data")
     pairs = dataset_card(run_folder / "preferences", repo_id="user/pairs")
-    assert "3 preference pairs of actions on 3 goals" in pairs
-    assert "| origin trajectory | 3 | 0.61 | 0.14 |" in pairs  # exp(-0.5), exp(-2)
+    assert "3 preference pairs on 3 goals" in pairs
+    assert "| origin steps | 3 | 0.61 | 0.14 | not tried | 1.0 |" in pairs  # exp(-0.5), exp(-2)
     with pytest.raises(DatasetError, match="expected a folder with a preference dataset"):
         dataset_card(tmp_path / "nowhere", repo_id="user/none")
