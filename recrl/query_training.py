@@ -100,7 +100,7 @@ class QueryConfig(Seq2SeqTrainingArguments):
 def in_order(
     examples: Sequence[tuple[str, str]], epochs: int, batch: int, rng: np.random.Generator
 ) -> list[tuple[str, str]]:
-    """Passes over the examples, one after the other, each in a new order in which a batch's texts have like lengths."""
+    """Passes over the examples, each in a new order in which texts of like lengths mostly stand together."""
     ordered: list[tuple[str, str]] = []
     for _ in range(epochs):
         drawn = [examples[place] for place in rng.permutation(len(examples))]

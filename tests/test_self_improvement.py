@@ -1,4 +1,4 @@
-"""Self-improvement: rounds within a budget, recorded, resumable, and that they learn where it can be learned."""
+"""Self-improvement: rounds within a budget, recorded, resumable, and that an agent that knows nothing learns to buy."""
 
 import json
 from pathlib import Path
@@ -86,7 +86,7 @@ def test_a_round_begins_with_the_best_so_far(
 def test_an_interrupted_run_goes_on_to_the_same_numbers(
     tiny_scorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    """Stopped after each kind of stage in the second round, begun again, compared with an undisturbed run."""
+    """Stopped after the second call of each kind of stage, begun again, compared with an undisturbed run."""
     whole, run = tmp_path / "whole", tmp_path / "run"
     train_self_improvement(arguments(tiny_scorer), SHOP, TuningArguments(), settings(whole))
     calls, work = 0, getattr(self_improvement, broken)
@@ -112,6 +112,21 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
     assert rounds[0] == rounds[1]
     one, other = (load_scorer(folder)[0].state_dict() for folder in (whole, run))
     assert all(tensor.equal(other[name]) for name, tensor in one.items())
+
+
+@pytest.mark.slow
+def test_an_agent_that_knows_nothing_learns_to_buy(tiny_scorer: Path, tmp_path: Path) -> None:
+    """From no purchase on dev goals to the score of a rule that buys the first hit, 49, or near it."""
+    train_self_improvement(
+        arguments(tiny_scorer, num_rounds=1, num_episodes=120, rollouts_per_goal=6, pairs=["trajectories"],
+                  min_reward=0.3),
+        EnvironmentArguments(max_episode_steps=8, num_dev_episodes=30),
+        TuningArguments(),
+        settings(tmp_path / "run", num_train_epochs=3, learning_rate=1e-3, head_learning_rate=1e-2, save_steps=100),
+    )  # fmt: skip
+    before, after = json.loads((tmp_path / "run" / "rounds.json").read_text())
+    assert before["dev_score"] <= 10
+    assert after["dev_score"] >= 35
 
 
 def test_a_round_without_pairs_is_recorded_and_the_next_one_played(tiny_scorer: Path, tmp_path: Path) -> None:
