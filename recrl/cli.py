@@ -119,6 +119,7 @@ def make_parser() -> Parser:
     generate.add_argument("--min_reward", type=float, default=1.0, help="an episode below it is not kept (0 to 1)")
     generate.add_argument("--max_episodes", type=int, help="most episodes to play; without it 100 for each kept one")
     generate.add_argument("--rollouts_per_goal", type=int, default=1, help="episodes of each goal, one after another")
+    generate.add_argument("--uniform_goals", action="store_true", help="draw goals uniformly, not by their weights")
     generate.add_argument("--no_prune", action="store_true", help="keep the loops of the kept episodes")
     generate.add_argument("--output_dir", required=True, help="the dataset's folder; go on by repeating the command")
     generate.add_argument("--push_to_hub", action="store_true", help="push the dataset when it is complete")

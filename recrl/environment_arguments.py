@@ -24,6 +24,10 @@ class EnvironmentArguments:
     goal_seed: int = field(default=0, metadata={"help": "Seed of price draws and price bounds."})
     human_goals: bool = field(default=False, metadata={"help": "Crowd-sourced instructions instead of synthetic."})
     split_by: str = field(default="product", metadata={"help": "What the splits do not share: goal or product."})
+    uniform_goals: bool = field(
+        default=False,
+        metadata={"help": "Draw training goals uniformly, as dev and test take them, instead of by their weights."},
+    )
     max_episode_steps: int = field(default=15, metadata={"help": "Actions until an episode is truncated."})
     num_dev_episodes: int = field(default=0, metadata={"help": "Dev goals of each evaluation; 0: all of the split."})
     dev_decoding: str = field(default="greedy", metadata={"help": "How actions are chosen there: greedy or sample."})
@@ -63,7 +67,12 @@ class EnvironmentArguments:
     def make_env(self, catalog: Catalog, queries: QueryModel | None, rng: np.random.Generator) -> WebShopEnv:
         """An environment on training goals, which ``rng`` draws."""
         env = WebShopEnv(
-            catalog, split="train", split_by=self.split_by, max_steps=self.max_episode_steps, queries=queries
+            catalog,
+            split="train",
+            split_by=self.split_by,
+            weighted=not self.uniform_goals,
+            max_steps=self.max_episode_steps,
+            queries=queries,
         )
         env.np_random = rng
         return env

@@ -159,6 +159,7 @@ def _play(
             query_model=environment.query_model,
             num_queries=environment.num_queries,
             split_by=environment.split_by,
+            uniform_goals=environment.uniform_goals,
             max_steps=environment.max_episode_steps,
             num_trajectories=share,
             max_episodes=share,

@@ -45,6 +45,7 @@ class TrajectoryConfig:
         min_reward: an episode below it is not kept.
         prune: cut loops out of the kept episodes.
         rollouts_per_goal: episodes of one goal, one after the other; contrast pairs need several.
+        uniform_goals: draw goals uniformly, as dev and test take them, instead of by their weights.
         seed: of goals and actions; batch_size: environments side by side, without influence on the result.
         query_model: proposes ``num_queries`` search queries; None is the plain instruction alone.
     """
@@ -59,6 +60,7 @@ class TrajectoryConfig:
     max_episodes: int | None = None
     prune: bool = True
     rollouts_per_goal: int = 1
+    uniform_goals: bool = False
     seed: int = 0
     batch_size: int = 16
     max_steps: int = 15
@@ -156,9 +158,16 @@ def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
 
 
 def goal_stream(
-    catalog: Catalog, split: str, split_by: str, seed: int, *, start: int = 0, repeats: int = 1
+    catalog: Catalog,
+    split: str,
+    split_by: str,
+    seed: int,
+    *,
+    start: int = 0,
+    repeats: int = 1,
+    uniform: bool = False,
 ) -> Iterator[int]:
-    """Goals of a split without end: in each pass every goal, in an order drawn by the goals' weights.
+    """Goals of a split without end: in each pass every goal, in an order drawn by the goals' weights, or uniformly.
 
     Args:
         start: how many goals of the stream to leave out.
@@ -169,7 +178,8 @@ def goal_stream(
     passes, first = divmod(start, repeats * len(indices))
     while True:
         rng = np.random.default_rng([seed, passes, 1])  # not 0, which makes an episode's [seed, passes]
-        order = rng.choice(indices, size=len(indices), replace=False, p=weights / weights.sum())
+        chances = None if uniform else weights / weights.sum()
+        order = rng.choice(indices, size=len(indices), replace=False, p=chances)
         yield from np.repeat(order, repeats)[first:].tolist()
         passes, first = passes + 1, 0
 
@@ -239,7 +249,15 @@ def _collect(
     successes = sum(record["success"] for record in earlier)
     env = WebShopEnv(catalog=catalog, split="all", max_steps=config.max_steps, queries=queries)
     goals = itertools.islice(
-        goal_stream(catalog, config.split, config.split_by, config.seed, start=start, repeats=config.rollouts_per_goal),
+        goal_stream(
+            catalog,
+            config.split,
+            config.split_by,
+            config.seed,
+            start=start,
+            repeats=config.rollouts_per_goal,
+            uniform=config.uniform_goals,
+        ),
         config.episode_budget - start,
     )
     records: list[dict[str, Any]] = []

@@ -1,0 +1,89 @@
+"""How fast a scorer is trained: decisions per second of forward, backward and optimiser step, on one process.
+
+    OMP_NUM_THREADS=1 python benchmarks/training.py --num_frozen_layers 0 3 6 --output_json benchmarks/training.json
+
+The decisions are a demonstrator's on the embedded catalogue. With a whole encoder frozen its encodings are kept, so the
+first pass encodes and the later ones do not; both are shown. Peak memory is that of the whole process so far.
+"""
+
+import argparse
+import platform
+import resource
+import time
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recrl.choice_inputs import ChoiceCollator
+from recrl.files import write_json
+from recrl.imitation import decisions_of
+from recrl.policies import load_policy
+from recrl.rollouts import rollout
+from recrl.scoring import BertForChoiceScoring
+from recrl.training import TuningArguments, prepare_for_training
+from recrl.webshop.catalog import load_catalog
+
+
+def demonstrated_decisions(count: int) -> list[dict[str, Any]]:
+    """The first decisions of demonstrations on training goals."""
+    catalog = load_catalog()
+    episodes = rollout(load_policy("demonstrator"), catalog, catalog.split("train"), seed=0)
+    return decisions_of(list(islice(episodes, count)))[:count]
+
+
+def measure(
+    rows: list[dict[str, Any]], *, model: str | None, num_frozen_layers: int, batch_size: int, passes: int, bf16: bool
+) -> dict[str, Any]:
+    """Trains on the rows, several passes; returns decisions per second of each pass."""
+    scorer, tokenizer = BertForChoiceScoring.from_encoder(model)
+    scorer = prepare_for_training(scorer, TuningArguments(num_frozen_layers=num_frozen_layers)).eval()
+    collator = ChoiceCollator(tokenizer, scorer.config)
+    optimizer = torch.optim.AdamW([one for one in scorer.parameters() if one.requires_grad], lr=1e-5)
+    rates = []
+    for _ in range(passes):
+        started = time.perf_counter()
+        for start in range(0, len(rows), batch_size):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+                loss = scorer(**collator(rows[start : start + batch_size])).loss
+            loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        rates.append(round(len(rows) / (time.perf_counter() - started), 2))
+    return {
+        "num_frozen_layers": num_frozen_layers,
+        "decisions_per_second_by_pass": rates,
+        "peak_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+    }
+
+
+def main() -> None:
+    """Parses, measures, prints and writes."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model_name_or_path", help="encoder; without it MiniLM-L6")
+    parser.add_argument("--num_frozen_layers", type=int, nargs="+", default=[0, 3, 6], help="one measurement of each")
+    parser.add_argument("--num_decisions", type=int, default=128, help="decisions of a pass")
+    parser.add_argument("--batch_size", type=int, default=32, help="decisions of a step")
+    parser.add_argument("--passes", type=int, default=2, help="passes over the decisions")
+    parser.add_argument("--bf16", action="store_true", help="bf16 mixed precision")
+    parser.add_argument("--output_json", type=Path, help="file for the numbers")
+    arguments = parser.parse_args()
+    rows = demonstrated_decisions(arguments.num_decisions)
+    found = []
+    for frozen in arguments.num_frozen_layers:
+        found.append(
+            measure(
+                rows, model=arguments.model_name_or_path, num_frozen_layers=frozen, batch_size=arguments.batch_size,
+                passes=arguments.passes, bf16=arguments.bf16,
+            )
+        )  # fmt: skip
+        print(found[-1], flush=True)
+    if arguments.output_json:
+        machine = {"machine": platform.machine(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+        settings = {name: getattr(arguments, name) for name in ("num_decisions", "batch_size", "bf16")}
+        write_json(arguments.output_json, {**machine, **settings, "measurements": found})
+
+
+if __name__ == "__main__":
+    main()
