@@ -27,13 +27,23 @@ def recipe_arguments(recipe: str, tiny_encoder: Path, tiny_scorer: Path, tmp_pat
         "imitation": {"demonstrations": data, "model_name_or_path": tiny_encoder},
         "dpo": {"trajectories": data, "model_name_or_path": tiny_scorer},
         "search": {"pairs": pairs, "model_name_or_path": tiny_encoder},
+        "self_improvement": {
+            "model_name_or_path": tiny_scorer,
+            "num_rounds": 1,
+            "num_episodes": 4,
+            "rollouts_per_goal": 2,
+            "pairs": "steps",
+            "min_reward": 0,
+            "max_episode_steps": 4,
+            "num_dev_episodes": 2,
+        },
     }[recipe]
     flags |= {"output_dir": tmp_path / "run", "push_to_hub": "true", "hub_model_id": "user/agent", "hub_token": TOKEN,
               "num_train_epochs": 1, "save_steps": 1, "use_cpu": "true"}  # fmt: skip
     return [f"recipes/{recipe}.py", *(str(word) for name, value in flags.items() for word in (f"--{name}", value))]
 
 
-@pytest.mark.parametrize("recipe", ["imitation", "dpo", "search"])
+@pytest.mark.parametrize("recipe", ["imitation", "dpo", "search", "self_improvement"])
 def test_a_recipe_pushes_once_and_without_the_token(
     server: HubServer, recipe_arguments: list[str], tmp_path: Path
 ) -> None:
@@ -47,6 +57,9 @@ def test_a_recipe_pushes_once_and_without_the_token(
     assert not [path for path, content in pushed.items() if TOKEN.encode() in content]
     assert {path: (tmp_path / "run" / path).read_bytes() for path in pushed} == pushed
     assert {"model.safetensors", "tokenizer.json", "README.md", "training_metrics.json"} <= set(pushed)
+    assert not [path for path in pushed if path.startswith(("round_", "preferences"))]
+    resolved = [path for path in pushed if str(tmp_path).encode() in pushed[path] and path != "config_resolved.json"]
+    assert not resolved  # no file but the configuration names a machine's folder
 
 
 @pytest.mark.parametrize("recipe", ["imitation", "dpo", "search"])

@@ -189,6 +189,24 @@ def test_the_goal_stream_takes_every_goal_once_a_pass_and_can_be_entered_anywher
     assert thrice == [stream[0], stream[0], stream[1], stream[1], stream[1]]
 
 
+def test_goals_are_drawn_by_their_weights_or_uniformly() -> None:
+    """First goals of many streams: the mean weight of those drawn by weight is E[w^2] / E[w], else E[w]."""
+    catalog = load_catalog()
+    weights = catalog.goals.weights(np.asarray(catalog.split("train")))
+    means = {
+        uniform: np.mean(
+            [
+                catalog.goals.weights(np.array([next(goal_stream(catalog, "train", "goal", seed, uniform=uniform))]))[0]
+                for seed in range(300)
+            ]
+        )
+        for uniform in (False, True)
+    }
+    spread = 5 * weights.std() / np.sqrt(300)
+    assert means[True] == pytest.approx(weights.mean(), abs=spread)
+    assert means[False] > weights.mean() + spread
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
