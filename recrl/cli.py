@@ -66,6 +66,7 @@ def make_parser() -> Parser:
     quickstart.add_argument("--output_dir", default="runs/quickstart", help="the run's folder; go on by repeating")
     quickstart.add_argument("--catalog", help="raw WebShop files or a built catalogue; without it the embedded one")
     quickstart.add_argument("--split_by", choices=("goal", "product"), default="product", help="what splits share not")
+    quickstart.add_argument("--uniform_goals", action="store_true", help="training goals uniformly, not by weight")
     quickstart.add_argument("--model_name_or_path", help="encoder by Hub id or folder; without it MiniLM-L6")
     quickstart.add_argument("--seed", type=seed, default=0, help="of everything random")
     quickstart.add_argument("--num_demonstrations", type=int, default=100, help="episodes that imitation learns from")

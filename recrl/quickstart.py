@@ -30,6 +30,7 @@ class QuickstartConfig:
         output_dir: the run's folder.
         catalog: None for the embedded catalogue, or a folder with raw files or a built catalogue.
         split_by: "goal", or "product" for test targets that training never met.
+        uniform_goals: draw training goals uniformly, as test takes them, instead of by their weights.
         model_name_or_path: the encoder; None is MiniLM-L6, or with ``tiny`` a random encoder made on the spot.
         seed: of goals, new heads, the order of the data, actions and pairs.
         num_demonstrations, num_trajectories: episodes for imitation and for DPO.
@@ -44,6 +45,7 @@ class QuickstartConfig:
     output_dir: str = "runs/quickstart"
     catalog: str | None = None
     split_by: str = "product"
+    uniform_goals: bool = False
     model_name_or_path: str | None = None
     seed: int = 0
     num_demonstrations: int = 100
@@ -151,6 +153,7 @@ def _collect(config: QuickstartConfig, output_dir: Path, policy: str, count: int
             output_dir=str(output_dir),
             catalog=config.catalog,
             split_by=config.split_by,
+            uniform_goals=config.uniform_goals,
             num_trajectories=count,
             min_reward=_min_reward(config),
             seed=config.seed,
