@@ -21,26 +21,19 @@ from recrl.tables import markdown_table
 NAMES = {"ceiling_10": "page-1 ceiling", "ceiling_50": "50-hit ceiling"}
 
 
-def learned_policies(runs: list[Path]) -> list[str]:
-    """The start, DPO, and by name whatever else every run's folder holds."""
-    there = set.intersection(*({path.stem.replace("_", " ") for path in evaluations(run)} for run in runs))
-    return [
-        START,
-        "DPO",
-        *sorted(there - {START, "DPO", *SCRIPTED_POLICIES, *(name.replace("_", " ") for name in NAMES)}),
-    ]
+def policies_of(runs: list[Path]) -> list[str]:
+    """Rules, the start, DPO, by name whatever else every run's folder holds, ceilings."""
+    there = set.intersection(*({path.stem for path in (run / "evaluation").glob("*.json")} for run in runs))
+    others = sorted({name.replace("_", " ") for name in there - set(NAMES)} - {*SCRIPTED_POLICIES, START, "DPO"})
+    return [*SCRIPTED_POLICIES, START, "DPO", *others, *NAMES]
 
 
-def evaluations(run: Path) -> list[Path]:
-    return sorted((run / "evaluation").glob("*.json"))
-
-
-def collect(runs: list[Path]) -> dict[str, dict[str, Any]]:
+def collect(runs: list[Path], policies: list[str]) -> dict[str, dict[str, Any]]:
     """Policy -> its result, averaged over the runs where it depends on the seed."""
-    results, learned = {}, learned_policies(runs)
-    for name in (*SCRIPTED_POLICIES, *learned, *NAMES):
+    results = {}
+    for name in policies:
         found = [load_result(run / "evaluation" / f"{name.replace(' ', '_')}.json") for run in runs]
-        averaged = name in learned and len(found) > 1
+        averaged = name not in (*SCRIPTED_POLICIES, *NAMES) and len(found) > 1
         results[NAMES.get(name, name)] = aggregate_seeds(found) if averaged else found[0]
     return results
 
@@ -77,9 +70,13 @@ def main() -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="folders of `recrl quickstart`, one per seed")
     parser.add_argument("--output_dir", type=Path, required=True, help="takes NAME.md, NAME.json and NAME.svg")
     parser.add_argument("--name", required=True, help="name of the files")
+    parser.add_argument("--policies", nargs="+", help="rows, as the files are named; without it all")
+    parser.add_argument("--baseline", default=START, help="row that the others are compared with")
     arguments = parser.parse_args()
-    results = collect(arguments.runs)
-    table = markdown_table(results, baseline=START)
+    results = collect(arguments.runs, arguments.policies or policies_of(arguments.runs))
+    if arguments.baseline not in results:
+        raise ConfigError(f"--baseline {arguments.baseline!r} is no row; choose among {', '.join(results)}")
+    table = markdown_table(results, baseline=arguments.baseline)
     write_text(arguments.output_dir / f"{arguments.name}.md", table)
     headlines = {name: {key: value for key, value in result.items() if key != "episodes"}
                  for name, result in results.items()}  # fmt: skip
