@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError
-from recrl.recipe import run_recipe
-from recrl.training import training_metrics
+from recrl.training.recipe import run_recipe
+from recrl.training.runs import training_metrics
 
 STEPS = ("update", "step", "round")  # what the horizontal axis counts: the first of them that the log has
 

@@ -204,8 +204,8 @@ def _open(built: str) -> dict[str, float]:
 
 def _collect(built: str) -> list[tuple[int, list[str]]]:
     """Episodes of the reader and of random walks on test goals."""
-    from recrl.policies import load_policy
-    from recrl.rollouts import rollout
+    from recrl.policies.loading import load_policy
+    from recrl.rollouts.rollout import rollout
     from recrl.webshop.catalog import load_catalog
 
     catalog = load_catalog(built)

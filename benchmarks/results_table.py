@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError
+from recrl.evaluation.results import aggregate_seeds, load_result
+from recrl.evaluation.tables import markdown_table
 from recrl.files import write_json, write_text
 from recrl.quickstart import SCRIPTED_POLICIES, START
-from recrl.recipe import run_recipe
-from recrl.results import aggregate_seeds, load_result
-from recrl.tables import markdown_table
+from recrl.training.recipe import run_recipe
 
 NAMES = {"ceiling_10": "page-1 ceiling", "ceiling_50": "50-hit ceiling"}
 

@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 
-from recrl.choice_inputs import ChoiceCollator
 from recrl.files import write_json
-from recrl.imitation import decisions_of
-from recrl.policies import load_policy
-from recrl.rollouts import rollout
-from recrl.scoring import BertForChoiceScoring
-from recrl.training import TuningArguments, prepare_for_training
+from recrl.policies.loading import load_policy
+from recrl.rollouts.rollout import rollout
+from recrl.scoring.collator import ChoiceCollator
+from recrl.scoring.model import BertForChoiceScoring
+from recrl.training.imitation import decisions_of
+from recrl.training.tuning import TuningArguments, prepare_for_training
 from recrl.webshop.catalog import load_catalog
 
 

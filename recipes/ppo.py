@@ -7,25 +7,25 @@ Every key of the YAML file is also a flag: --num_updates 40. `--help` lists them
 
 from typing import Any
 
-from recrl.recipe import run_recipe
+from recrl.training.recipe import run_recipe
 
 
 def make_parser() -> Any:
     """The recipe's parser: arguments of PPO, of the environment, of tuning, and of the loop."""
     from trl import TrlParser
 
-    from recrl.environment_arguments import EnvironmentArguments
-    from recrl.ppo import PPOArguments, PPOConfig
-    from recrl.training import TuningArguments
+    from recrl.training.environment import EnvironmentArguments
+    from recrl.training.ppo.loop import PPOArguments, PPOConfig
+    from recrl.training.tuning import TuningArguments
 
     return TrlParser((PPOArguments, EnvironmentArguments, TuningArguments, PPOConfig))
 
 
 def main() -> None:
     """Parses, trains, and pushes if asked to."""
-    from recrl.hub import push_run
-    from recrl.ppo import train_ppo
-    from recrl.training import parse_recipe
+    from recrl.publishing.push import push_run
+    from recrl.training.ppo.loop import train_ppo
+    from recrl.training.recipe import parse_recipe
 
     arguments, environment, tuning, config = parse_recipe(make_parser())
     train_ppo(arguments, environment, tuning, config)

@@ -7,23 +7,23 @@ Every key of the YAML file is also a flag: --model_name_or_path facebook/bart-ba
 
 from typing import Any
 
-from recrl.recipe import run_recipe
+from recrl.training.recipe import run_recipe
 
 
 def make_parser() -> Any:
     """The recipe's parser: arguments of the query model, and of the trainer."""
     from trl import TrlParser
 
-    from recrl.query_training import QueryArguments, QueryConfig
+    from recrl.training.search import QueryArguments, QueryConfig
 
     return TrlParser((QueryArguments, QueryConfig))
 
 
 def main() -> None:
     """Parses, trains, and pushes if asked to."""
-    from recrl.hub import push_run
-    from recrl.query_training import train_queries
-    from recrl.training import parse_recipe
+    from recrl.publishing.push import push_run
+    from recrl.training.recipe import parse_recipe
+    from recrl.training.search import train_queries
 
     arguments, config = parse_recipe(make_parser())
     train_queries(arguments, config)

@@ -8,26 +8,26 @@ Every key of the YAML file is also a flag: --num_rounds 5. `--help` lists them a
 
 from typing import Any
 
-from recrl.recipe import run_recipe
+from recrl.training.recipe import run_recipe
 
 
 def make_parser() -> Any:
     """The recipe's parser: arguments of the rounds, of the environment, of tuning, and of TRL's trainer."""
     from trl import TrlParser
 
-    from recrl.dpo import ChoiceDPOConfig
-    from recrl.environment_arguments import EnvironmentArguments
-    from recrl.self_improvement import SelfImprovementArguments
-    from recrl.training import TuningArguments
+    from recrl.training.dpo import ChoiceDPOConfig
+    from recrl.training.environment import EnvironmentArguments
+    from recrl.training.self_improvement import SelfImprovementArguments
+    from recrl.training.tuning import TuningArguments
 
     return TrlParser((SelfImprovementArguments, EnvironmentArguments, TuningArguments, ChoiceDPOConfig))
 
 
 def main() -> None:
     """Parses, trains, and pushes if asked to."""
-    from recrl.hub import push_run
-    from recrl.self_improvement import train_self_improvement
-    from recrl.training import parse_recipe
+    from recrl.publishing.push import push_run
+    from recrl.training.recipe import parse_recipe
+    from recrl.training.self_improvement import train_self_improvement
 
     arguments, environment, tuning, config = parse_recipe(make_parser())
     train_self_improvement(arguments, environment, tuning, config)

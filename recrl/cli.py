@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from recrl.errors import RecrlError
-from recrl.queries import DEFAULT_NUM_QUERIES
+from recrl.queries.proposing import DEFAULT_NUM_QUERIES
 from recrl.terminal import Parser, ProgressLine, seed
 from recrl.version import __version__
 
@@ -134,7 +134,7 @@ def make_parser() -> Parser:
         nargs="+",
         default=["steps"],
         help="how: steps (an action against one drawn from the policy), contrasts (against one with a worse outcome on "
-        "the same page), trajectories (an episode against a worse one of its goal); see recrl/preferences.py",
+        "the same page), trajectories (an episode against a worse one of its goal); see recrl/preferences/builders.py",
     )
     pairing.add_argument("--num_trajectories", type=int, help="the first N only; without it all")
     pairing.add_argument("--min_reward", type=float, default=1.0, help="lowest reward of what is chosen (0 to 1)")
@@ -238,7 +238,7 @@ def _proposer(arguments: argparse.Namespace) -> Any:
     """The query model that the flags name, or None."""
     if arguments.query_model is None:
         return None
-    from recrl.queries import load_queries
+    from recrl.queries.proposing import load_queries
 
     _quiet_libraries()
     return load_queries(arguments.query_model, arguments.num_queries)
@@ -313,7 +313,7 @@ def _shop(arguments: argparse.Namespace) -> None:
 
 def _generate(arguments: argparse.Namespace) -> None:
     from recrl.errors import ConfigError
-    from recrl.trajectories import TrajectoryConfig, generate_trajectories
+    from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
 
     if arguments.push_to_hub != bool(arguments.hub_dataset_id):
         raise ConfigError("--push_to_hub and --hub_dataset_id user/name go together; give both or neither")
@@ -330,13 +330,13 @@ def _generate(arguments: argparse.Namespace) -> None:
         f"(success {summary['success_rate']:.1f}%, protocol {summary['protocol']}) in {arguments.output_dir}"
     )
     if arguments.push_to_hub:
-        from recrl.hub import push_dataset
+        from recrl.publishing.push import push_dataset
 
         print(f"pushed to {push_dataset(arguments.output_dir, arguments.hub_dataset_id)}")
 
 
 def _build_preferences(arguments: argparse.Namespace) -> None:
-    from recrl.pairing import PairingConfig, write_pairs
+    from recrl.preferences.building import PairingConfig, write_pairs
 
     _quiet_libraries()
     left_out = ("run", "interrupted", "output_dir", "output_json", "pairs")
@@ -347,15 +347,15 @@ def _build_preferences(arguments: argparse.Namespace) -> None:
 
 
 def _describe_preferences(arguments: argparse.Namespace) -> None:
-    from recrl.pairing import read_pairs
+    from recrl.preferences.building import read_pairs
 
     _show_pairs(read_pairs(arguments.preferences), arguments.output_json)
 
 
 def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
+    from recrl.evaluation.tables import print_rows
     from recrl.files import write_json
-    from recrl.preference_statistics import HEADER, statistics_rows
-    from recrl.tables import print_rows
+    from recrl.preferences.counts import HEADER, statistics_rows
 
     print_rows(
         HEADER, statistics_rows(summary), caption=f"{summary['num_pairs']} pairs on {summary['num_goals']} goals"
@@ -367,11 +367,11 @@ def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
 
 
 def _evaluate(arguments: argparse.Namespace) -> None:
-    from recrl.evaluation import check_result_path, evaluate
+    from recrl.evaluation.measure import check_result_path, evaluate
+    from recrl.evaluation.results import load_result
+    from recrl.evaluation.tables import comparison_lines, print_table
     from recrl.files import write_json
-    from recrl.policies import load_policy
-    from recrl.results import load_result
-    from recrl.tables import comparison_lines, print_table
+    from recrl.policies.loading import load_policy
     from recrl.webshop.catalog import load_catalog
 
     if arguments.output_json:
@@ -409,9 +409,9 @@ def _evaluate(arguments: argparse.Namespace) -> None:
 def _compare(arguments: argparse.Namespace) -> None:
     from pathlib import Path
 
-    from recrl.comparison import ComparisonConfig, compare
-    from recrl.comparison_plots import draw_comparison
-    from recrl.comparison_tables import comparison_table
+    from recrl.evaluation.comparison import ComparisonConfig, compare
+    from recrl.evaluation.comparison_plots import draw_comparison
+    from recrl.evaluation.comparison_tables import comparison_table
     from recrl.files import write_text
 
     _quiet_libraries()
@@ -430,11 +430,11 @@ def _compare(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate_search(arguments: argparse.Namespace) -> None:
-    from recrl.evaluation import check_result_path
+    from recrl.evaluation.measure import check_result_path
+    from recrl.evaluation.search import evaluate_search, report_tables
     from recrl.files import write_json
-    from recrl.queries import QueryModel
-    from recrl.query_pairs import load_pairs
-    from recrl.search_report import evaluate_search, report_tables
+    from recrl.queries.pairs import load_pairs
+    from recrl.queries.proposing import QueryModel
     from recrl.webshop.catalog import load_catalog
 
     _quiet_libraries()
@@ -460,7 +460,7 @@ def _evaluate_search(arguments: argparse.Namespace) -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from recrl.published import TOKENIZER, convert_published
+    from recrl.scoring.published import TOKENIZER, convert_published
 
     _quiet_libraries()
     notes = convert_published(

@@ -1,5 +1,6 @@
-"""To the Hugging Face Hub and back. A push that fails loses nothing: the folder stays as it is, and the error says how
-to push it later.
+"""The client of the Hugging Face Hub: folders there and back.
+
+A push that fails loses nothing: the folder stays as it is, and the error says how to push it later.
 """
 
 import contextlib
@@ -8,17 +9,13 @@ import shlex
 from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
-from recrl.cards import dataset_card, model_card
 from recrl.errors import HubError
-from recrl.files import write_text
 
 # Not to be published: what a training run needs only while it runs, hidden files, and the trainer's pickled arguments,
 # which hold the Hub token in plain text. A run's preference pairs are a dataset, for `push_dataset`.
 LEFT_OUT = ("checkpoint-*", "runs/*", ".*", "*/.*", "*training_args.bin")
 LEFT_OUT_OF_MODELS = ("preferences/*", "preferences_resampled/*", "round_*", "best/*")
-
 HINTS = {
     401: "Log in with `hf auth login`, or set HF_TOKEN.",
     402: "The account's storage or plan does not allow it.",
@@ -56,7 +53,7 @@ def push_folder(
     folder = Path(folder)
     if not folder.is_dir():
         raise HubError(f"{folder} is no folder; there is nothing to push")
-    with _failed_push(folder, repo_id, repo_type, private):
+    with failed_push(folder, repo_id, repo_type, private):
         api = HfApi(endpoint=endpoint, token=token)
         repo = api.create_repo(repo_id, repo_type=repo_type, private=private, exist_ok=True)
         api.upload_folder(
@@ -64,7 +61,7 @@ def push_folder(
             folder_path=folder,
             repo_type=repo_type,
             commit_message=commit_message,
-            ignore_patterns=_left_out(repo_type),
+            ignore_patterns=left_out(repo_type),
         )
     return str(repo)
 
@@ -91,67 +88,19 @@ def pull(
         ) from error
 
 
-def push_run(config: Any, *, results: list[dict[str, Any]] | None = None, endpoint: str | None = None) -> str | None:
-    """Writes the card of a finished training run, and pushes the run if its configuration asks for it.
-
-    Args:
-        config: the trainer's, with ``output_dir``, ``push_to_hub``, ``hub_model_id``, ``hub_token`` and
-            ``hub_private_repo``.
-        results: of `recrl evaluate`, for the card.
-
-    Returns:
-        the repository's address if it was pushed. Only the main process does anything.
-
-    Raises:
-        HubError: the push failed; see `push_folder`.
-    """
-    if not config.should_save:
-        return None
-    folder = Path(config.output_dir)
-    repo_id, private, token = config.hub_model_id or folder.name, config.hub_private_repo, config.hub_token
-    if config.push_to_hub:
-        with _failed_push(folder, repo_id, "model", private):
-            repo_id = _with_user(repo_id, token=token, endpoint=endpoint)
-    write_text(folder / "README.md", model_card(folder, repo_id=repo_id, results=results or []))
-    if not config.push_to_hub:
-        return None
-    return push_folder(folder, repo_id, private=private, token=token, endpoint=endpoint)
-
-
-def push_dataset(
-    folder: str | Path,
-    repo_id: str,
-    *,
-    private: bool | None = None,
-    token: str | None = None,
-    endpoint: str | None = None,
-) -> str:
-    """Writes the card of a trajectory or preference dataset and pushes it so that `datasets.load_dataset` opens it.
-
-    Raises:
-        DatasetError: the folder holds neither.
-        HubError: the push failed; the dataset's folder is as before, but for its card.
-    """
-    folder = Path(folder)
-    with _failed_push(folder, repo_id, "dataset", private):
-        repo_id = _with_user(repo_id, token=token, endpoint=endpoint)
-    write_text(folder / "README.md", dataset_card(folder, repo_id=repo_id))
-    return push_folder(folder, repo_id, repo_type="dataset", private=private, token=token, endpoint=endpoint)
-
-
-def _with_user(repo_id: str, *, token: str | None, endpoint: str | None) -> str:
+def with_user(repo_id: str, *, token: str | None, endpoint: str | None) -> str:
     """``name`` as ``user/name``, which is what the card must say; an id that has an owner is returned as it is."""
     from huggingface_hub import HfApi
 
     return repo_id if "/" in repo_id else f"{HfApi(endpoint=endpoint, token=token).whoami()['name']}/{repo_id}"
 
 
-def _left_out(repo_type: str) -> list[str]:
+def left_out(repo_type: str) -> list[str]:
     return [*LEFT_OUT, *(LEFT_OUT_OF_MODELS if repo_type == "model" else ())]
 
 
 @contextlib.contextmanager
-def _failed_push(folder: Path, repo_id: str, repo_type: str, private: bool | None) -> Iterator[None]:
+def failed_push(folder: Path, repo_id: str, repo_type: str, private: bool | None) -> Iterator[None]:
     """Turns what the Hub's client raises into a HubError with the command that pushes the same files later."""
     from huggingface_hub.errors import HfHubHTTPError, HTTPError
 
@@ -175,7 +124,7 @@ def later_command(folder: Path, repo_id: str, repo_type: str = "model", private:
         words += ["--repo-type", repo_type]
     if private:
         words.append("--private")
-    for pattern in _left_out(repo_type):
+    for pattern in left_out(repo_type):
         if any(fnmatch(path, pattern) for path in paths):
             words += ["--exclude", pattern]
     return shlex.join(words)

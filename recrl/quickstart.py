@@ -100,8 +100,8 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
         config = replace(config, **TINY)
     elif config.num_eval_episodes is None and config.catalog is None:
         config = replace(config, num_eval_episodes=EMBEDDED_EVAL_EPISODES)
-    from recrl.cards import model_card
-    from recrl.tables import markdown_table
+    from recrl.evaluation.tables import markdown_table
+    from recrl.publishing.cards import model_card
 
     folder = Path(config.output_dir)
     _claim(folder, config)
@@ -145,7 +145,7 @@ def _claim(folder: Path, config: QuickstartConfig) -> None:
 
 
 def _collect(config: QuickstartConfig, output_dir: Path, policy: str, count: int, say: Callable[[str], None]) -> None:
-    from recrl.trajectories import TrajectoryConfig, generate_trajectories
+    from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
 
     generate_trajectories(
         TrajectoryConfig(
@@ -164,8 +164,9 @@ def _collect(config: QuickstartConfig, output_dir: Path, policy: str, count: int
 
 
 def _imitate(config: QuickstartConfig, folder: Path, encoder: str | None) -> None:
-    from recrl.imitation import ImitationArguments, ImitationConfig, train_imitation
-    from recrl.training import TuningArguments, is_complete
+    from recrl.training.imitation import ImitationArguments, ImitationConfig, train_imitation
+    from recrl.training.runs import is_complete
+    from recrl.training.tuning import TuningArguments
 
     if is_complete(folder / "imitation"):
         return
@@ -179,8 +180,9 @@ def _imitate(config: QuickstartConfig, folder: Path, encoder: str | None) -> Non
 
 
 def _prefer(config: QuickstartConfig, folder: Path) -> None:
-    from recrl.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
-    from recrl.training import TuningArguments, is_complete
+    from recrl.training.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
+    from recrl.training.runs import is_complete
+    from recrl.training.tuning import TuningArguments
 
     if is_complete(folder / "dpo"):
         return
@@ -218,9 +220,9 @@ def _min_reward(config: QuickstartConfig) -> float:
 
 def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
     """Evaluates every policy on the same goals, one file each."""
-    from recrl.evaluation import evaluate, evaluate_ceiling
-    from recrl.policies import load_policy
-    from recrl.results import load_result
+    from recrl.evaluation.measure import evaluate, evaluate_ceiling
+    from recrl.evaluation.results import load_result
+    from recrl.policies.loading import load_policy
     from recrl.webshop.catalog import load_catalog
 
     catalog = load_catalog(config.catalog)
@@ -261,7 +263,7 @@ def _headline(result: dict[str, Any]) -> dict[str, Any]:
 
 def _tiny_encoder(folder: Path) -> str:
     """A random BERT of 2 layers x 32 with a letter vocabulary, for a run that tests the road and learns nothing."""
-    from recrl.tiny import make_tiny_encoder
+    from recrl.scoring.tiny import make_tiny_encoder
 
     path = folder / "tiny_encoder"
     if not (path / "config.json").exists():

@@ -47,7 +47,7 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory):
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a randomly initialised BERT of 2 layers x 32 and a real WordPiece tokenizer."""
-    from recrl.tiny import make_tiny_encoder
+    from recrl.scoring.tiny import make_tiny_encoder
 
     folder = tmp_path_factory.mktemp("tiny") / "encoder"
     make_tiny_encoder(folder)
@@ -57,7 +57,7 @@ def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_scorer(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a randomly initialised BertForChoiceScoring and its tokenizer."""
-    from recrl.scoring import BertForChoiceScoring
+    from recrl.scoring.model import BertForChoiceScoring
 
     model, tokenizer = BertForChoiceScoring.from_encoder(
         tiny_encoder, max_state_tokens=96, max_action_tokens=32, base_model="tiny"

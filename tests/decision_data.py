@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recrl.episodes import Episode, Step
+from recrl.episodes.data import Episode, Step
 
 COLOURS = ("black", "blue", "green", "red", "white", "yellow")
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from recrl.cli import main
-from recrl.policies import Choice, Policy
+from recrl.policies.base import Choice, Policy
 from recrl.terminal import ProgressLine
 from recrl.version import __version__
 
@@ -164,7 +164,7 @@ def test_trajectories_are_collected(capsys: pytest.CaptureFixture[str], tmp_path
     output = str(tmp_path / "data")
     main(("generate-trajectories", "--policy", "demonstrator", "--num_trajectories", "5", "--output_dir", output))
     assert "kept 5 of" in capsys.readouterr().out
-    from recrl.episodes import load_episodes
+    from recrl.episodes.data import load_episodes
 
     assert all(episode.success for episode in load_episodes(output))
 

@@ -59,8 +59,8 @@ class WebShopEnv(gym.Env[str, str]):
         num_prev_obs, num_prev_actions: how many earlier ones an observation holds.
         max_steps: actions until truncation.
         queries: proposes search queries for an instruction without its price clause, for the search page's valid
-            actions: a function such as `recrl.queries.QueryModel`, asked once an episode. None: no more than the plain
-            instruction. It must not know the goal, and its queries hold no brackets or line breaks.
+            actions: a function such as `recrl.queries.QueryModel`, asked once an episode. None: no more than the
+            plain instruction. It must not know the goal, and its queries hold no brackets or line breaks.
 
     Raises:
         CatalogError: the catalogue cannot be used, or the split is empty.

@@ -1,0 +1,23 @@
+"""Finished episodes, and the `datasets` rows in which they are kept."""
+
+from recrl.episodes.data import (
+    Episode,
+    Step,
+    dataset_to_episodes,
+    episode_features,
+    episode_to_row,
+    episodes_to_dataset,
+    load_episodes,
+    row_to_episode,
+)
+
+__all__ = [
+    "Episode",
+    "Step",
+    "dataset_to_episodes",
+    "episode_features",
+    "episode_to_row",
+    "episodes_to_dataset",
+    "load_episodes",
+    "row_to_episode",
+]

@@ -1,0 +1,376 @@
+"""Comparing agents as in an online experiment: episodes allotted by Thompson's rule or uniformly, several runs.
+
+A run plays rounds. With ``thompson`` each episode of a round goes to an agent drawn with the probability that it is the
+best (`recrl.evaluation.bandits`); with ``uniform`` every agent plays every goal of the round. Goals are drawn with
+replacement from a split, so an interval here is about episodes on these goals; how agents do on other products is what
+`recrl evaluate` answers (docs/evaluation.md). Rounds are written to a journal, from which an interrupted comparison
+goes on.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recrl.errors import ConfigError, DatasetError, PolicyError
+from recrl.evaluation.bandits import adaptive_estimate, allotment, probability_best
+from recrl.evaluation.measure import DECODINGS
+from recrl.evaluation.results import BOOTSTRAP_SEED
+from recrl.evaluation.statistics import cluster_bootstrap, cluster_sign_test
+from recrl.files import clear_disk_errors, write_json
+from recrl.policies.base import Policy
+from recrl.policies.loading import load_policy
+from recrl.queries.proposing import DEFAULT_NUM_QUERIES, QueryModel, describe_queries, load_queries, recorded
+from recrl.rollouts.rollout import rollout
+from recrl.webshop.catalog import Catalog, load_catalog
+
+ALLOCATIONS, OBJECTIVES = ("thompson", "uniform"), ("success", "score")
+SETTINGS_FILE, JOURNAL_FILE, REPORT_FILE = "config.json", "journal.jsonl", "report.json"
+
+
+@dataclass(frozen=True)
+class ComparisonConfig:
+    """What `recrl compare` does.
+
+    Attributes:
+        policies: the agents, as `recrl.policies.loading.load_policy` reads them; at least two.
+        output_dir: takes journal and report.
+        num_episodes: of each run, all agents together; round_size: of a round, whose probabilities are fixed.
+        allocation, objective, decoding: see the module's constants.
+        prior_alpha, prior_beta: of the Beta prior on each agent.
+        exploration: share of episodes that Thompson's rule does not decide.
+        stop_at_probability: a run ends when an agent is the best with this probability; None for never.
+        allow_other_catalog: compare agents that were trained on another catalogue.
+        query_model: proposes ``num_queries`` search queries to every agent; None is the plain instruction alone.
+    """
+
+    policies: tuple[str, ...]
+    output_dir: str
+    catalog: str | None = None
+    goal_seed: int = 0
+    human_goals: bool = False
+    split: str = "test"
+    split_by: str = "goal"
+    num_episodes: int = 1000
+    runs: int = 3
+    allocation: str = "thompson"
+    objective: str = "success"
+    decoding: str = "greedy"
+    prior_alpha: float = 1.0
+    prior_beta: float = 1.0
+    exploration: float = 0.2
+    round_size: int = 20
+    stop_at_probability: float | None = None
+    max_steps: int = 15
+    seed: int = 0
+    batch_size: int = 16
+    allow_other_catalog: bool = False
+    query_model: str | None = None
+    num_queries: int = DEFAULT_NUM_QUERIES
+
+    def __post_init__(self) -> None:
+        if len(set(self.policies)) < max(2, len(self.policies)):
+            raise ConfigError(f"policies {', '.join(self.policies)}: expected at least two, each once")
+        for name, known in (("allocation", ALLOCATIONS), ("objective", OBJECTIVES), ("decoding", DECODINGS)):
+            if getattr(self, name) not in known:
+                raise ConfigError(f"{name}={getattr(self, name)!r}, expected one of {', '.join(known)}")
+        for name in ("num_episodes", "runs", "round_size", "batch_size", "max_steps"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name}={getattr(self, name)}, expected at least 1")
+        if self.allocation == "uniform" and self.num_episodes % len(self.policies):
+            raise ConfigError(
+                f"num_episodes={self.num_episodes} cannot be shared evenly by {len(self.policies)} agents; "
+                f"ask for {self.num_episodes // len(self.policies) * len(self.policies) or len(self.policies)}"
+            )
+        if not (self.prior_alpha > 0 and self.prior_beta > 0 and 0 <= self.exploration <= 1):
+            raise ConfigError(
+                f"prior_alpha={self.prior_alpha}, prior_beta={self.prior_beta}, exploration={self.exploration}: "
+                "expected positive ones and a share from 0 to 1"
+            )
+        if self.stop_at_probability is not None and not 0.5 < self.stop_at_probability < 1:
+            raise ConfigError(f"stop_at_probability={self.stop_at_probability}, expected more than 0.5 and less than 1")
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of a run: who played which goal, and what came of it.
+
+    Attributes:
+        probabilities: (agents,) with which each episode went to an agent; arms, goals, rewards: (episodes,).
+        trials: (episodes,) 0 or 1, what the posterior learned of each.
+    """
+
+    run: int
+    number: int
+    probabilities: list[float]
+    arms: list[int]
+    goals: list[int]
+    rewards: list[float]
+    trials: list[int]
+
+
+def compare(
+    config: ComparisonConfig,
+    *,
+    policies: Sequence[Policy] | None = None,
+    progress: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Plays all runs, or what is left of them, and reports; the report is also written to ``report.json``.
+
+    Args:
+        policies: instead of ``config.policies``, which then only name them.
+        progress: called with a line of text after every round.
+
+    Raises:
+        ConfigError: the output folder holds another comparison.
+        PolicyError: an agent is unknown, or was trained on another catalogue.
+        DatasetError: the journal is corrupt.
+    """
+    catalog = load_catalog(config.catalog, goal_seed=config.goal_seed, human_goals=config.human_goals)
+    agents = [load_policy(spec) for spec in config.policies] if policies is None else list(policies)
+    for spec, agent in zip(config.policies, agents, strict=True):
+        if agent.catalog_sha256 not in (None, catalog.sha256) and not config.allow_other_catalog:
+            raise PolicyError(
+                f"{spec!r} was trained on the catalogue {agent.catalog_sha256:.12}, this is {catalog.sha256:.12}; "
+                "name its catalogue with --catalog, or say --allow_other_catalog"
+            )
+    queries = load_queries(config.query_model, config.num_queries)
+    folder = Path(config.output_dir)
+    _claim(folder, config, catalog, queries)
+    rounds = _read_journal(folder / JOURNAL_FILE, len(agents))
+    play = _Player(config, catalog, agents, rounds, queries)
+    with clear_disk_errors(folder), open(folder / JOURNAL_FILE, "a", encoding="utf-8") as journal:
+        for run in range(config.runs):
+            of_run = [one for one in rounds if one.run == run]
+            while (one := play.round(run, of_run)) is not None:
+                of_run.append(one)
+                rounds.append(one)
+                journal.write(json.dumps(asdict(one)) + "\n")
+                journal.flush()
+                progress(_progress_line(config, of_run))
+    report = make_report(config, catalog, sorted(rounds, key=lambda one: (one.run, one.number)))
+    report |= describe_queries(queries)
+    write_json(folder / REPORT_FILE, report)
+    return report
+
+
+def _claim(folder: Path, config: ComparisonConfig, catalog: Catalog, queries: QueryModel | None) -> None:
+    """Records what is compared, or checks that it is what the folder holds."""
+    free = ("output_dir", "batch_size", "runs")  # may differ when a comparison goes on
+    wanted = json.loads(json.dumps(recorded(config))) | {"catalog_sha256": catalog.sha256}
+    if queries is not None:
+        wanted["query_model_sha256"] = queries.sha256
+    path = folder / SETTINGS_FILE
+    if not path.exists():
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise ConfigError(f"{folder} is not empty and holds no comparison; choose another --output_dir")
+        write_json(path, wanted)
+        return
+    earlier = json.loads(path.read_text(encoding="utf-8"))
+    for name, value in ({"query_model": None} | wanted).items():
+        if name not in free and earlier.get(name) != value:
+            raise ConfigError(
+                f"{folder} holds a comparison with {name}={earlier.get(name)!r}, not {value!r}; use the same settings, "
+                "choose another --output_dir or remove it"
+            )
+
+
+def _read_journal(path: Path, num_agents: int) -> list[Round]:
+    """The rounds that were played; a line that a kill cut off is removed."""
+    if not path.exists():
+        return []
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    try:
+        rounds = [Round(**json.loads(line)) for line in whole.decode("utf-8").splitlines()]
+    except (ValueError, TypeError) as error:
+        raise DatasetError(f"{path} is corrupt ({error}); remove its folder and compare again") from error
+    if any(len(one.probabilities) != num_agents for one in rounds):
+        raise DatasetError(f"{path} is of another number of agents; remove its folder and compare again")
+    if len(whole) < len(content):
+        with open(path, "r+b") as file:
+            file.truncate(len(whole))
+    return rounds
+
+
+class _Player:
+    """Plays rounds; with greedy decoding an agent's episode on a goal is always the same, and is played once."""
+
+    def __init__(
+        self,
+        config: ComparisonConfig,
+        catalog: Catalog,
+        agents: Sequence[Policy],
+        rounds: Sequence[Round],
+        queries: QueryModel | None,
+    ) -> None:
+        self.config, self.catalog, self.agents, self.queries = config, catalog, agents, queries
+        self.goals = np.asarray(catalog.split(config.split, config.split_by))
+        self.known: dict[tuple[int, int], float] = {}  # (agent, goal) -> reward, read with greedy decoding only
+        for one in rounds:  # that an interrupted comparison has played
+            self.known |= dict(zip(zip(one.arms, one.goals, strict=True), one.rewards, strict=True))
+
+    def round(self, run: int, played: Sequence[Round]) -> Round | None:
+        """The next round of a run; None when it has ended."""
+        config, count = self.config, len(self.agents)
+        done = sum(len(one.arms) for one in played)
+        alpha, beta = posterior(config, played, count)
+        stop = config.stop_at_probability
+        if done >= config.num_episodes or (stop is not None and played and probability_best(alpha, beta).max() >= stop):
+            return None
+        rng = np.random.default_rng([config.seed, run, len(played)])
+        left = config.num_episodes - done
+        if config.allocation == "uniform":
+            drawn = rng.choice(self.goals, min(max(config.round_size // count, 1), left // count))
+            arms, goals = np.tile(np.arange(count), len(drawn)), np.repeat(drawn, count)
+            probabilities = np.full(count, 1 / count)
+        else:
+            probabilities = allotment(alpha, beta, config.exploration)
+            size = min(config.round_size, left)
+            arms, goals = rng.choice(count, size, p=probabilities), rng.choice(self.goals, size)
+        rewards = self._play(arms, goals, run * config.num_episodes + done)
+        success = config.objective == "success"
+        trials = rewards == 1 if success else rng.random(len(rewards)) < rewards  # Agrawal and Goyal's device
+        return Round(
+            run=run,
+            number=len(played),
+            probabilities=probabilities.tolist(),
+            arms=arms.tolist(),
+            goals=goals.tolist(),
+            rewards=rewards.tolist(),
+            trials=trials.astype(int).tolist(),
+        )
+
+    def _play(self, arms: np.ndarray, goals: np.ndarray, first_number: int) -> np.ndarray:
+        """(episodes,) rewards; the episodes of one agent side by side."""
+        config, rewards = self.config, np.empty(len(arms))
+        greedy = config.decoding == "greedy"
+        for arm in sorted(set(arms.tolist())):
+            places = np.flatnonzero(arms == arm)
+            wanted = [int(goals[place]) for place in places]
+            new = list(dict.fromkeys(goal for goal in wanted if (arm, goal) not in self.known)) if greedy else wanted
+            episodes = rollout(
+                self.agents[arm], self.catalog, new, seed=config.seed, split_by=config.split_by,
+                batch_size=config.batch_size, max_steps=config.max_steps, greedy=greedy, first_number=first_number,
+                queries=self.queries,
+            )  # fmt: skip
+            found = [episode.reward for episode in episodes]
+            if greedy:
+                self.known |= {(arm, goal): reward for goal, reward in zip(new, found, strict=True)}
+                found = [self.known[arm, goal] for goal in wanted]
+            rewards[places] = found
+        return rewards
+
+
+def posterior(config: ComparisonConfig, rounds: Sequence[Round], count: int) -> tuple[np.ndarray, np.ndarray]:
+    """(agents,) the parameters of the Beta posteriors after some rounds."""
+    arms = np.array([arm for one in rounds for arm in one.arms], np.int64)
+    trials = np.array([trial for one in rounds for trial in one.trials], np.float64)
+    won, all_of = np.bincount(arms, trials, count), np.bincount(arms, minlength=count)
+    return config.prior_alpha + won, config.prior_beta + all_of - won
+
+
+def _progress_line(config: ComparisonConfig, rounds: Sequence[Round]) -> str:
+    alpha, beta = posterior(config, rounds, len(config.policies))
+    best = probability_best(alpha, beta)
+    done = sum(len(one.arms) for one in rounds)
+    shown = ", ".join(
+        f"{Path(name).name} {mean:.2f} (best {chance:.0%})"
+        for name, mean, chance in zip(config.policies, alpha / (alpha + beta), best, strict=True)
+    )
+    return f"  run {rounds[0].run + 1}/{config.runs}, {done}/{config.num_episodes} episodes: {shown}"
+
+
+def make_report(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Round]) -> dict[str, Any]:
+    """What was found: per run and over all runs; rates from 0 to 100, probabilities from 0 to 1."""
+    runs = [[one for one in rounds if one.run == run] for run in range(config.runs)]
+    report: dict[str, Any] = {
+        "config": recorded(config),
+        "protocol": catalog.protocol(config.split_by),
+        "catalog_sha256": catalog.sha256,
+        "goals_sha256": catalog.goals_sha256,
+        "num_goals": len(catalog.split(config.split, config.split_by)),
+        "agents": list(config.policies),
+        "runs": [_report_run(config, of_run) for of_run in runs],
+        "all_runs": _estimates(config, list(rounds)),
+    }
+    if config.allocation == "uniform":
+        report["paired"] = _paired(config, catalog, rounds)
+    return report
+
+
+def _report_run(config: ComparisonConfig, rounds: Sequence[Round]) -> dict[str, Any]:
+    count = len(config.policies)
+    alpha, beta = posterior(config, rounds, count)
+    best = probability_best(alpha, beta)
+    means = alpha / (alpha + beta)
+    pulls = np.bincount([arm for one in rounds for arm in one.arms], minlength=count)
+    probability_after = [
+        probability_best(*posterior(config, rounds[: place + 1], count)).tolist() for place in range(len(rounds))
+    ]
+    return {
+        "num_episodes": int(pulls.sum()),
+        "pulls": pulls.tolist(),
+        "posterior_alpha": alpha.tolist(),
+        "posterior_beta": beta.tolist(),
+        "posterior_mean": (100 * means).tolist(),
+        "probability_best": best.tolist(),
+        "probability_best_by_round": probability_after,
+        "expected_regret": float(((means.max() - means) * pulls).sum()),  # in the objective's units, over the run
+        "agents": _estimates(config, rounds),
+        "running": [_running(rounds, arm) for arm in range(count)],
+    }
+
+
+def _running(rounds: Sequence[Round], arm: int) -> dict[str, list[float]]:
+    """The running means of an agent, after each of its episodes, as the paper's figures show them."""
+    outcomes = [pair for one in rounds for pair in zip(one.arms, one.rewards, strict=True)]
+    rewards = np.array([reward for who, reward in outcomes if who == arm])
+    played = np.arange(1, len(rewards) + 1)
+    return {
+        "score": (100 * rewards.cumsum() / played).round(3).tolist(),
+        "success": (100 * (rewards == 1).cumsum() / played).round(3).tolist(),
+    }
+
+
+def _estimates(config: ComparisonConfig, rounds: Sequence[Round]) -> list[dict[str, Any]]:
+    """For each agent the biased running mean and the valid estimate of its success and score, with 95% intervals."""
+    arms = [arm for one in rounds for arm in one.arms]
+    rewards = np.array([reward for one in rounds for reward in one.rewards])
+    turns = np.repeat(np.arange(len(rounds)), [len(one.arms) for one in rounds])
+    estimates = []
+    for arm, name in enumerate(config.policies):
+        chance = np.array([one.probabilities[arm] for one in rounds for _ in one.arms])
+        mine = rewards[np.array(arms) == arm]
+        entry: dict[str, Any] = {"policy": name, "pulls": len(mine)}
+        for objective, outcomes in (("success", (rewards == 1).astype(float)), ("score", rewards)):
+            estimate, low, high = adaptive_estimate(arm, arms, outcomes, chance, turns)
+            plain = (mine == 1).mean() if objective == "success" else mine.mean()
+            entry[objective] = 100 * estimate
+            entry[f"{objective}_ci"] = [100 * max(low, 0.0), 100 * min(high, 1.0)]
+            entry[f"{objective}_running_mean"] = 100 * float(plain) if len(mine) else None
+        estimates.append(entry)
+    return estimates
+
+
+def _paired(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Round]) -> list[dict[str, Any]]:
+    """Of a uniform allotment: each agent against the first, on the same goals, resampling target products."""
+    count = len(config.policies)
+    rewards = np.concatenate([np.array(one.rewards).reshape(-1, count) for one in rounds])  # (goals, agents)
+    products = [catalog.goals[goal].asin for one in rounds for goal in one.goals[::count]]
+    found = []
+    for arm in range(1, count):
+        entry: dict[str, Any] = {"policy": config.policies[arm], "baseline": config.policies[0]}
+        for objective, outcomes in (("success", (rewards == 1).astype(float)), ("score", rewards)):
+            differences = outcomes[:, arm] - outcomes[:, 0]
+            low, high = cluster_bootstrap(differences.tolist(), products, np.random.default_rng(BOOTSTRAP_SEED))
+            entry[f"{objective}_difference"] = 100 * float(differences.mean())
+            entry[f"{objective}_difference_ci"] = [100 * low, 100 * high]
+            if objective == "success":
+                better, worse, p_value = cluster_sign_test(differences.tolist(), products)
+                entry |= {"products_better": better, "products_worse": worse, "p_value_products": p_value}
+        found.append(entry)
+    return found

@@ -1,0 +1,170 @@
+"""Evaluating a policy on frozen goals: one episode a goal, intervals that respect the products."""
+
+import os
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recrl.episodes.data import REWARD_PARTS, Episode
+from recrl.errors import DatasetError, StorageError
+from recrl.evaluation.ceilings import ceiling_rewards
+from recrl.evaluation.results import check_same_goals, compare_results, summarise
+from recrl.policies.base import Policy
+from recrl.queries.proposing import describe_queries
+from recrl.rollouts.rollout import rollout
+from recrl.version import __version__
+from recrl.webshop.catalog import Catalog
+
+DECODINGS = ("greedy", "sample")
+POLICY_SETTINGS = ("temperature", "loop_guard")  # what a checkpoint's policy has beside its name
+
+
+def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: int | None) -> np.ndarray:
+    """The first goals of a split, in its order.
+
+    Raises:
+        DatasetError: the split holds fewer.
+    """
+    goals = np.asarray(catalog.split(split, split_by))
+    if num_episodes is None:
+        return goals
+    if not 0 < num_episodes <= len(goals):
+        raise DatasetError(
+            f"num_episodes={num_episodes}, but the {split} split by {split_by} of {catalog.protocol(split_by)} holds "
+            f"{len(goals)} goals; each is used once, so ask for 1 to {len(goals)}"
+        )
+    return goals[:num_episodes]
+
+
+def evaluate(
+    policy: Policy,
+    catalog: Catalog,
+    *,
+    split: str = "test",
+    split_by: str = "goal",
+    num_episodes: int | None = None,
+    decoding: str = "greedy",
+    seed: int = 0,
+    batch_size: int = 16,
+    max_steps: int = 15,
+    baseline: dict[str, Any] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    queries: Callable[[str], Sequence[str]] | None = None,
+) -> dict[str, Any]:
+    """Plays each goal once and sums up.
+
+    Args:
+        num_episodes: the first goals of the split, in order; None is all of them.
+        decoding: greedy, or sample from the policy.
+        seed: of sampling; batch_size: environments side by side, without influence on the result.
+        baseline: another result on the same goals, for the paired difference in ``comparison``.
+        progress: called with the episodes played and their total.
+        queries: proposes search queries, as `recrl.webshop.env.WebShopEnv` takes them; the result names the model.
+
+    Returns:
+        the result object: rates from 0 to 100, 95% intervals, fingerprints, and ``episodes``. ``reward_parts`` are
+        means over the purchases that have the part; an episode that was truncated bought nothing.
+
+    Raises:
+        DatasetError: fewer goals than asked for, an unknown decoding, or a baseline on other goals; before anything is
+            played.
+    """
+    if decoding not in DECODINGS:
+        raise DatasetError(f"decoding={decoding!r}, expected one of {', '.join(DECODINGS)}")
+    goals = evaluation_goals(catalog, split, split_by, num_episodes)
+    settings = _settings(catalog, split, split_by, max_steps)
+    if baseline is not None:
+        check_same_goals(settings, goals.tolist(), baseline)
+    episodes: list[Episode] = []
+    for episode in rollout(
+        policy,
+        catalog,
+        goals.tolist(),
+        seed=seed,
+        split_by=split_by,
+        batch_size=batch_size,
+        max_steps=max_steps,
+        greedy=decoding == "greedy",
+        queries=queries,
+    ):
+        episodes.append(episode)
+        if progress is not None:
+            progress(len(episodes), len(goals))
+    records = [
+        {
+            "goal_index": episode.goal_index,
+            "asin": catalog.goals[episode.goal_index].asin,
+            "reward": episode.reward,
+            "success": episode.success,
+            "num_steps": episode.num_steps,
+            "truncated": episode.truncated,
+        }
+        for episode in episodes
+    ]
+    bought = [episode.reward_parts for episode in episodes if episode.reward_parts]
+    found = {name: [float(parts[name]) for parts in bought if name in parts] for name in REWARD_PARTS}
+    result = {
+        **settings,
+        "policy": policy.name,
+        **{name: getattr(policy, name) for name in POLICY_SETTINGS if hasattr(policy, name)},
+        **describe_queries(queries),
+        "decoding": decoding,
+        "seed": seed,
+        **summarise(records),
+        "mean_steps": float(np.mean([episode.num_steps for episode in episodes])),
+        "truncated_rate": 100 * float(np.mean([episode.truncated for episode in episodes])),
+        "reward_parts": {name: float(np.mean(values)) for name, values in found.items() if values},
+        "trained_on_this_catalog": policy.catalog_sha256 == catalog.sha256 if policy.catalog_sha256 else None,
+        "episodes": records,
+    }
+    if baseline is not None:
+        result["comparison"] = compare_results(result, baseline)
+    return result
+
+
+def evaluate_ceiling(
+    catalog: Catalog, *, split: str = "test", split_by: str = "goal", num_episodes: int | None = None, num_hits: int
+) -> dict[str, Any]:
+    """The result object of a perfect shopper among the first ``num_hits`` hits, see `recrl.evaluation.ceilings`."""
+    goals = evaluation_goals(catalog, split, split_by, num_episodes)
+    records = [
+        {"goal_index": int(index), "asin": catalog.goals[index].asin, "reward": reward, "success": reward == 1.0}
+        for index, reward in zip(goals, ceiling_rewards(catalog, goals.tolist(), num_hits=num_hits), strict=True)
+    ]
+    return {
+        **_settings(catalog, split, split_by, None),
+        "policy": f"ceiling of {num_hits} hits",
+        **summarise(records),
+        "episodes": records,
+    }
+
+
+def _settings(catalog: Catalog, split: str, split_by: str, max_steps: int | None) -> dict[str, Any]:
+    return {
+        "protocol": catalog.protocol(split_by),
+        "split": split,
+        "split_by": split_by,
+        "max_steps": max_steps,
+        "catalog_sha256": catalog.sha256,
+        "goals_sha256": catalog.goals_sha256,
+        "versions": {"recrl": __version__, "python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "transformers", "trl", "datasets")},
+    }
+
+
+def check_result_path(path: str | Path) -> None:
+    """Refuses, before anything is played, a place where the result could not be written.
+
+    Raises:
+        StorageError: it is a folder, or lies in something that is no folder or not writable.
+    """
+    path = Path(path).absolute()
+    nearest = next(parent for parent in path.parents if parent.exists())
+    if path.is_dir():
+        raise StorageError(f"the result cannot be written to {path}: it is a folder; name a file")
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        raise StorageError(f"the result cannot be written to {path}: {nearest} is no folder that can be written to")

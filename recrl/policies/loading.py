@@ -1,0 +1,70 @@
+"""Finding a policy by name, folder, Hub id or code."""
+
+import difflib
+import importlib
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recrl.errors import PolicyError
+from recrl.policies.base import Policy
+
+if TYPE_CHECKING:
+    pass
+
+SCRIPTED = ("random", "rule", "matching", "matching-price", "reader", "demonstrator")
+
+
+def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False, device: str | None = None) -> Policy:
+    """Finds a policy.
+
+    Args:
+        spec: a scripted policy's name (``reader:5`` opens at most 5 products), a checkpoint's folder or Hub id, or
+            ``module:function`` of one's own, which is called without arguments and returns a `Policy`.
+        temperature, loop_guard: of a checkpoint, see `recrl.policies.scorer.ScorerPolicy`; other policies have none.
+        device: of a checkpoint; None is the GPU if there is one.
+
+    Raises:
+        PolicyError: the name is unknown (the message names the nearest), or the code is not to be had or no policy.
+        CheckpointError: the checkpoint cannot be loaded.
+    """
+    from recrl.policies.scripted import scripted_policy
+
+    name, _, argument = spec.partition(":")
+    if name in SCRIPTED:
+        if temperature != 1.0 or loop_guard:
+            raise PolicyError(f"temperature and loop_guard are for checkpoints; {spec!r} is a scripted policy")
+        return scripted_policy(name, argument)
+    path = Path(spec)
+    if path.is_dir() and not (path / "config.json").exists():
+        inside = sorted(str(found.parent) for found in path.glob("*/config.json"))
+        hint = f"; did you mean {' or '.join(inside)}?" if inside else ", trained by a recipe or `recrl quickstart`"
+        raise PolicyError(f"{spec!r} is a folder without a checkpoint (config.json){hint}")
+    if not path.exists() and (spec.count("/") > 1 or spec.startswith((".", "/", "~"))):
+        raise PolicyError(f"{spec!r}: no such folder; expected a checkpoint's, or a Hub id such as user/model")
+    if path.exists() or ("/" in spec and ":" not in spec):
+        from recrl.policies.scorer import ScorerPolicy
+
+        return ScorerPolicy.from_pretrained(spec, temperature=temperature, loop_guard=loop_guard, device=device)
+    if argument:
+        return _own_policy(spec, name, argument)
+    nearest = difflib.get_close_matches(spec, SCRIPTED, n=1, cutoff=0.4)
+    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    raise PolicyError(
+        f"unknown policy {spec!r}{hint} Expected one of {', '.join(SCRIPTED)}, a checkpoint's folder, a Hub id "
+        "(user/model) or module:function"
+    )
+
+
+def _own_policy(spec: str, module_name: str, function_name: str) -> Policy:
+    working_folder = str(Path.cwd())
+    if working_folder not in sys.path:
+        sys.path.insert(0, working_folder)
+    try:
+        function = getattr(importlib.import_module(module_name), function_name)
+    except (ImportError, AttributeError) as error:
+        raise PolicyError(f"policy {spec!r} cannot be imported: {error}; expected module:function") from error
+    policy = function()
+    if not isinstance(policy, Policy):
+        raise PolicyError(f"{spec!r} returned a {type(policy).__name__}; expected name, catalog_sha256 and act(...)")
+    return policy

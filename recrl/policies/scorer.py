@@ -1,0 +1,141 @@
+"""The learned policy: a `recrl.scoring.model.BertForChoiceScoring` checkpoint that picks actions.
+
+On a CPU a decision's log-probabilities do not depend, not even in the last bit, on which other decisions are scored
+with it. Encodings of action texts are kept, because titles and buttons come back on page after page.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from recrl.errors import PolicyError
+from recrl.policies.base import Choice, Decision, sample
+from recrl.scoring.checkpoints import load_scorer
+from recrl.scoring.collator import ChoiceCollator
+from recrl.scoring.encodings import EncodingCache
+from recrl.scoring.inputs import ChoiceInput
+from recrl.scoring.model import BertForChoiceScoring
+
+
+class ScorerPolicy:
+    """Samples from, or takes the best of, the scorer's distribution over the valid actions.
+
+    Args:
+        model, tokenizer: a scorer and its tokenizer, as `recrl.scoring.checkpoints.load_scorer` returns them.
+        name: what reports and datasets call the policy.
+        temperature: of sampling; the log-probabilities that are returned are those of the tempered distribution.
+        loop_guard: an action that was already taken in this episode at an equal observation gets no probability,
+            unless every action was. Since the environment is deterministic, taking it again can only repeat a loop.
+    """
+
+    def __init__(
+        self,
+        model: BertForChoiceScoring,
+        tokenizer: Any,
+        *,
+        name: str = "scorer",
+        temperature: float = 1.0,
+        loop_guard: bool = False,
+    ) -> None:
+        if not temperature > 0:
+            raise PolicyError(f"temperature={temperature}, expected a positive number; for the best action use greedy")
+        self.model, self.name, self.temperature, self.loop_guard = model.eval(), name, temperature, loop_guard
+        self.collator = ChoiceCollator(tokenizer, model.config)
+        self._actions = model.kept_encodings or EncodingCache(model.encode_texts)
+
+    @classmethod
+    def from_pretrained(cls, source: str | Path, *, device: str | None = None, **settings: Any) -> "ScorerPolicy":
+        """Loads a checkpoint folder or Hub id onto a device (None: the GPU if there is one).
+
+        Raises:
+            CheckpointError: see `recrl.scoring.checkpoints.load_scorer`.
+        """
+        model, tokenizer = load_scorer(source)
+        model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))  # type: ignore[arg-type]
+        settings.setdefault("name", Path(source).name if Path(source).exists() else str(source))
+        return cls(model, tokenizer, **settings)
+
+    @property
+    def catalog_sha256(self) -> str | None:
+        """The catalogue that the checkpoint was trained on."""
+        return self.model.config.catalog_sha256
+
+    def act(
+        self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
+    ) -> list[Choice]:
+        """Picks an action for each decision; `rngs[i]` is used for decision i only."""
+        choices = []
+        for decision, log_probs, rng in zip(decisions, self.log_probs(decisions), rngs, strict=True):
+            log_probs = self._tempered(log_probs.astype(np.float64), decision)
+            index = int(log_probs.argmax()) if greedy else sample(log_probs, rng)
+            if self.loop_guard:
+                decision.memory.setdefault(decision.observation, set()).add(index)
+            choices.append(Choice(index, min(0.0, float(log_probs[index]))))
+        return choices
+
+    def _tempered(self, log_probs: np.ndarray, decision: Decision) -> np.ndarray:
+        """(actions,) the log-probabilities after the loop guard and the temperature."""
+        scores = log_probs / self.temperature
+        taken = decision.memory.get(decision.observation, ()) if self.loop_guard else ()
+        if taken and len(taken) < len(scores):
+            scores[list(taken)] = -np.inf
+        top = scores.max()
+        return scores - top - np.log(np.exp(scores - top).sum())
+
+    def log_probs(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
+        """The model's own log-probabilities: for each decision (actions,) float32, untempered."""
+        return [log_probs for log_probs, _ in self.outputs(decisions)]
+
+    def outputs(self, decisions: Sequence[Decision]) -> list[tuple[np.ndarray, float]]:
+        """For each decision the model's own log-probabilities, (actions,) float32, and its value of the page."""
+        inputs = [
+            self.collator.read(
+                {
+                    "observation": decision.observation,
+                    "valid_actions": decision.valid_actions,
+                    "previous_actions": decision.previous_actions,
+                }
+            )
+            for decision in decisions
+        ]
+        with torch.inference_mode():
+            if self.model.config.pad_attention == "original":  # an encoding depends on the page: none can be kept
+                return [self._score_page(decision) for decision in decisions]
+            texts = {text: self.collator.action_tokens(text) for choice in inputs for text in choice.actions}
+            hidden = dict(zip(texts, self._actions(list(texts.values())), strict=True))
+            encode = self.model.kept_encodings or self.model.encode_texts
+            states = encode([self.collator.state_tokens(choice.instruction, choice.state) for choice in inputs])
+            return [self._score(choice, state, hidden) for choice, state in zip(inputs, states, strict=True)]
+
+    def _score_page(self, decision: Decision) -> tuple[np.ndarray, float]:
+        page = {name: getattr(decision, name) for name in ("observation", "valid_actions", "previous_actions")}
+        batch = self.collator([page])
+        output = self.model(**{name: tensor.to(self.model.device) for name, tensor in batch.items()})
+        return output.log_probs[0].cpu().numpy(), output.state_values[0].item()
+
+    def forget(self) -> None:
+        """Drops what it keeps of the model's encodings; needed after the encoder has changed."""
+        if self.model.kept_encodings is None:
+            self._actions.clear()
+
+    def _score(
+        self, choice: ChoiceInput, state: torch.Tensor, action_hidden: Mapping[str, torch.Tensor]
+    ) -> tuple[np.ndarray, float]:
+        """Scores a page; ``action_hidden``: (tokens, hidden) of every action text."""
+        device, count = state.device, len(choice.actions)
+        texts = {text: row for row, text in enumerate(dict.fromkeys(choice.actions))}
+        hidden = [action_hidden[text] for text in texts]
+        output = self.model.score(
+            state,
+            torch.tensor([len(state)], device=device),
+            torch.cat(hidden),
+            torch.tensor([len(tokens) for tokens in hidden], device=device),
+            torch.zeros(1, dtype=torch.long, device=device),
+            torch.tensor([[texts[text] for text in choice.actions]], device=device),
+            torch.ones(1, count, dtype=torch.bool, device=device),
+            torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
+        )
+        return output.log_probs[0].cpu().numpy(), output.state_values[0].item()

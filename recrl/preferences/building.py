@@ -1,0 +1,119 @@
+"""Making preference pairs of collected trajectories: what `recrl build-preferences` does, and DPO at its start."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recrl.episodes.data import load_episodes
+from recrl.errors import ConfigError, DatasetError
+from recrl.files import replace_folder, write_json
+from recrl.policies.scorer import ScorerPolicy
+from recrl.preferences.builders import PairSet, build_preferences, check_builders
+from recrl.preferences.counts import describe_preferences
+from recrl.preferences.data import dataset_to_preferences, load_preferences, preferences_to_dataset
+
+PREFERENCES_SUMMARY = "preferences_summary.json"  # in a preference dataset's folder
+LEFT_OUT = "left_out"
+
+
+@dataclass(frozen=True)
+class PairingConfig:
+    """Which pairs are made of what.
+
+    Attributes:
+        trajectories: folder or Hub id of a trajectory dataset; num_trajectories: the first N only, None is all.
+        policy: the reference policy's checkpoint, which gives the log-probabilities and draws rejected actions.
+        pairs: names of builders, see `recrl.preferences.builders`.
+        min_reward: lowest reward, 0 to 1, of what is chosen.
+        weight_by_margin: pairs weigh the difference of their outcomes, where both are known.
+        seed: of the draws.
+    """
+
+    trajectories: str
+    policy: str
+    pairs: tuple[str, ...] = ("steps",)
+    num_trajectories: int | None = None
+    min_reward: float = 1.0
+    weight_by_margin: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_builders(self.pairs)
+        if not 0 <= self.min_reward <= 1:
+            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
+
+
+def pairs_of_trajectories(config: PairingConfig, *, device: str | None = None) -> PairSet:
+    """Runs the builders.
+
+    Args:
+        device: of the reference policy; None is the GPU if there is one.
+
+    Raises:
+        DatasetError: the trajectories cannot be read, or are fewer than asked for.
+        NoPairsError: no pair is left.
+        CheckpointError: the reference policy cannot be loaded.
+    """
+    episodes = load_episodes(config.trajectories)
+    if config.num_trajectories is not None:
+        if not 0 < config.num_trajectories <= len(episodes):
+            raise DatasetError(
+                f"num_trajectories={config.num_trajectories}, but {config.trajectories} holds {len(episodes)}; ask for "
+                "fewer or collect more with `recrl generate-trajectories`"
+            )
+        episodes = episodes[: config.num_trajectories]
+    reference = ScorerPolicy.from_pretrained(config.policy, device=device)
+    return build_preferences(
+        episodes,
+        reference.log_probs,
+        np.random.default_rng(config.seed),
+        pairs=config.pairs,
+        min_reward=config.min_reward,
+        weight_by_margin=config.weight_by_margin,
+    )
+
+
+def write_pairs(config: PairingConfig, output_dir: str | Path) -> dict[str, Any]:
+    """Makes pairs and writes them as a dataset with their summary beside it, all or nothing.
+
+    Returns:
+        the summary: `recrl.preferences.counts.describe_preferences`, and what was left out.
+
+    Raises:
+        DatasetError: the folder exists, or as `pairs_of_trajectories`.
+    """
+    output_dir = Path(output_dir)
+    if output_dir.exists():
+        raise DatasetError(f"{output_dir} exists; choose another --output_dir or remove it")
+    return save_pairs(pairs_of_trajectories(config), output_dir)
+
+
+def save_pairs(made: PairSet, folder: Path) -> dict[str, Any]:
+    """Writes pairs as a dataset with their summary beside it, all or nothing; returns the summary."""
+    summary = describe_preferences(made.pairs) | {LEFT_OUT: dict(made.left_out)}
+    with replace_folder(folder) as temporary:
+        preferences_to_dataset(made.pairs).save_to_disk(str(temporary))
+        write_json(temporary / PREFERENCES_SUMMARY, summary)
+    return summary
+
+
+def read_pairs(folder: str | Path) -> dict[str, Any]:
+    """The summary of a preference dataset, counted again; what was left out as its maker recorded it.
+
+    Raises:
+        DatasetError: see `recrl.preferences.data.load_preferences`, or the recorded summary is corrupt.
+    """
+    summary = describe_preferences(dataset_to_preferences(load_preferences(folder)))
+    path = Path(folder) / PREFERENCES_SUMMARY
+    if path.exists():
+        try:
+            recorded = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DatasetError(f"{path} is corrupt ({error}); make the pairs again") from error
+        if isinstance(recorded, Mapping) and LEFT_OUT in recorded:
+            summary[LEFT_OUT] = recorded[LEFT_OUT]
+    return summary

@@ -1,0 +1,83 @@
+"""Counts about preference pairs: what they are about, and how much of it the reference policy knows already."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recrl.preferences.data import Preference
+from recrl.webshop.reading import Page, read_page
+
+GROUPS = ("origin", "page", "action")
+
+
+def describe_preferences(pairs: Sequence[Preference]) -> dict[str, Any]:
+    """Counts and means: of all pairs, and by origin, kind of page and kind of action, where the two sides part.
+
+    Probabilities are the reference policy's, from when the pairs were made. A mean probability of the chosen side near
+    1 says that the reference already does what the pairs teach.
+    """
+    groups: dict[str, dict[str, list[Preference]]] = {name: defaultdict(list) for name in GROUPS}
+    for pair in pairs:
+        parting = pair.parting
+        page = read_page(parting.observation)
+        groups["origin"][pair.origin].append(pair)
+        groups["page"][page.kind].append(pair)
+        groups["action"][_action_kind(page, parting.action)].append(pair)
+    summary: dict[str, Any] = {
+        "num_goals": len({(pair.goals_sha256, pair.goal_index) for pair in pairs}),
+        **_summary(pairs),
+    }
+    for name, group in groups.items():
+        summary[f"by_{name}"] = {kind: _summary(members) for kind, members in sorted(group.items())}
+    return summary
+
+
+def _summary(pairs: Sequence[Preference]) -> dict[str, Any]:
+    known = [
+        pair.chosen_outcome - pair.rejected_outcome
+        for pair in pairs
+        if pair.chosen_outcome is not None and pair.rejected_outcome is not None
+    ]
+    return {
+        "num_pairs": len(pairs),
+        "mean_moves": float(np.mean([len(pair.chosen_moves) + len(pair.rejected_moves) for pair in pairs])) / 2,
+        "mean_margin": float(np.mean(known)) if known else None,
+        "mean_chosen_probability": float(np.mean([math.exp(pair.log_probs[0]) for pair in pairs])),
+        "mean_rejected_probability": float(np.mean([math.exp(pair.log_probs[1]) for pair in pairs])),
+    }
+
+
+def _action_kind(page: Page, action: str) -> str:
+    if action.startswith("search["):
+        return "search"
+    value = action.removeprefix("click[").removesuffix("]")
+    if value == "buy now":
+        return "buy"
+    if any(listed.asin.lower() == value for listed in page.listing):
+        return "product"
+    return "option" if any(value in values for values in page.options.values()) else "navigation"
+
+
+HEADER = (
+    "pairs", "number", "mean probability of chosen", "of rejected", "mean difference of outcomes", "moves a side",
+)  # fmt: skip
+
+
+def statistics_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+    """A row, under `HEADER`, for all pairs and for each group of `describe_preferences`."""
+    groups = [("all", summary)]
+    groups += [(f"{name} {kind}", group) for name in GROUPS for kind, group in summary[f"by_{name}"].items()]
+    return [
+        [
+            name,
+            str(group["num_pairs"]),
+            f"{group['mean_chosen_probability']:.2f}",
+            f"{group['mean_rejected_probability']:.2f}",
+            "not tried" if group["mean_margin"] is None else f"{group['mean_margin']:.2f}",
+            f"{group['mean_moves']:.1f}",
+        ]
+        for name, group in groups
+    ]

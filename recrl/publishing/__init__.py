@@ -1,0 +1,1 @@
+"""What is published: true cards, and pushes with them."""

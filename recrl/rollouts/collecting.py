@@ -1,0 +1,338 @@
+"""Collecting trajectories: what `recrl generate-trajectories` does.
+
+Every finished episode is written to ``journal.jsonl`` beside the dataset before the next one is counted. A collection
+that was killed reads it, drops a torn last line and goes on with the next episode's number; since each episode has a
+generator of its own, the result is that of an uninterrupted collection. When enough episodes are kept, the dataset is
+written as a whole and the journal removed.
+"""
+
+import itertools
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from recrl.episodes.data import episode_to_row, episodes_to_dataset, row_to_episode
+from recrl.errors import ConfigError, DatasetError
+from recrl.files import clear_disk_errors, replace_folder, sha256_of, write_json
+from recrl.policies.base import Policy
+from recrl.policies.loading import load_policy
+from recrl.queries.proposing import DEFAULT_NUM_QUERIES, QueryModel, describe_queries, load_queries, recorded
+from recrl.rollouts.pruning import prune_loops
+from recrl.rollouts.rollout import rollout
+from recrl.webshop.catalog import Catalog, load_catalog
+from recrl.webshop.env import WebShopEnv
+
+SUMMARY_FILE = "trajectories.json"
+JOURNAL_ENDING = ".collecting"
+
+
+@dataclass(frozen=True)
+class TrajectoryConfig:
+    """What is collected.
+
+    Attributes:
+        policy: as `recrl.policies.loading.load_policy` takes it; temperature, loop_guard: of a checkpoint.
+        catalog: None for the embedded one; goal_seed, human_goals, split, split_by: as the environment takes them.
+        output_dir: the dataset's folder.
+        num_trajectories: episodes to keep; max_episodes: most to play, None is 100 for each kept one.
+        min_reward: an episode below it is not kept.
+        prune: cut loops out of the kept episodes.
+        rollouts_per_goal: episodes of one goal, one after the other; contrast pairs need several.
+        uniform_goals: draw goals uniformly, as dev and test take them, instead of by their weights.
+        seed: of goals and actions; batch_size: environments side by side, without influence on the result.
+        query_model: proposes ``num_queries`` search queries; None is the plain instruction alone.
+    """
+
+    policy: str
+    output_dir: str
+    catalog: str | None = None
+    split: str = "train"
+    split_by: str = "goal"
+    num_trajectories: int = 100
+    min_reward: float = 1.0
+    max_episodes: int | None = None
+    prune: bool = True
+    rollouts_per_goal: int = 1
+    uniform_goals: bool = False
+    seed: int = 0
+    batch_size: int = 16
+    max_steps: int = 15
+    temperature: float = 1.0
+    loop_guard: bool = False
+    goal_seed: int = 0
+    human_goals: bool = False
+    query_model: str | None = None
+    num_queries: int = DEFAULT_NUM_QUERIES
+
+    def __post_init__(self) -> None:
+        if self.num_trajectories < 1 or self.rollouts_per_goal < 1:
+            raise ConfigError(
+                f"num_trajectories={self.num_trajectories} and rollouts_per_goal={self.rollouts_per_goal}, expected at "
+                "least 1 of each"
+            )
+        if not 0 <= self.min_reward <= 1:
+            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
+        if self.batch_size < 1 or self.max_steps < 1:
+            raise ConfigError(f"batch_size={self.batch_size}, max_steps={self.max_steps}, expected at least 1 of each")
+        if self.max_episodes is not None and self.max_episodes < self.num_trajectories:
+            raise ConfigError(
+                f"max_episodes={self.max_episodes} is below num_trajectories={self.num_trajectories}; raise it"
+            )
+
+    @property
+    def episode_budget(self) -> int:
+        """The most episodes that are played."""
+        return self.max_episodes if self.max_episodes is not None else 100 * self.num_trajectories
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a collection is; times in seconds, rates per second."""
+
+    episodes: int
+    kept: int
+    wanted: int
+    successes: int
+    steps_per_second: float
+    seconds_left: float | None
+
+    def __str__(self) -> str:
+        left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
+        rate = 100 * self.successes / max(1, self.episodes)
+        return (
+            f"{self.kept}/{self.wanted} kept of {self.episodes} episodes, success {rate:.1f}%, "
+            f"{self.steps_per_second:.0f} steps/s{left}"
+        )
+
+
+def goal_stream(
+    catalog: Catalog,
+    split: str,
+    split_by: str,
+    seed: int,
+    *,
+    start: int = 0,
+    repeats: int = 1,
+    uniform: bool = False,
+) -> Iterator[int]:
+    """Goals of a split without end: in each pass every goal, in an order drawn by the goals' weights, or uniformly.
+
+    Args:
+        start: how many goals of the stream to leave out.
+        repeats: how often a goal comes in a row.
+    """
+    indices = np.asarray(catalog.split(split, split_by))
+    weights = catalog.goals.weights(indices)
+    passes, first = divmod(start, repeats * len(indices))
+    while True:
+        rng = np.random.default_rng([seed, passes, 1])  # not 0, which makes an episode's [seed, passes]
+        chances = None if uniform else weights / weights.sum()
+        order = rng.choice(indices, size=len(indices), replace=False, p=chances)
+        yield from np.repeat(order, repeats)[first:].tolist()
+        passes, first = passes + 1, 0
+
+
+def generate_trajectories(
+    config: TrajectoryConfig, *, policy: Policy | None = None, progress: Callable[[Progress], None] | None = None
+) -> dict[str, Any]:
+    """Collects trajectories and writes them as a `datasets` dataset with the columns of `recrl.episodes.data`.
+
+    Args:
+        policy: instead of ``config.policy``, which then only names it.
+        progress: called after every episode.
+
+    Returns:
+        the summary that is also written beside the dataset, as `SUMMARY_FILE`.
+
+    Raises:
+        DatasetError: the output folder holds something else, or ``max_episodes`` were played before enough were kept.
+        ConfigError: an interrupted collection in the same place had another configuration, catalogue or checkpoint.
+        StorageError: the disk is full; what was collected is kept, and the same command goes on from there.
+    """
+    output_dir = Path(config.output_dir)
+    journal_folder = output_dir.with_name(output_dir.name + JOURNAL_ENDING)
+    if (output_dir / SUMMARY_FILE).exists():
+        summary = _read_json(output_dir / SUMMARY_FILE)
+        if "config" not in summary:
+            raise DatasetError(f"{output_dir} holds no collection of ours; choose another --output_dir")
+        _check_same(summary["config"], recorded(config), output_dir)
+        if journal_folder.exists():  # killed between writing the dataset and removing the journal
+            shutil.rmtree(journal_folder)
+        return summary
+    if output_dir.exists():
+        raise DatasetError(f"{output_dir} exists and holds no finished collection; choose another --output_dir")
+    catalog = load_catalog(config.catalog, goal_seed=config.goal_seed, human_goals=config.human_goals)
+    policy = policy or load_policy(config.policy, temperature=config.temperature, loop_guard=config.loop_guard)
+    queries = load_queries(config.query_model, config.num_queries)
+    with clear_disk_errors(journal_folder):
+        records = _open_journal(journal_folder, recorded(config) | _identity(config, policy, catalog, queries))
+        with open(journal_folder / "journal.jsonl", "a", encoding="utf-8") as journal:
+            records += _collect(config, policy, catalog, queries, records, journal, progress)
+    kept = [record for record in records if record["row"] is not None]
+    if len(kept) < config.num_trajectories:
+        raise DatasetError(
+            f"only {len(kept)} of {len(records)} episodes reached min_reward={config.min_reward}, asked for were "
+            f"{config.num_trajectories}; raise --max_episodes to go on from here, or lower --min_reward"
+        )
+    summary = _summary(config, policy, catalog, queries, records)
+    with replace_folder(output_dir) as folder:
+        episodes_to_dataset(row_to_episode(record["row"]) for record in kept).save_to_disk(str(folder))
+        write_json(folder / SUMMARY_FILE, summary)
+    shutil.rmtree(journal_folder)
+    return summary
+
+
+def _collect(
+    config: TrajectoryConfig,
+    policy: Policy,
+    catalog: Catalog,
+    queries: QueryModel | None,
+    earlier: Sequence[dict[str, Any]],
+    journal: TextIO,
+    progress: Callable[[Progress], None] | None,
+) -> list[dict[str, Any]]:
+    """Plays until enough episodes are kept or the budget is spent; every episode is on the disk before it counts."""
+    start, started = len(earlier), time.monotonic()
+    kept = sum(record["row"] is not None for record in earlier)
+    successes = sum(record["success"] for record in earlier)
+    env = WebShopEnv(catalog=catalog, split="all", max_steps=config.max_steps, queries=queries)
+    goals = itertools.islice(
+        goal_stream(
+            catalog,
+            config.split,
+            config.split_by,
+            config.seed,
+            start=start,
+            repeats=config.rollouts_per_goal,
+            uniform=config.uniform_goals,
+        ),
+        config.episode_budget - start,
+    )
+    records: list[dict[str, Any]] = []
+    steps = 0
+    if kept >= config.num_trajectories:
+        return records
+    for episode in rollout(
+        policy,
+        catalog,
+        goals,
+        seed=config.seed,
+        split_by=config.split_by,
+        batch_size=config.batch_size,
+        max_steps=config.max_steps,
+        first_number=start,
+        queries=queries,
+    ):
+        keep = episode.reward >= config.min_reward
+        steps += episode.num_steps
+        if keep and config.prune:
+            episode = prune_loops(episode, env)
+        record = {
+            "number": start + len(records),
+            "reward": episode.reward,
+            "success": episode.success,
+            "row": episode_to_row(episode) if keep else None,
+        }
+        journal.write(json.dumps(record, ensure_ascii=False) + "\n")
+        journal.flush()
+        os.fsync(journal.fileno())
+        records.append(record)
+        kept, successes = kept + keep, successes + episode.success
+        if progress is not None:
+            seconds = time.monotonic() - started
+            new = sum(record["row"] is not None for record in records)
+            left = seconds / new * (config.num_trajectories - kept) if new else None
+            progress(Progress(start + len(records), kept, config.num_trajectories, successes, steps / seconds, left))
+        if kept >= config.num_trajectories:
+            break
+    return records
+
+
+def _identity(config: TrajectoryConfig, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> dict[str, Any]:
+    """What the configuration only names by place: the catalogue's content, the policy with its weights, and the query
+    model's weights.
+    """
+    folder = Path(config.policy)
+    weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    return {
+        "catalog_sha256": catalog.sha256,
+        "goals_sha256": catalog.goals_sha256,
+        "policy_name": policy.name,
+        "weights_sha256": [sha256_of(path) for path in weights],
+    } | ({} if queries is None else {"query_model_sha256": queries.sha256})
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(f"{path} is corrupt ({error}); remove {path.parent} and collect again") from error
+    if not isinstance(value, dict):
+        raise DatasetError(f"{path}: expected a JSON object; choose another --output_dir")
+    return value
+
+
+def _open_journal(folder: Path, wanted: dict[str, Any]) -> list[dict[str, Any]]:
+    """The records of an interrupted collection; an empty list, and a new journal, if there is none."""
+    settings, journal = folder / "config.json", folder / "journal.jsonl"
+    if not settings.exists():
+        write_json(settings, wanted)
+        return []
+    _check_same(_read_json(settings), wanted, folder)
+    if not journal.exists():
+        return []
+    content = journal.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]  # a line that a kill cut off has no end
+    try:
+        records = [json.loads(line) for line in whole.decode("utf-8").split("\n") if line]
+        in_order = [record["number"] for record in records] == list(range(len(records)))
+    except (ValueError, KeyError, TypeError) as error:
+        raise DatasetError(f"{journal} is corrupt ({error}); remove {folder} and collect again") from error
+    if not in_order:
+        raise DatasetError(f"{journal} is corrupt: its episodes are not numbered 0, 1, 2 ...; remove {folder}")
+    if len(whole) < len(content):
+        with open(journal, "r+b") as file:
+            file.truncate(len(whole))
+    return records
+
+
+FREE_FIELDS = ("batch_size", "max_episodes", "output_dir")  # may differ when a collection goes on: no influence
+
+
+def _check_same(earlier: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
+    for name, value in ({"query_model": None} | wanted).items():
+        if name not in FREE_FIELDS and earlier.get(name) != value:
+            raise ConfigError(
+                f"{folder} holds a collection with {name}={earlier.get(name)!r}, not {value!r}; use the same settings, "
+                "choose another --output_dir or remove it"
+            )
+
+
+def _summary(
+    config: TrajectoryConfig,
+    policy: Policy,
+    catalog: Catalog,
+    queries: QueryModel | None,
+    records: Sequence[dict[str, Any]],
+) -> dict[str, Any]:
+    rows = [record["row"] for record in records if record["row"] is not None]
+    return {
+        "config": recorded(config),
+        "protocol": catalog.protocol(config.split_by),
+        "catalog_sha256": catalog.sha256,
+        "goals_sha256": catalog.goals_sha256,
+        "policy": policy.name,
+        **describe_queries(queries),
+        "num_episodes": len(records),
+        "num_trajectories": len(rows),
+        "success_rate": 100 * sum(record["success"] for record in records) / len(records),
+        "score": 100 * sum(record["reward"] for record in records) / len(records),
+        "mean_steps": sum(row["num_steps"] for row in rows) / len(rows),
+    }

@@ -1,0 +1,55 @@
+"""Cutting the loops out of an episode."""
+
+import re
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+
+from recrl.episodes.data import Episode, Step
+from recrl.webshop.env import WebShopEnv
+
+_VISITED = re.compile(r"\[clicked button\] (B[0-9A-Z]{1,9}) \[clicked button_\]")
+
+
+def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
+    """Which steps are left when every way from a page back to the same page is cut out.
+
+    Args:
+        pages: (steps,) what identifies the page of each step.
+
+    Returns:
+        ascending places; each page among them once, and each followed by what came after its last visit.
+    """
+    last = {page: place for place, page in enumerate(pages)}
+    kept, place = [], 0
+    while place < len(pages):
+        kept.append(last[pages[place]])
+        place = kept[-1] + 1
+    return kept
+
+
+def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
+    """The episode without its loops, replayed, so that its observations are those of the shorter way.
+
+    A page is known by its observation, without the marks of visited products, and its valid actions. Two searches can
+    show equal pages and lead on differently; if the shorter way does not end in the same purchase, the episode is
+    returned as it is, and so is one that the step limit cut off: without its loops it would not have reached the limit.
+    Log-probabilities stay those of the collection.
+    """
+    if episode.truncated:
+        return episode
+    pages = [(_VISITED.sub(r"[button] \1 [button_]", step.observation), step.valid_actions) for step in episode.steps]
+    places = loop_free_places(pages)
+    if len(places) == len(pages):
+        return episode
+    observation, info = env.reset(options={"goal_index": episode.goal_index})
+    steps: list[Step] = []
+    reward, terminated = 0.0, False
+    for step in (episode.steps[place] for place in places):
+        if step.action not in info["valid_actions"]:
+            return episode
+        before = observation, info["valid_actions"]
+        observation, reward, terminated, _, info = env.step(step.action)
+        steps.append(Step(*before, before[1].index(step.action), step.log_prob, float(reward)))
+    if reward != episode.reward or not terminated or info["reward_parts"] != episode.reward_parts:
+        return episode
+    return replace(episode, steps=tuple(steps))

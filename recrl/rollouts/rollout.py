@@ -1,0 +1,143 @@
+"""Rolling out a policy: many episodes side by side, their pages scored together, their results in order.
+
+The result does not depend on the number of environments: each episode has a generator of its own, made from the seed
+and the episode's number, and the episodes are yielded in the order of their goals.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recrl.episodes.data import Episode, Step
+from recrl.errors import PolicyError
+from recrl.policies.base import Decision, Policy
+from recrl.webshop.catalog import Catalog
+from recrl.webshop.env import WebShopEnv
+
+
+@dataclass
+class _Running:
+    """An episode that is being played."""
+
+    number: int
+    env: WebShopEnv
+    rng: np.random.Generator
+    observation: str
+    info: dict[str, Any]
+    steps: list[Step] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
+    memory: dict[Any, Any] = field(default_factory=dict)
+
+    def decision(self) -> Decision:
+        return Decision(
+            observation=self.observation,
+            instruction=self.info["instruction"],
+            valid_actions=self.info["valid_actions"],
+            previous_actions=tuple(self.actions),
+            steps_left=self.env.max_steps - len(self.steps),
+            env=self.env,
+            memory=self.memory,
+        )
+
+
+def rollout(
+    policy: Policy,
+    catalog: Catalog,
+    goal_indices: Iterable[int],
+    *,
+    seed: int,
+    split_by: str = "goal",
+    batch_size: int = 16,
+    max_steps: int = 15,
+    greedy: bool = False,
+    first_number: int = 0,
+    queries: Callable[[str], Sequence[str]] | None = None,
+) -> Iterator[Episode]:
+    """Plays one episode per goal and yields them in the order of the goals.
+
+    Args:
+        goal_indices: into ``catalog.goals``; read as they are needed, so it may be endless.
+        seed: with an episode's number it makes the episode's generator.
+        split_by: names the protocol that the episodes record.
+        batch_size: environments side by side.
+        max_steps: the step limit.
+        greedy: the best action instead of a sample.
+        first_number: the number of the first episode; a later collection that goes on from there equals one that was
+            never interrupted.
+        queries: proposes search queries, as `recrl.webshop.env.WebShopEnv` takes them.
+
+    Raises:
+        PolicyError: the policy gave too few or too many choices, or a setting is out of range.
+    """
+    if batch_size < 1 or max_steps < 1:
+        raise PolicyError(f"batch_size={batch_size} and max_steps={max_steps}, expected at least 1 of each")
+    if seed < 0:
+        raise PolicyError(f"seed={seed}, expected a whole number of at least 0")
+    goals = enumerate(goal_indices, start=first_number)
+    idle = [WebShopEnv(catalog=catalog, split="all", max_steps=max_steps, queries=queries) for _ in range(batch_size)]
+    running: list[_Running] = []
+    finished: dict[int, Episode] = {}
+    next_number = first_number
+    protocol = catalog.protocol(split_by)
+    while True:
+        while idle and (following := next(goals, None)) is not None:
+            number, goal_index = following
+            env = idle.pop()
+            observation, info = env.reset(options={"goal_index": int(goal_index)})
+            running.append(_Running(number, env, np.random.default_rng([seed, number]), observation, info))
+        if not running:
+            return
+        for episode in _step_all(policy, running, greedy):
+            finished[episode.number] = _finish(episode, policy.name, protocol, seed)
+            idle.append(episode.env)
+        running = [episode for episode in running if episode.number not in finished]
+        while next_number in finished:
+            yield finished.pop(next_number)
+            next_number += 1
+
+
+def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Running]:
+    """One action in every running episode; returns those that ended with it."""
+    decisions = [episode.decision() for episode in running]
+    choices = policy.act(decisions, [episode.rng for episode in running], greedy=greedy)
+    if len(choices) != len(decisions):
+        raise PolicyError(f"policy {policy.name!r} gave {len(choices)} choices for {len(decisions)} decisions")
+    ended = []
+    for episode, decision, choice in zip(running, decisions, choices, strict=True):
+        if not 0 <= choice.action_index < len(decision.valid_actions):
+            raise PolicyError(
+                f"policy {policy.name!r} chose action_index={choice.action_index}, expected an index into the page's "
+                f"{len(decision.valid_actions)} valid actions"
+            )
+        action = decision.valid_actions[choice.action_index]
+        observation, reward, terminated, truncated, info = episode.env.step(action)
+        episode.steps.append(
+            Step(decision.observation, decision.valid_actions, choice.action_index, choice.log_prob, float(reward))
+        )
+        episode.actions.append(action)
+        episode.observation, episode.info = observation, info
+        if terminated or truncated:
+            ended.append(episode)
+    return ended
+
+
+def _finish(running: _Running, policy: str, protocol: str, seed: int) -> Episode:
+    info, reward = running.info, running.steps[-1].reward
+    bought = "reward_parts" in info
+    return Episode(
+        goal_index=info["goal_index"],
+        instruction=info["instruction"],
+        protocol=protocol,
+        catalog_sha256=info["catalog_sha256"],
+        goals_sha256=info["goals_sha256"],
+        policy=policy,
+        seed=seed,
+        steps=tuple(running.steps),
+        reward=reward,
+        success=reward == 1.0,
+        terminated=bought,
+        truncated=not bought,
+        reward_parts=dict(info.get("reward_parts", {})),
+    )

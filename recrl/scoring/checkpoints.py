@@ -1,0 +1,53 @@
+"""Scorers on the disk and on the Hub."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoConfig, AutoTokenizer
+
+from recrl.errors import CheckpointError
+from recrl.scoring.config import ChoiceScoringConfig
+from recrl.scoring.encoders import (
+    first_line,
+)
+from recrl.scoring.inputs import PAGE_MARKERS
+from recrl.scoring.model import BertForChoiceScoring
+
+
+def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
+    """Loads a saved scorer and its tokenizer, from a folder or by Hub id.
+
+    Raises:
+        CheckpointError: it is missing, incomplete, corrupt or of another kind, with what to do.
+    """
+    what = f"expected a folder or Hub id that holds a BertForChoiceScoring checkpoint, got {str(source)!r}"
+    try:
+        config = AutoConfig.from_pretrained(source)
+        if not isinstance(config, ChoiceScoringConfig):
+            raise CheckpointError(f"{what}: it holds a {config.model_type!r} model; put heads on it with from_encoder")
+        loaded: Any = BertForChoiceScoring.from_pretrained(source, output_loading_info=True, dtype=torch.float32)
+        model, report = loaded
+        tokenizer = AutoTokenizer.from_pretrained(source)
+    except CheckpointError:
+        raise
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CheckpointError(
+            f"{what}: {first_line(error)}. If a run was interrupted, resume it; else train or download it again."
+        ) from error
+    wrong = [*report["missing_keys"], *report["unexpected_keys"], *report["mismatched_keys"]]
+    if wrong:
+        raise CheckpointError(f"{what}: {len(wrong)} tensors are missing or do not fit, first {wrong[0]!r}")
+    absent = [marker for marker in PAGE_MARKERS if marker not in tokenizer.get_vocab()]
+    if absent:
+        raise CheckpointError(f"{what}: its tokenizer lacks the page markers {absent}")
+    return model.eval(), tokenizer
+
+
+def save_scorer(model: Any, tokenizer: Any, folder: str | Path) -> None:
+    """Saves a scorer with its tokenizer as `load_scorer` reads it; LoRA adapters are merged into a copy of it."""
+    plain = copy.deepcopy(model).merge_and_unload() if hasattr(model, "merge_and_unload") else model
+    plain.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)

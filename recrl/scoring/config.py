@@ -1,0 +1,71 @@
+"""The configuration of `recrl.scoring.model.BertForChoiceScoring`."""
+
+from typing import Any, ClassVar
+
+from huggingface_hub.dataclasses import strict
+from transformers import AutoConfig, PreTrainedConfig
+
+from recrl.errors import ConfigError
+from recrl.scoring.inputs import ACTION_FEATURES, check_input_options
+
+PAD_ATTENTIONS = ("masked", "original")
+
+
+@strict
+class ChoiceScoringConfig(PreTrainedConfig):
+    """Configuration of `BertForChoiceScoring`.
+
+    Attributes:
+        encoder_config: the encoder's configuration as a dictionary with its ``model_type``.
+        action_features: names from `recrl.scoring.inputs.ACTION_FEATURES`, in the order of the tensor's columns.
+        state_form: "compact" or "full", see `recrl.scoring.inputs`.
+        similarity: whether the cosine of mean action and mean state token is one more feature.
+        max_state_tokens, max_action_tokens: lengths in tokens, special tokens included.
+        pad_attention: one of `PAD_ATTENTIONS`.
+        base_model: where the encoder's weights came from.
+        catalog_sha256: the catalogue that the model was trained on, None before training.
+    """
+
+    model_type = "choice-scoring"
+    auto_map: ClassVar[dict[str, str]] = {}  # the class is registered below, not shipped with the checkpoint
+
+    encoder_config: dict | None = None
+    action_features: list[str] | None = None
+    state_form: str = "compact"
+    similarity: bool = True
+    max_state_tokens: int = 256
+    max_action_tokens: int = 64
+    value_hidden_size: int = 128
+    pad_attention: str = "masked"
+    base_model: str | None = None
+    catalog_sha256: str | None = None
+
+    def __post_init__(self, **kwargs: Any) -> None:
+        if self.encoder_config is None:
+            self.encoder_config = {"model_type": "bert"}
+        if self.action_features is None:
+            self.action_features = list(ACTION_FEATURES)
+        check_input_options(self.state_form, self.action_features)
+        if self.pad_attention not in PAD_ATTENTIONS:
+            raise ConfigError(f"pad_attention={self.pad_attention!r}, expected one of {', '.join(PAD_ATTENTIONS)}")
+        super().__post_init__(**kwargs)
+
+    @property
+    def hidden_size(self) -> int:
+        """The encoder's hidden size."""
+        return self.encoder().hidden_size
+
+    @property
+    def vocab_size(self) -> int:
+        """The number of rows of the encoder's embedding, markers included."""
+        return self.encoder().vocab_size
+
+    @property
+    def max_positions(self) -> int:
+        """The longest text, in tokens, that the encoder can read."""
+        return self.encoder().max_position_embeddings
+
+    def encoder(self) -> PreTrainedConfig:
+        """The encoder's configuration object."""
+        settings = dict(self.encoder_config or {})
+        return AutoConfig.for_model(settings.pop("model_type"), **settings)

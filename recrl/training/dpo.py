@@ -1,0 +1,233 @@
+"""Direct preference optimisation of a choice scorer through TRL's DPOTrainer.
+
+Step-level as in arXiv:2408.16032, or on whole episodes: see `recrl.preferences.builders` for the pairs and
+`recrl.training.trl_adapter` for the way a page of actions becomes TRL's vocabulary. TRL's fields keep their names:
+every ``loss_type`` and ``f_divergence_type``, ``precompute_ref_log_probs``, ``sync_ref_model``, ``report_to`` and the
+rest work.
+
+Choices that the paper leaves open, and ours:
+- beta 0.1 and the sigmoid loss, TRL's defaults. An imitation term against forgetting:
+  ``loss_type: [sigmoid, sft]``, ``loss_weights: [1.0, 1.0]``.
+- Batches of 16 pairs instead of one update per trajectory.
+- Dropout is off: scorers are made without it, and ``disable_dropout`` turns off any that a foreign encoder has.
+- TRL has no weight per pair: pairs of unequal weights are resampled by them once, before training.
+"""
+
+import copy
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from datasets import Dataset
+from trl import DPOConfig
+
+from recrl.errors import ConfigError, RecrlError
+from recrl.preferences.builders import PAIR_BUILDERS, PairSet, check_builders
+from recrl.preferences.building import LEFT_OUT, PairingConfig, pairs_of_trajectories, read_pairs, save_pairs
+from recrl.preferences.data import (
+    dataset_to_preferences,
+    load_preferences,
+    resample_by_weight,
+)
+from recrl.scoring.checkpoints import load_scorer
+from recrl.training.runs import CONFIG_FILE, checkpoint_to_resume, save_result
+from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
+from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
+
+PREFERENCES_FOLDER = "preferences"
+RESAMPLED_FOLDER = "preferences_resampled"  # what is trained on where the pairs' weights differ
+
+
+@dataclass
+class DPOArguments:
+    """What is learned from, and by which model."""
+
+    model_name_or_path: str = field(
+        metadata={"help": "The scorer to start from, by folder or Hub id; also pi_ref. recipes/imitation.py makes one."}
+    )
+    trajectories: str | None = field(
+        default=None, metadata={"help": "Trajectory dataset: a folder of `recrl generate-trajectories`."}
+    )
+    preferences: str | None = field(
+        default=None, metadata={"help": "A ready preference dataset, instead of trajectories."}
+    )
+    ref_model_name_or_path: str | None = field(
+        default=None, metadata={"help": "Another scorer as pi_ref of pairs and loss; default: the start."}
+    )
+    pairs: list[str] = field(
+        default_factory=lambda: ["steps"],
+        metadata={"help": f"How pairs are made of trajectories: {', '.join(PAIR_BUILDERS)}; see preferences.py."},
+    )
+    num_trajectories: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
+    min_reward: float = field(
+        default=1.0, metadata={"help": "Lowest reward, 0 to 1, of a trajectory whose actions are chosen."}
+    )
+    weight_by_margin: bool = field(
+        default=False, metadata={"help": "Weigh a pair by the difference of its outcomes, where both are known."}
+    )
+    pairs_seed: int = field(default=0, metadata={"help": "Seed of the rejected actions' draws, and of resampling."})
+
+    def __post_init__(self) -> None:
+        if (self.trajectories is None) == (self.preferences is None):
+            got = "none" if self.trajectories is None else "both"
+            raise ConfigError(f"expected either trajectories or preferences, got {got}")
+        check_builders(self.pairs)
+        if not 0 <= self.min_reward <= 1:
+            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
+        made = {"pairs": ["steps"], "min_reward": 1.0, "weight_by_margin": False, "num_trajectories": None}
+        for name, default in made.items():
+            if self.preferences is not None and getattr(self, name) != default:
+                raise ConfigError(f"{name} is for pairs that are made of trajectories; {self.preferences} has its own")
+
+
+@dataclass
+class ChoiceDPOConfig(DPOConfig):
+    """The trainer's settings; TRL's names, with our defaults."""
+
+    output_dir: str | None = field(default="runs/dpo", metadata={"help": "Where the run's folder is made."})
+    learning_rate: float = field(default=1e-5, metadata={"help": "Learning rate of the encoder."})
+    head_learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the heads."})
+    num_train_epochs: float = field(default=2.0, metadata={"help": "Passes over the pairs."})
+    per_device_train_batch_size: int = field(default=16, metadata={"help": "Pairs a step and process."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
+    lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule."})
+    save_steps: float = field(default=100, metadata={"help": "Steps between checkpoints."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
+    report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
+    bf16: bool = field(default=False, metadata={"help": "bf16 mixed precision (TRL's default is on; a T4 has none)."})
+    gradient_checkpointing: bool | None = field(  # type: ignore[assignment]  # None: off without a warning
+        default=None, metadata={"help": "Less memory for a slower step (TRL's default is on, ours off)."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, values, known in (
+            ("loss_type", self.loss_type, LOSS_TYPES),
+            ("f_divergence_type", [self.f_divergence_type], F_DIVERGENCES),
+        ):
+            unknown = [value for value in values if value not in known]
+            if unknown:
+                raise ConfigError(f"{name}={unknown[0]!r} is unknown; choose among {', '.join(known)}")
+        if not self.beta > 0:
+            raise ConfigError(f"beta={self.beta}, expected a positive number")
+
+
+def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> PairSet:
+    """The pairs of the run: the ready dataset's, or made of trajectories with the reference policy.
+
+    Raises:
+        DatasetError: nothing to learn from; see `recrl.preferences.builders`.
+    """
+    if arguments.preferences is not None:
+        pairs = dataset_to_preferences(load_preferences(arguments.preferences))
+        return PairSet(pairs, Counter(read_pairs(arguments.preferences).get(LEFT_OUT, {})))
+    pairing = PairingConfig(
+        trajectories=arguments.trajectories or "",
+        policy=arguments.ref_model_name_or_path or arguments.model_name_or_path,
+        pairs=tuple(arguments.pairs),
+        num_trajectories=arguments.num_trajectories,
+        min_reward=arguments.min_reward,
+        weight_by_margin=arguments.weight_by_margin,
+        seed=arguments.pairs_seed,
+    )
+    return pairs_of_trajectories(pairing, device=str(device))
+
+
+def train_dpo(
+    arguments: DPOArguments, tuning: TuningArguments, config: ChoiceDPOConfig, callbacks: Sequence[Any] = ()
+) -> Path:
+    """Trains a scorer on preference pairs and saves it with its tokenizer in ``config.output_dir``.
+
+    The folder also gets the pairs with counts about them (``preferences``). An interrupted run goes on from its last
+    checkpoint and ends with the weights of an uninterrupted one.
+
+    Raises:
+        DatasetError, CheckpointError, ConfigError: see the modules that read them.
+    """
+    model, tokenizer = load_scorer(arguments.model_name_or_path)
+    output_dir = Path(config.output_dir or "")
+    with config.main_process_first(local=False, desc="making preference pairs"):
+        dataset, resume = _pairs_and_checkpoint(arguments, tuning, config)
+    catalogs = set(dataset["catalog_sha256"])
+    if model.config.catalog_sha256 is None and len(catalogs) == 1:
+        model.config.catalog_sha256 = catalogs.copy().pop()
+    # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
+    model.value_head.requires_grad_(False)
+    # Without LoRA and without precomputing, the reference is a model of its own; else TRL finds it in the policy.
+    ref_source = arguments.ref_model_name_or_path
+    if ref_source is None and not (tuning.use_peft or config.precompute_ref_log_probs):
+        ref_source = arguments.model_name_or_path
+    trainer_config = copy.copy(config)
+    trainer_config.push_to_hub = (
+        False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
+    )
+    try:
+        trainer = ChoiceDPOTrainer(
+            model if tuning.use_peft else prepare_for_training(model, tuning),
+            tokenizer,
+            ref_model=None if ref_source is None else load_scorer(ref_source)[0],
+            args=trainer_config,
+            train_dataset=dataset,
+            callbacks=list(callbacks),
+            peft_config=lora_config(model, tuning) if tuning.use_peft else None,
+        )
+    except (ValueError, NotImplementedError) as error:
+        if isinstance(error, RecrlError):
+            raise
+        raise ConfigError(f"TRL refuses this configuration: {error}") from error
+    result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    metrics = {
+        "method": "dpo",
+        "num_pairs": len(dataset),
+        "num_processes": config.world_size,
+        "global_step": trainer.state.global_step,
+        "train_loss": result.training_loss,
+        "last_loss": logs[-1]["loss"] if logs else None,
+        "last_accuracy": logs[-1]["rewards/accuracies"] if logs else None,
+        "last_margin": logs[-1]["rewards/margins"] if logs else None,
+        "protocol": "+".join(sorted(set(dataset["protocol"]))),
+        "catalog_sha256": "+".join(sorted(catalogs)),
+        "goals_sha256": "+".join(sorted(set(dataset["goals_sha256"]))),
+        "log_history": trainer.state.log_history,
+    }
+    save_result(trainer, tokenizer, metrics)
+    return output_dir
+
+
+def _pairs_and_checkpoint(
+    arguments: DPOArguments, tuning: TuningArguments, config: ChoiceDPOConfig
+) -> tuple[Dataset, Path | None]:
+    """The pairs from the run's folder, made first if the run is new, and the checkpoint to go on from, if any.
+
+    The pairs are read from the disk by every process: TRL's precomputing needs one cache for all.
+    """
+    output_dir = Path(config.output_dir or "")
+    folder = output_dir / PREFERENCES_FOLDER
+    made = None if (output_dir / CONFIG_FILE).exists() and folder.exists() else load_pairs(arguments, config.device)
+    resume = checkpoint_to_resume(
+        output_dir, {"arguments": arguments, "tuning": tuning, "trainer": config}, main_process=config.should_save
+    )
+    if resume is not None and config.sync_ref_model:
+        raise ConfigError(
+            f"{output_dir} holds an interrupted run with sync_ref_model, whose moving reference TRL's checkpoints do "
+            "not hold; remove the folder and start again"
+        )
+    if made is not None:
+        save_pairs(made, folder)
+    pairs = dataset_to_preferences(load_preferences(folder))
+    resampled = resample_by_weight(pairs, np.random.default_rng([arguments.pairs_seed, 1]))
+    if resampled != pairs:
+        folder = output_dir / RESAMPLED_FOLDER
+        if not folder.exists():
+            save_pairs(PairSet(resampled), folder)
+    dataset = load_preferences(folder)
+    if arguments.trajectories is not None and config.precompute_ref_log_probs and config.ld_alpha is None:
+        # The reference that made the pairs has computed what TRL would precompute.
+        sums = zip(*(pair.log_probs for pair in dataset_to_preferences(dataset)), strict=True)
+        for name, values in zip(REFERENCE_COLUMNS, sums, strict=True):
+            dataset = dataset.add_column(name, list(values))
+    return dataset, resume

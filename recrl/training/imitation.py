@@ -1,0 +1,246 @@
+"""Imitation: the start of every later stage, learned from demonstrations by cross-entropy on their actions.
+
+The recipe of WebShop's choice model (arXiv:2207.01206, Section 4.2; arXiv:2408.16032). What deviates: pages with a
+single action, which teach nothing, are left out; dropout is off; the new heads have a learning rate of their own; and
+the weights of the action features, in which the score is linear, are first fitted alone, which is a convex problem
+(linear probing, then fine-tuning: arXiv:2202.10054). A hundred demonstrations are too few steps to find them otherwise.
+"""
+
+import copy
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainingArguments, set_seed
+
+from recrl.episodes.data import Episode, load_episodes
+from recrl.errors import DatasetError
+from recrl.scoring.checkpoints import load_scorer
+from recrl.scoring.collator import ChoiceCollator
+from recrl.scoring.inputs import ACTION_FEATURES
+from recrl.scoring.model import BertForChoiceScoring
+from recrl.training.runs import checkpoint_to_resume, save_result
+from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class ImitationArguments:
+    """What is imitated, and by which model."""
+
+    demonstrations: str = field(metadata={"help": "Trajectory dataset: a folder of `recrl generate-trajectories`."})
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "BERT-family encoder, by Hub id or folder; default: MiniLM-L6."}
+    )
+    start_from: str | None = field(
+        default=None, metadata={"help": "A scorer checkpoint to go on from, instead of an encoder with new heads."}
+    )
+    num_demonstrations: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
+    action_features: list[str] = field(
+        default_factory=lambda: list(ACTION_FEATURES),
+        metadata={"help": f"Numbers about each action that the scorer reads, of: {', '.join(ACTION_FEATURES)}."},
+    )
+    state_form: str = field(
+        default="compact", metadata={"help": "compact or full (the paper's): see choice_inputs.py."}
+    )
+    similarity: bool = field(default=True, metadata={"help": "Start from the encoder's own cosine similarity."})
+    max_state_tokens: int = field(default=256, metadata={"help": "Longest state, in tokens."})
+    linear_probe: bool = field(default=True, metadata={"help": "Fit the features' weights first, before fine-tuning."})
+    max_action_tokens: int = field(default=64, metadata={"help": "Longest action text, in tokens."})
+
+
+@dataclass
+class ImitationConfig(TrainingArguments):
+    """The trainer's settings; transformers' names, with our defaults."""
+
+    output_dir: str | None = field(default="runs/imitation", metadata={"help": "Where the run's folder is made."})
+    learning_rate: float = field(default=3e-5, metadata={"help": "Learning rate of the encoder."})
+    head_learning_rate: float = field(default=3e-4, metadata={"help": "Learning rate of the new heads."})
+    num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the demonstrations."})
+    per_device_train_batch_size: int = field(default=8, metadata={"help": "Decisions a step and process."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
+    lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule."})
+    weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay."})
+    logging_steps: float = field(default=10, metadata={"help": "Steps between log lines."})
+    save_strategy: str = field(default="steps", metadata={"help": "When checkpoints are written."})
+    save_steps: float = field(default=100, metadata={"help": "Steps between checkpoints."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
+    report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: the collator reads all."})
+
+
+def decisions_of(episodes: list[Episode]) -> list[dict[str, Any]]:
+    """Every decision of the episodes that offers a choice, as the rows that `ChoiceCollator` reads.
+
+    Raises:
+        DatasetError: no decision has two valid actions or more.
+    """
+    rows: list[dict[str, Any]] = []
+    for episode in episodes:
+        previous: list[str] = []
+        for step in episode.steps:
+            if len(step.valid_actions) > 1:
+                rows.append(
+                    {
+                        "observation": step.observation,
+                        "valid_actions": step.valid_actions,
+                        "previous_actions": tuple(previous),
+                        "action_index": step.action_index,
+                    }
+                )
+            previous.append(step.action)
+    if not rows:
+        raise DatasetError(
+            f"none of the {len(episodes)} episodes holds a page with two valid actions or more; there is nothing to "
+            "learn. Collect others with `recrl generate-trajectories`."
+        )
+    return rows
+
+
+class ImitationTrainer(Trainer):
+    """transformers' Trainer with a learning rate for the heads and the accuracy in its log."""
+
+    args: ImitationConfig
+
+    def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
+        """See `recrl.training.tuning.make_optimizer`."""
+        if self.optimizer is None:
+            self.optimizer = make_optimizer(self, self.model if model is None else model)
+        return self.optimizer
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
+        right = (outputs.log_probs.detach().argmax(-1) == inputs["labels"]).float()
+        self._right = [*getattr(self, "_right", []), right]
+        return (loss, outputs) if return_outputs else loss
+
+    def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
+        """Adds ``accuracy``: the share of decisions since the last log in which the demonstrated action scored best."""
+        if "loss" in logs and getattr(self, "_right", []):
+            logs["accuracy"] = torch.cat(self._right).mean().item()
+            self._right = []
+        super().log(logs, *args, **kwargs)
+
+
+PROBE_RIDGE = 1e-3  # times the squared weights, added to the probe's mean loss
+PROBE_BATCH = 64
+
+
+@torch.no_grad()
+def _probe_data(
+    model: BertForChoiceScoring, rows: list[dict[str, Any]], collator: ChoiceCollator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Features (decisions, actions, features), valid mask (decisions, actions) and labels (decisions,) of all rows."""
+    width = max(len(row["valid_actions"]) for row in rows)
+    features, masks = [], []
+    for start in range(0, len(rows), PROBE_BATCH):
+        batch = {name: value.to(model.device) for name, value in collator(rows[start : start + PROBE_BATCH]).items()}
+        found, mask = model(**batch).features, batch["valid_mask"]
+        missing = width - mask.shape[1]
+        features.append(torch.nn.functional.pad(found.float(), (0, 0, 0, missing)))
+        masks.append(torch.nn.functional.pad(mask, (0, missing)))
+    labels = torch.tensor([row["action_index"] for row in rows], device=model.device)
+    return torch.cat(features), torch.cat(masks), labels
+
+
+def fit_feature_weights(model: BertForChoiceScoring, rows: list[dict[str, Any]], collator: ChoiceCollator) -> float:
+    """Fits ``feature_score`` to the demonstrations with everything else as it is, by ridge-penalised cross-entropy.
+
+    Returns:
+        The mean negative log-likelihood of the fit, without the penalty.
+    """
+    features, mask, labels = _probe_data(model, rows, collator)
+    weights = torch.zeros(features.shape[-1], device=features.device, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+
+    def likelihood() -> torch.Tensor:
+        log_probs = (features @ weights).masked_fill(~mask, -torch.inf).log_softmax(-1)  # (decisions, actions)
+        return torch.nn.functional.nll_loss(log_probs, labels)
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = likelihood() + PROBE_RIDGE * weights.square().sum()
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    assert model.feature_score is not None
+    with torch.no_grad():
+        model.feature_score.weight.copy_(weights[None])
+        return likelihood().item()
+
+
+def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, config: ImitationConfig) -> Path:
+    """Trains a scorer on demonstrations and saves it with its tokenizer in ``config.output_dir``.
+
+    An interrupted run goes on from its last checkpoint and ends with the weights of an uninterrupted one.
+
+    Raises:
+        DatasetError, CheckpointError, ConfigError: see the modules that read them.
+    """
+    episodes = load_episodes(arguments.demonstrations)
+    if arguments.num_demonstrations is not None:
+        if arguments.num_demonstrations > len(episodes):
+            raise DatasetError(
+                f"num_demonstrations={arguments.num_demonstrations}, but {arguments.demonstrations} holds "
+                f"{len(episodes)}; ask for fewer or collect more with `recrl generate-trajectories`"
+            )
+        episodes = episodes[: arguments.num_demonstrations]
+    rows = decisions_of(episodes)
+    resume = checkpoint_to_resume(
+        config.output_dir or "",
+        {"arguments": arguments, "tuning": tuning, "trainer": config},
+        main_process=config.should_save,
+    )
+    set_seed(config.seed)
+    if arguments.start_from is not None:
+        model, tokenizer = load_scorer(arguments.start_from)
+    else:
+        model, tokenizer = BertForChoiceScoring.from_encoder(
+            arguments.model_name_or_path,
+            seed=config.seed,
+            action_features=arguments.action_features,
+            state_form=arguments.state_form,
+            similarity=arguments.similarity,
+            max_state_tokens=arguments.max_state_tokens,
+            max_action_tokens=arguments.max_action_tokens,
+        )
+    model.config.catalog_sha256 = episodes[0].catalog_sha256
+    collator = ChoiceCollator(tokenizer, model.config)
+    if arguments.linear_probe and arguments.start_from is None and resume is None and model.feature_score is not None:
+        logger.info("linear probe: mean loss %.4f", fit_feature_weights(model, rows, collator))
+    # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
+    model.value_head.requires_grad_(False)
+    trainer_config = copy.copy(config)
+    trainer_config.push_to_hub = (
+        False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
+    )
+    trainer = ImitationTrainer(
+        model=prepare_for_training(model, tuning),
+        args=trainer_config,
+        train_dataset=rows,
+        data_collator=collator,
+    )
+    result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    metrics = {
+        "method": "imitation",
+        "num_demonstrations": len(episodes),
+        "num_decisions": len(rows),
+        "num_processes": config.world_size,
+        "global_step": trainer.state.global_step,
+        "train_loss": result.training_loss,
+        "last_loss": logs[-1]["loss"] if logs else None,
+        "last_accuracy": logs[-1].get("accuracy") if logs else None,
+        "protocol": episodes[0].protocol,
+        "catalog_sha256": episodes[0].catalog_sha256,
+        "goals_sha256": episodes[0].goals_sha256,
+        "log_history": trainer.state.log_history,
+    }
+    save_result(trainer, tokenizer, metrics)
+    return Path(config.output_dir or "")

@@ -1,0 +1,51 @@
+"""What a recipe script begins and ends with: its parser, strict, and the exit codes of the command line."""
+
+import difflib
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from recrl.errors import ConfigError
+
+
+def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, ...]:
+    """Parses ``--config file.yaml`` and flags with a `trl.TrlParser`, strictly.
+
+    Raises:
+        ConfigError: a key or flag is unknown (the message names the nearest one), or the file is missing or no mapping.
+    """
+    import yaml
+
+    try:
+        *configs, unknown = parser.parse_args_and_config(
+            args, return_remaining_strings=True, fail_with_unknown_args=False
+        )
+    except FileNotFoundError as error:
+        raise ConfigError(f"--config {error.filename}: no such file; expected a YAML file") from error
+    except (yaml.YAMLError, ValueError, IndexError) as error:
+        raise ConfigError(f"the configuration cannot be read: {str(error).strip()}") from error
+    known = [action.dest for action in parser._actions]
+    for key in (text.removeprefix("--").partition("=")[0] for text in unknown if text.startswith("--")):
+        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        raise ConfigError(f"unknown key {key!r}{hint} (--help lists all keys)")
+    if unknown:
+        raise ConfigError(f"unexpected argument {unknown[0]!r}; settings are given as --key value")
+    return tuple(configs)
+
+
+def run_recipe(main: Callable[[], None]) -> None:
+    """Runs ``main``; bad input prints one line and exits with 2, Ctrl-C says how to go on and exits with 130."""
+    from recrl.errors import RecrlError
+
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    logging.getLogger("recrl").setLevel(logging.INFO)  # our own progress, and only warnings of others
+    try:
+        main()
+    except RecrlError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,205 @@
+"""Training a sequence-to-sequence model on pairs of an instruction and a typed query, with transformers' trainer.
+
+The pairs are few, far too few for a decoder that has never attended to another text. So training has two phases in one
+run: first every instruction with its content words (the words that people do not leave out of their queries, see
+`recrl.queries.pairs.left_out_words`), which needs no query and teaches to copy; then the pairs. Held-out instructions
+are in neither.
+"""
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments, set_seed
+
+from recrl.errors import ConfigError, DatasetError
+from recrl.queries.pairs import content_words, is_held_out, left_out_words, load_instructions, load_pairs, split_pairs
+from recrl.queries.proposing import MAX_INSTRUCTION_TOKENS, MAX_QUERY_TOKENS
+from recrl.queries.seq2seq import new_query_model
+from recrl.training.runs import checkpoint_to_resume, save_result
+
+logger = logging.getLogger(__name__)
+
+BUCKET_BATCHES = 16  # batches that are sorted by length together
+
+
+@dataclass
+class QueryArguments:
+    """What is learned, and by which model."""
+
+    pairs: str = field(
+        metadata={
+            "help": "JSON object, instruction -> list of queries (goal_query_map.json), or a dataset's folder or Hub "
+            "id with the columns instruction and query."
+        }
+    )
+    model_name_or_path: str | None = field(
+        default=None,
+        metadata={
+            "help": "Sequence-to-sequence model (facebook/bart-base) or BERT encoder, of which encoder and decoder are "
+            "made, by Hub id or folder; default: MiniLM-L6."
+        },
+    )
+    instructions: str | None = field(
+        default=None,
+        metadata={"help": "JSON list of more instructions (human_goals.json) for the first phase, without queries."},
+    )
+    num_copy_epochs: int = field(
+        default=2, metadata={"help": "First phase: passes over all instructions with their content words; 0: none."}
+    )
+    num_decoder_layers: int | None = field(
+        default=2, metadata={"help": "Of a decoder made of an encoder; null: as many as the encoder has."}
+    )
+    freeze_embeddings: bool = field(default=True, metadata={"help": "Leave the token embeddings as they are."})
+    freeze_encoder: bool = field(default=True, metadata={"help": "Leave the encoder as it is: half of the time."})
+
+    def __post_init__(self) -> None:
+        if self.num_copy_epochs < 0:
+            raise ConfigError(f"num_copy_epochs={self.num_copy_epochs}, expected 0 or more")
+
+
+@dataclass
+class QueryConfig(Seq2SeqTrainingArguments):
+    """The trainer's settings; transformers' names, with our defaults."""
+
+    output_dir: str | None = field(default="runs/search", metadata={"help": "Where the run's folder is made."})
+    learning_rate: float = field(
+        default=1e-3, metadata={"help": "Learning rate; for a model that was trained to write, such as BART, 5e-5."}
+    )
+    num_train_epochs: float = field(
+        default=5, metadata={"help": "Second phase: passes over the pairs, a whole number."}
+    )
+    per_device_train_batch_size: int = field(default=32, metadata={"help": "Pairs a step and process."})
+    warmup_steps: float = field(default=0.03, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
+    lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule over both phases."})
+    weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay."})
+    logging_steps: float = field(default=20, metadata={"help": "Steps between log lines."})
+    save_strategy: str = field(default="steps", metadata={"help": "When checkpoints are written."})
+    save_steps: float = field(default=200, metadata={"help": "Steps between checkpoints."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
+    report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
+    train_sampling_strategy: str = field(
+        default="sequential", metadata={"help": "Must stay sequential: the examples come in the order of the phases."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.num_train_epochs != int(self.num_train_epochs) or self.num_train_epochs < 0:
+            raise ConfigError(f"num_train_epochs={self.num_train_epochs}, expected a whole number of at least 0")
+        if self.train_sampling_strategy != "sequential":
+            raise ConfigError(
+                f"train_sampling_strategy={self.train_sampling_strategy!r}: the phases need 'sequential', the default"
+            )
+
+
+def in_order(
+    examples: Sequence[tuple[str, str]], epochs: int, batch: int, rng: np.random.Generator
+) -> list[tuple[str, str]]:
+    """Passes over the examples, each in a new order in which texts of like lengths mostly stand together."""
+    ordered: list[tuple[str, str]] = []
+    for _ in range(epochs):
+        drawn = [examples[place] for place in rng.permutation(len(examples))]
+        batches: list[list[tuple[str, str]]] = []
+        for start in range(0, len(drawn), BUCKET_BATCHES * batch):
+            bucket = sorted(drawn[start : start + BUCKET_BATCHES * batch], key=lambda example: len(example[0]))
+            batches += [bucket[place : place + batch] for place in range(0, len(bucket), batch)]
+        ordered += [example for place in rng.permutation(len(batches)) for example in batches[place]]
+    return ordered
+
+
+def encode(tokenizer: Any, examples: Sequence[tuple[str, str]], start_token: int) -> Any:
+    """Rows of token ids for `transformers.DataCollatorForSeq2Seq`, from (instruction, query) examples.
+
+    Args:
+        start_token: with which the decoder begins; labels that begin with it too lose it.
+    """
+    if not examples:
+        return []
+    inputs = tokenizer([text for text, _ in examples], truncation=True, max_length=MAX_INSTRUCTION_TOKENS)
+    targets = tokenizer(text_target=[query for _, query in examples], truncation=True, max_length=MAX_QUERY_TOKENS)
+    return [
+        {"input_ids": ids, "attention_mask": mask, "labels": labels[1:] if labels[0] == start_token else labels}
+        for ids, mask, labels in zip(inputs["input_ids"], inputs["attention_mask"], targets["input_ids"], strict=True)
+    ]
+
+
+def freeze(model: Any, arguments: QueryArguments) -> None:
+    """Takes what is not to be trained out of training."""
+    if arguments.freeze_encoder:
+        model.get_encoder().requires_grad_(False)
+    if arguments.freeze_embeddings:
+        for module in model.modules():
+            if isinstance(module, torch.nn.Embedding):
+                module.requires_grad_(False)
+
+
+def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
+    """Trains a query model and saves it with its tokenizer in ``config.output_dir``.
+
+    An interrupted run goes on from its last checkpoint and ends with the weights of an uninterrupted one.
+
+    Raises:
+        DatasetError, CheckpointError, ConfigError: see the modules that read them.
+    """
+    train, held_out = split_pairs(load_pairs(arguments.pairs))
+    if not train or not held_out:
+        raise DatasetError(
+            f"{arguments.pairs}: {len(train)} instructions to train on and {len(held_out)} held out, expected some of "
+            "each; a tenth is held out, so bring more pairs"
+        )
+    others = load_instructions(arguments.instructions) if arguments.instructions else []
+    texts = [pair.instruction for pair in train] + [text for text in others if not is_held_out(text)]
+    left_out = left_out_words(train)
+    copies = [(text, content_words(text, left_out)) for text in dict.fromkeys(texts)]
+    pairs = [(pair.instruction, query) for pair in train for query in pair.queries]
+    rng = np.random.default_rng(config.seed)
+    batch = config.per_device_train_batch_size * config.gradient_accumulation_steps * config.world_size
+    examples = in_order(copies, arguments.num_copy_epochs, batch, rng)
+    examples += in_order(pairs, int(config.num_train_epochs), batch, rng)
+    if not examples:
+        raise ConfigError("num_copy_epochs=0 and num_train_epochs=0: nothing to do; set one of them")
+    resume = checkpoint_to_resume(
+        config.output_dir or "", {"arguments": arguments, "trainer": config}, main_process=config.should_save
+    )
+    set_seed(config.seed)
+    model, tokenizer = new_query_model(
+        arguments.model_name_or_path,
+        texts=[text for text, _ in copies],
+        num_decoder_layers=arguments.num_decoder_layers,
+        seed=config.seed,
+    )
+    freeze(model, arguments)
+    trainer_config = copy.copy(config)
+    trainer_config.push_to_hub = (
+        False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
+    )
+    trainer_config.num_train_epochs = 1  # the passes of both phases are in the examples
+    start_token = model.config.decoder_start_token_id
+    trainer = Seq2SeqTrainer(
+        model=model,
+        args=trainer_config,
+        train_dataset=encode(tokenizer, examples, start_token),
+        data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
+    )
+    result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    of_held_out = [(pair.instruction, query) for pair in held_out for query in pair.queries]
+    held_out_loss = trainer.evaluate(encode(tokenizer, of_held_out, start_token))["eval_loss"]
+    metrics = {
+        "method": "search",
+        "num_instructions": len(train),
+        "num_query_pairs": len(pairs),
+        "num_copied_instructions": len(copies) if arguments.num_copy_epochs else 0,
+        "num_held_out_instructions": len(held_out),
+        "num_processes": config.world_size,
+        "global_step": trainer.state.global_step,
+        "train_loss": result.training_loss,
+        "held_out_loss": held_out_loss,
+        "log_history": trainer.state.log_history,
+    }
+    save_result(trainer, tokenizer, metrics)
+    return Path(config.output_dir or "")

@@ -1,0 +1,240 @@
+"""Iterated self-improvement: generate -> pairs -> DPO -> dev, round after round, within a budget of episodes.
+
+As in ETO (arXiv:2403.02502) the agent explores, contrasts what it did by its outcome, and explores again with what it
+has become. What deviates: there is no expert; several episodes of each goal are played, so that they can be compared;
+a round begins with the best agent so far on dev goals, the start included, which is also its pi_ref, so that a round
+that did harm is not built on. The budget counts every episode that is played, kept or not.
+
+The run's folder holds ``round_N`` with its ``trajectories``, the ``dpo`` run and ``dev.json``; ``rounds.json`` records
+them. Every stage goes on where it was interrupted, see `recrl.rollouts.collecting` and `recrl.training.tuning`.
+"""
+
+import copy
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recrl.errors import ConfigError, NoPairsError
+from recrl.evaluation.results import load_result
+from recrl.files import write_json
+from recrl.policies.scorer import ScorerPolicy
+from recrl.preferences.builders import PAIR_BUILDERS, check_builders
+from recrl.preferences.building import read_pairs
+from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
+from recrl.scoring.checkpoints import load_scorer, save_scorer
+from recrl.training.dpo import PREFERENCES_FOLDER, ChoiceDPOConfig, DPOArguments, train_dpo
+from recrl.training.environment import EnvironmentArguments
+from recrl.training.runs import checkpoint_to_resume, complete_run, is_complete, training_metrics
+from recrl.training.tuning import TuningArguments
+from recrl.webshop.catalog import Catalog
+
+logger = logging.getLogger(__name__)
+
+ROUNDS_FILE = "rounds.json"
+DEV_FILE = "dev.json"
+
+
+@dataclass
+class SelfImprovementArguments:
+    """What is played, and what is made of it."""
+
+    model_name_or_path: str = field(metadata={"help": "The scorer to start from, by folder or Hub id."})
+    num_rounds: int = field(default=3, metadata={"help": "Rounds of generating and DPO."})
+    num_episodes: int = field(default=600, metadata={"help": "The budget: episodes played in all rounds together."})
+    rollouts_per_goal: int = field(default=4, metadata={"help": "Episodes of each goal, which can be compared."})
+    temperature: float = field(default=1.0, metadata={"help": "Of the actions in episodes."})
+    loop_guard: bool = field(default=False, metadata={"help": "Never repeat an action at an equal page."})
+    pairs: list[str] = field(
+        default_factory=lambda: ["contrasts"],
+        metadata={"help": f"How pairs are made of episodes: {', '.join(PAIR_BUILDERS)}; see preferences.py."},
+    )
+    min_reward: float = field(default=1.0, metadata={"help": "Lowest reward, 0 to 1, of what is chosen."})
+    weight_by_margin: bool = field(
+        default=False, metadata={"help": "Weigh a pair by the difference of its outcomes, where both are known."}
+    )
+
+    def __post_init__(self) -> None:
+        if self.num_rounds < 1 or self.rollouts_per_goal < 1 or self.num_episodes < 1:
+            raise ConfigError(
+                f"num_rounds={self.num_rounds}, rollouts_per_goal={self.rollouts_per_goal}, "
+                f"num_episodes={self.num_episodes}: expected at least 1 of each"
+            )
+        share = self.num_rounds * self.rollouts_per_goal
+        if self.num_episodes % share:
+            raise ConfigError(
+                f"num_episodes={self.num_episodes} cannot be shared evenly by {self.num_rounds} rounds of goals with "
+                f"{self.rollouts_per_goal} episodes each; ask for {max(1, self.num_episodes // share) * share}"
+            )
+        check_builders(self.pairs)
+        if not (0 <= self.min_reward <= 1 and self.temperature > 0):
+            raise ConfigError(
+                f"min_reward={self.min_reward}, temperature={self.temperature}: expected 0 to 1, and a positive number"
+            )
+
+
+def train_self_improvement(
+    arguments: SelfImprovementArguments,
+    environment: EnvironmentArguments,
+    tuning: TuningArguments,
+    config: ChoiceDPOConfig,
+) -> Path:
+    """Runs the rounds; the best agent on dev goals, the start included, ends up in ``config.output_dir``.
+
+    Args:
+        config: of DPO in every round; its seed also draws goals, actions and pairs.
+
+    Raises:
+        CatalogError, CheckpointError, ConfigError, DatasetError: see the modules that read them.
+    """
+    output_dir = Path(config.output_dir or "")
+    catalog, queries = environment.load_catalog(), environment.load_queries()
+    load_scorer(arguments.model_name_or_path)  # fails before anything is written
+    settings = {"arguments": arguments, "environment": environment, "tuning": tuning, "trainer": config}
+    checkpoint_to_resume(output_dir, settings, main_process=config.should_save)
+
+    def on_dev(scorer: str, folder: Path) -> dict[str, float]:
+        """Success and score on dev goals, played once, by the main process."""
+        with config.main_process_first(local=False, desc="dev goals"):
+            if not (folder / DEV_FILE).exists():
+                policy = ScorerPolicy.from_pretrained(scorer, device=str(config.device))
+                write_json(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
+        result = load_result(folder / DEV_FILE)
+        return {"dev_success": result["success_rate"], "dev_score": result["score"]}
+
+    def scorer_of(number: int) -> str:
+        return str(output_dir / f"round_{number}" / "dpo") if number else arguments.model_name_or_path
+
+    records: list[dict[str, Any]] = [{"round": 0, **on_dev(scorer_of(0), output_dir / "round_0"), "best": True}]
+    best = records[0]
+    for number in range(1, arguments.num_rounds + 1):
+        folder = output_dir / f"round_{number}"
+        record: dict[str, Any] = {"round": number, "start": best["round"]}
+        seeds = np.random.SeedSequence([config.seed, number]).generate_state(3).tolist()
+        start = scorer_of(best["round"])
+        with config.main_process_first(local=False, desc="playing"):
+            record |= _play(folder / "trajectories", start, seeds[0], arguments, environment, config)
+        try:
+            record |= _prefer(folder, start, seeds[1:], arguments, tuning, config)
+        except NoPairsError as error:
+            logger.warning("round %d has nothing to learn: %s", number, error)
+            records.append(record | {"num_pairs": 0, "left_out": str(error), "best": False})
+            continue
+        record |= on_dev(scorer_of(number), folder)
+        record["best"] = record["dev_score"] > best["dev_score"]
+        best = record if record["best"] else best
+        records.append(record)
+        logger.info("round %d: %s", number, {name: value for name, value in records[-1].items() if name != "left_out"})
+    if config.should_save:
+        write_json(output_dir / ROUNDS_FILE, records)
+        _finish(output_dir, scorer_of(best["round"]), records, catalog, environment, arguments, config)
+    return output_dir
+
+
+def _play(
+    folder: Path,
+    policy: str,
+    seed: int,
+    arguments: SelfImprovementArguments,
+    environment: EnvironmentArguments,
+    config: ChoiceDPOConfig,
+) -> dict[str, Any]:
+    """Plays the round's share of the budget; every episode is kept, without its loops, because failures teach too."""
+    share = arguments.num_episodes // arguments.num_rounds
+    summary = generate_trajectories(
+        TrajectoryConfig(
+            policy=policy,
+            output_dir=str(folder),
+            catalog=environment.catalog,
+            goal_seed=environment.goal_seed,
+            human_goals=environment.human_goals,
+            query_model=environment.query_model,
+            num_queries=environment.num_queries,
+            split_by=environment.split_by,
+            uniform_goals=environment.uniform_goals,
+            max_steps=environment.max_episode_steps,
+            num_trajectories=share,
+            max_episodes=share,
+            min_reward=0.0,
+            rollouts_per_goal=arguments.rollouts_per_goal,
+            temperature=arguments.temperature,
+            loop_guard=arguments.loop_guard,
+            seed=seed,
+        ),
+        policy=ScorerPolicy.from_pretrained(
+            policy,
+            device=str(config.device),
+            temperature=arguments.temperature,
+            loop_guard=arguments.loop_guard,
+        ),
+    )
+    return {
+        "num_episodes": summary["num_episodes"],
+        "sampled_success": summary["success_rate"],
+        "sampled_score": summary["score"],
+    }
+
+
+def _prefer(
+    folder: Path,
+    policy: str,
+    seeds: Sequence[int],
+    arguments: SelfImprovementArguments,
+    tuning: TuningArguments,
+    config: ChoiceDPOConfig,
+) -> dict[str, Any]:
+    """DPO on the round's episodes; ``seeds``: of the pairs and of training.
+
+    Raises:
+        NoPairsError: no two of them can be compared.
+    """
+    of_round = copy.copy(config)
+    of_round.output_dir, of_round.seed = str(folder / "dpo"), seeds[1]
+    if not is_complete(folder / "dpo"):
+        train_dpo(
+            DPOArguments(
+                model_name_or_path=policy,
+                trajectories=str(folder / "trajectories"),
+                pairs=arguments.pairs,
+                min_reward=arguments.min_reward,
+                weight_by_margin=arguments.weight_by_margin,
+                pairs_seed=seeds[0],
+            ),
+            copy.copy(tuning),
+            of_round,
+        )
+    summary = read_pairs(folder / "dpo" / PREFERENCES_FOLDER)
+    counts = {name: summary[name] for name in ("num_pairs", "num_goals", "left_out")}
+    return counts | {"global_step": training_metrics(folder / "dpo")["global_step"]}
+
+
+def _finish(
+    output_dir: Path,
+    best: str,
+    records: list[dict[str, Any]],
+    catalog: Catalog,
+    environment: EnvironmentArguments,
+    arguments: SelfImprovementArguments,
+    config: ChoiceDPOConfig,
+) -> None:
+    """Puts the best scorer into the run's folder, then the metrics, which mark the run as complete."""
+    model, tokenizer = load_scorer(best)
+    model.config.catalog_sha256 = catalog.sha256
+    save_scorer(model, tokenizer, output_dir)
+    about = {
+        "method": "self-improvement",
+        "num_rounds": arguments.num_rounds,
+        "num_episodes": sum(record.get("num_episodes", 0) for record in records),
+        "num_pairs": sum(record.get("num_pairs", 0) for record in records),
+        "num_processes": config.world_size,
+        "global_step": sum(record.get("global_step", 0) for record in records),
+        "best_round": max(record["round"] for record in records if record["best"]),
+        "protocol": catalog.protocol(environment.split_by),
+        "catalog_sha256": catalog.sha256,
+        "goals_sha256": catalog.goals_sha256,
+        "rounds": records,
+    }
+    complete_run(output_dir, about)

@@ -1,0 +1,164 @@
+"""Comparing agents: allotment, resuming, reports; and bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from recrl.errors import ConfigError, DatasetError, PolicyError
+from recrl.evaluation.comparison import ComparisonConfig, compare
+from recrl.evaluation.comparison_plots import draw_comparison
+from recrl.evaluation.comparison_tables import comparison_table
+from recrl.evaluation.measure import evaluate
+from recrl.policies.loading import load_policy
+from recrl.webshop.catalog import load_catalog
+
+AGENTS = ("rule", "matching", "random")
+
+
+def config(folder: Path, **changed: Any) -> ComparisonConfig:
+    fields: dict[str, Any] = {"policies": AGENTS, "output_dir": str(folder), "num_episodes": 120, "runs": 2}
+    return ComparisonConfig(**(fields | changed))
+
+
+def test_the_better_agent_gets_the_episodes(tmp_path: Path) -> None:
+    report = compare(config(tmp_path / "run", num_episodes=200))
+    for run in report["runs"]:
+        assert sum(run["pulls"]) == run["num_episodes"] == 200
+        assert run["pulls"][1] == max(run["pulls"]) > 100
+        assert run["probability_best"][1] > 0.99
+        assert run["posterior_alpha"][0] + run["posterior_beta"][0] == 2 + run["pulls"][0]
+        assert [len(one["success"]) for one in run["running"]] == run["pulls"]
+    matching = report["all_runs"][1]
+    assert matching["success_ci"][0] < matching["success"] < matching["success_ci"][1]
+    catalog = load_catalog(None)
+    truth = evaluate(load_policy("matching"), catalog)["success_rate"]
+    assert matching["success_ci"][0] < truth < matching["success_ci"][1]
+
+
+def test_the_result_follows_from_the_seed_whatever_the_batch(tmp_path: Path) -> None:
+    one = compare(config(tmp_path / "one", batch_size=1))
+    two = compare(config(tmp_path / "two", batch_size=32))
+    other = compare(config(tmp_path / "other", seed=1))
+    for report in (one, two, other):
+        for name in ("output_dir", "batch_size"):
+            report["config"].pop(name)
+    assert one == two
+    assert one["runs"] != other["runs"]
+
+
+def test_uniform_allotment_plays_the_same_goals_and_compares_them_in_pairs(tmp_path: Path) -> None:
+    report = compare(config(tmp_path / "run", allocation="uniform", num_episodes=300))
+    assert all(run["pulls"] == [100, 100, 100] for run in report["runs"])
+    rounds = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
+    assert all(one["goals"][0::3] == one["goals"][1::3] == one["goals"][2::3] for one in rounds)
+    matching, random = report["paired"]
+    assert matching["success_difference_ci"][0] > 0
+    assert matching["products_better"] > 10 * matching["products_worse"]
+    assert random["score_difference"] < 0
+    for entry in report["all_runs"]:  # uniform: the plain mean is unbiased, and the estimate is near it
+        assert entry["success"] == pytest.approx(entry["success_running_mean"], abs=4)
+
+
+def test_the_score_can_be_the_objective(tmp_path: Path) -> None:
+    """Rule and random never succeed, but rule scores."""
+    report = compare(config(tmp_path / "run", policies=("rule", "random"), objective="score"))
+    for run in report["runs"]:
+        assert run["probability_best"][0] > 0.9
+        assert run["posterior_alpha"][0] > 10
+    assert report["all_runs"][0]["score_ci"][0] > report["all_runs"][1]["score_ci"][1]
+
+
+def test_a_run_stops_when_the_best_is_sure(tmp_path: Path) -> None:
+    report = compare(config(tmp_path / "run", num_episodes=400, stop_at_probability=0.95))
+    for run in report["runs"]:
+        assert run["num_episodes"] < 400
+        assert max(run["probability_best"]) >= 0.95
+
+
+def test_more_runs_can_be_added(tmp_path: Path) -> None:
+    two = compare(config(tmp_path / "run"))
+    three = compare(config(tmp_path / "run", runs=3))
+    assert three["runs"][:2] == two["runs"]
+    assert len(three["runs"]) == 3
+
+
+def test_a_killed_comparison_goes_on(tmp_path: Path) -> None:
+    arguments = ["--policies", *AGENTS, "--num_episodes", "3000", "--runs", "1", "--no_plots", "--round_size", "20"]
+    command = [sys.executable, "-m", "recrl", "compare", *arguments, "--decoding", "sample"]
+    process = subprocess.Popen([*command, "--output_dir", str(tmp_path / "cut")], stderr=subprocess.DEVNULL)
+    journal, deadline = tmp_path / "cut" / "journal.jsonl", time.monotonic() + 60
+    while time.monotonic() < deadline and not (journal.exists() and journal.stat().st_size > 3000):
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    played = journal.read_bytes()
+    journal.write_bytes(played + b'{"run": 0, "num')  # as if the kill had come within a line
+    whole = subprocess.run([*command, "--output_dir", str(tmp_path / "whole")], capture_output=True, check=True)
+    rest = subprocess.run([*command, "--output_dir", str(tmp_path / "cut")], capture_output=True, check=True)
+    assert journal.read_bytes().startswith(played[: played.rfind(b"\n") + 1])
+    assert journal.read_bytes() == (tmp_path / "whole" / "journal.jsonl").read_bytes()
+    assert rest.stdout == whole.stdout
+
+
+def test_tables_and_pictures(tmp_path: Path) -> None:
+    report = compare(config(tmp_path / "run"))
+    table = comparison_table(report, "md")
+    assert [line.split(" | ")[0] for line in table.splitlines()[2:5]] == ["| rule", "| matching", "| random"]
+    assert "valid under adaptive allotment; the running mean is not" in table
+    assert comparison_table(report, "csv").startswith("agent,episodes,success % [95% CI]")
+    latex = comparison_table(report, "latex")
+    assert latex.count(r"\\") == 4
+    assert r"success \% [95\% CI]" in latex
+    written = draw_comparison(report, tmp_path)
+    assert [path.name for path in written] == ["comparison.png", "comparison.svg"]
+    assert written[0].read_bytes().startswith(b"\x89PNG")
+    assert written[1].read_text().count('id="axes_') == 2 * 3  # a row per run: score, success, who is best
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"policies": ("rule",)}, "expected at least two, each once"),
+        ({"policies": ("rule", "rule")}, "expected at least two, each once"),
+        ({"num_episodes": 0}, "num_episodes=0, expected at least 1"),
+        ({"allocation": "uniform", "num_episodes": 100}, "cannot be shared evenly by 3 agents; ask for 99"),
+        ({"allocation": "ucb"}, "allocation='ucb', expected one of thompson, uniform"),
+        ({"exploration": 2.0}, "a share from 0 to 1"),
+        ({"stop_at_probability": 0.2}, "more than 0.5"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
+        config(tmp_path, **changed)
+
+
+def test_bad_agents_and_folders_are_named(tmp_path: Path, tiny_scorer: Path) -> None:
+    with pytest.raises(PolicyError, match="unknown policy 'machting'; did you mean 'matching'"):
+        compare(config(tmp_path / "run", policies=("rule", "machting")))
+    assert not (tmp_path / "run").exists()
+
+    class Other:
+        name, catalog_sha256 = "other", "f" * 64
+
+        def act(self, decisions: Any, rngs: Any, *, greedy: bool = False) -> Any:
+            raise AssertionError
+
+    with pytest.raises(PolicyError, match=r"'b' was trained on the catalogue ffffffffffff, this is .*--allow_other"):
+        compare(config(tmp_path / "run", policies=("a", "b")), policies=[load_policy("rule"), Other()])
+    compare(config(tmp_path / "run", num_episodes=20, runs=1))
+    with pytest.raises(ConfigError, match="holds a comparison with seed=0, not 7"):
+        compare(config(tmp_path / "run", num_episodes=20, runs=1, seed=7))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").write_text("")
+    with pytest.raises(ConfigError, match="is not empty and holds no comparison"):
+        compare(config(tmp_path / "full"))
+    (tmp_path / "run" / "journal.jsonl").write_text("{}\n")
+    with pytest.raises(DatasetError, match="is corrupt"):
+        compare(config(tmp_path / "run", num_episodes=20, runs=1))

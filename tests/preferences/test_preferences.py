@@ -1,0 +1,443 @@
+"""Preference pairs: whom they are made of, by which law, and that they survive the disk."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decision_data import colour_episode, colour_page
+from recrl.episodes.data import Episode, Step
+from recrl.errors import ConfigError, DatasetError, NoPairsError
+from recrl.policies.base import Decision
+from recrl.preferences.builders import (
+    PAIR_BUILDERS,
+    PairSet,
+    build_preferences,
+    contrast_preferences,
+    rejected_probabilities,
+    step_preferences,
+    trajectory_preferences,
+)
+from recrl.preferences.counts import describe_preferences
+from recrl.preferences.data import (
+    PREFERENCE_FEATURES,
+    Move,
+    Preference,
+    dataset_to_preferences,
+    load_preferences,
+    preferences_to_dataset,
+    resample_by_weight,
+)
+
+
+def uniform(decisions: Sequence[Decision]) -> list[np.ndarray]:
+    return [np.full(len(decision.valid_actions), -math.log(len(decision.valid_actions))) for decision in decisions]
+
+
+def by_text(decisions: Sequence[Decision]) -> list[np.ndarray]:
+    """A reference whose scores depend on nothing but the actions' texts."""
+    found = []
+    for decision in decisions:
+        scores = np.array([sum(action.encode()) % 7 for action in decision.valid_actions], dtype=float)
+        found.append(scores - np.log(np.exp(scores).sum()))
+    return found
+
+
+def episode(goal_index: int, moves: Sequence[tuple[str, tuple[str, ...], int]], reward: float) -> Episode:
+    """An episode of (word on the page, actions, action taken)."""
+    steps = tuple(
+        Step(
+            colour_page(f"goal {goal_index}", ("red", "blue"), word or None),
+            tuple(actions),
+            index,
+            -1.0,
+            reward if place == len(moves) - 1 else 0.0,
+        )
+        for place, (word, actions, index) in enumerate(moves)
+    )
+    return Episode(
+        goal_index=goal_index,
+        instruction=f"goal {goal_index}",
+        protocol="custom",
+        catalog_sha256="c" * 64,
+        goals_sha256="g" * 64,
+        policy="by hand",
+        seed=0,
+        steps=steps,
+        reward=reward,
+        success=reward == 1.0,
+        terminated=True,
+        truncated=False,
+        reward_parts={},
+    )
+
+
+def consistent(episodes: list[Episode]) -> list[Episode]:
+    """Equal ways to a goal end alike, as in an environment without chance: with the first one's reward."""
+    rewards: dict[tuple[int, tuple[str, ...]], float] = {}
+    made = []
+    for one in episodes:
+        reward = rewards.setdefault((one.goal_index, tuple(step.action for step in one.steps)), one.reward)
+        steps = (*one.steps[:-1], replace(one.steps[-1], reward=reward))
+        made.append(replace(one, steps=steps, reward=reward, success=reward == 1.0))
+    return made
+
+
+ACTIONS = ("click[red]", "click[blue]", "click[buy now]")
+EPISODES = st.lists(
+    st.builds(
+        episode,
+        st.integers(0, 2),
+        st.lists(
+            st.tuples(st.sampled_from(["red", "blue", ""]), st.permutations(ACTIONS).map(tuple), st.integers(0, 2))
+            | st.just(("", ("click[buy now]",), 0)),
+            min_size=1,
+            max_size=5,
+        ),
+        st.sampled_from([0.0, 0.5, 0.7, 1.0]),
+    ),
+    min_size=1,
+    max_size=8,
+).map(consistent)
+
+
+def outcomes_of(episodes: list[Episode], goal_index: int, move: Move) -> dict[str, Fraction]:
+    """The mean reward of each action that was the last departure from the move's page, by a plain loop."""
+    rewards: dict[str, list[Fraction]] = {}
+    for one in episodes:
+        last = None
+        for step in one.steps:
+            if one.goal_index == goal_index and (step.observation, step.valid_actions) == move.page:
+                last = step.action
+        if last is not None:
+            rewards.setdefault(last, []).append(Fraction(one.reward))
+    return {action: sum(of_action, Fraction()) / len(of_action) for action, of_action in rewards.items()}
+
+
+def built(episodes: list[Episode], name: str, seed: int, min_reward: float, *, weighted: bool = False) -> PairSet:
+    try:
+        return build_preferences(
+            episodes, by_text, np.random.default_rng(seed), pairs=[name], min_reward=min_reward,
+            weight_by_margin=weighted,
+        )  # fmt: skip
+    except NoPairsError:
+        return PairSet()
+
+
+@settings(deadline=None, max_examples=200)
+@given(EPISODES, st.sampled_from([0.0, 0.5, 0.7, 1.0]), st.integers(0, 3), st.booleans())
+def test_no_pair_prefers_the_lower_outcome(
+    episodes: list[Episode], min_reward: float, seed: int, weighted: bool
+) -> None:
+    """Nor holds two equal sides, nor mixes goals; on equal pages all builders agree."""
+    for name in PAIR_BUILDERS:
+        for pair in built(episodes, name, seed, min_reward, weighted=weighted).pairs:
+            assert pair.chosen != pair.rejected
+            assert pair.origin == name
+            of_goal = [one for one in episodes if one.goal_index == pair.goal_index]
+            assert pair.instruction == of_goal[0].instruction
+            ways = {
+                tuple(step.action for step in one.steps if len(set(step.valid_actions)) > 1): one for one in of_goal
+            }
+            known = None not in (pair.chosen_outcome, pair.rejected_outcome)
+            assert pair.weight == (pair.chosen_outcome - pair.rejected_outcome if weighted and known else 1)
+            if name == "trajectories":
+                sides = [
+                    ways[tuple(move.action for move in moves)] for moves in (pair.chosen_moves, pair.rejected_moves)
+                ]
+                assert pair.chosen_outcome == max(one.reward for one in of_goal) >= min_reward
+                assert sides[0].goal_index == sides[1].goal_index
+                continue
+            [chosen], [rejected] = pair.chosen_moves, pair.rejected_moves
+            assert chosen.page == rejected.page
+            outcomes = outcomes_of(episodes, pair.goal_index, chosen)
+            if rejected.action in outcomes:
+                assert pair.rejected_outcome == float(outcomes[rejected.action])
+                if chosen.action in outcomes:
+                    assert outcomes[chosen.action] > outcomes[rejected.action]
+            else:
+                assert name == "steps"
+                assert pair.rejected_outcome is None
+            if name == "contrasts":
+                assert pair.chosen_outcome == float(outcomes[chosen.action]) >= min_reward
+                assert outcomes[chosen.action] == max(outcomes.values())
+
+
+@settings(deadline=None, max_examples=50)
+@given(EPISODES, st.integers(1, 5))
+def test_pairs_do_not_depend_on_the_batch_size(episodes: list[Episode], batch_size: int) -> None:
+    for builder in PAIR_BUILDERS.values():
+        one, other = (
+            builder(episodes, by_text, np.random.default_rng(1), min_reward=0.5, batch_size=size)
+            for size in (batch_size, 64)
+        )
+        assert one == other
+
+
+@settings(deadline=None, max_examples=100)
+@given(EPISODES, st.sampled_from([0.0, 0.5, 1.0]))
+def test_nothing_is_left_out_without_being_counted(episodes: list[Episode], min_reward: float) -> None:
+    """Every page of the kept episodes; every action of every page but the best; every way to a goal but the best."""
+    steps = built(episodes, "steps", 0, min_reward) if episodes else PairSet()
+    if steps.pairs:  # else the error has the counts
+        kept = [one for one in episodes if one.reward >= min_reward]
+        below = steps.left_out["episodes below min_reward"]
+        assert below == len(episodes) - len(kept)
+        assert len(steps.pairs) + steps.left_out.total() - below == sum(one.num_steps for one in kept)
+    contrasts = contrast_preferences(episodes, by_text, np.random.default_rng(0), min_reward=min_reward)
+    departures: dict[tuple[Any, ...], set[str]] = {}
+    for one in episodes:
+        last = {(one.goal_index, step.observation, step.valid_actions): step.action for step in one.steps}
+        for page, action in last.items():
+            departures.setdefault(page, set()).add(action)
+    assert len(contrasts.pairs) + contrasts.left_out.total() == sum(len(taken) - 1 for taken in departures.values())
+    whole = trajectory_preferences(episodes, by_text, np.random.default_rng(0), min_reward=min_reward)
+    first: dict[tuple[int, tuple[str, ...]], float] = {}
+    for one in episodes:
+        first.setdefault((one.goal_index, tuple(step.action for step in one.steps)), one.reward)
+    solved = {goal for (goal, _), reward in first.items() if reward >= min_reward}
+    assert len(whole.pairs) + whole.left_out.total() == len(first) - len(solved)
+
+
+def test_each_choice_of_a_trajectory_gives_one_pair() -> None:
+    episodes = [colour_episode(0), colour_episode(1)]
+    made = step_preferences(episodes, uniform, np.random.default_rng(0))
+    pairs = made.pairs
+    steps = [step for one in episodes for step in one.steps if len(step.valid_actions) > 1]
+    assert [pair.chosen for pair in pairs] == [step.action for step in steps]
+    assert len(pairs) == 4
+    assert made.left_out == {"pages without a choice": 2}  # the search pages
+    assert pairs[1].chosen_moves[0].previous_actions == tuple(step.action for step in episodes[0].steps[:2])
+    assert {pair.origin for pair in pairs} == {"steps"}
+    assert {pair.rejected_outcome for pair in pairs} == {None}
+
+
+def test_the_rejected_action_has_the_law_of_redrawing() -> None:
+    """Against the loop that the module's docstring describes: draw until it differs."""
+    rng = np.random.default_rng(0)
+    log_probs = np.log([0.6, 0.25, 0.1, 0.05])
+    redrawn = np.zeros(4)
+    for _ in range(20_000):
+        draw = 0
+        while draw == 0:
+            draw = int(rng.choice(4, p=np.exp(log_probs)))
+        redrawn[draw] += 1
+    law = rejected_probabilities(log_probs, ("a", "b", "c", "d"), 0)
+    np.testing.assert_allclose(law, [0, 0.625, 0.25, 0.125])
+    np.testing.assert_allclose(redrawn / redrawn.sum(), law, atol=0.015)
+
+    one = episode(0, [("red", ("click[a]", "click[b]", "click[c]", "click[d]"), 0)], 1.0)
+    pairs = step_preferences([one] * 4000, lambda decisions: [log_probs] * len(decisions), rng).pairs
+    drawn = np.bincount([pair.rejected_moves[0].action_index for pair in pairs], minlength=4) / len(pairs)
+    np.testing.assert_allclose(drawn, law, atol=0.03)
+
+
+def test_a_draw_that_did_no_worse_elsewhere_is_no_pair() -> None:
+    """Red won once and lost once, blue won: steps may prefer blue to red, and red to nothing that blue is."""
+    won, lost = (episode(0, [("", ("click[red]", "click[blue]"), 0)], reward) for reward in (1.0, 0.0))
+    blue = episode(0, [("", ("click[red]", "click[blue]"), 1)], 1.0)
+    made = step_preferences([won, lost, blue], uniform, np.random.default_rng(0))
+    assert [(pair.chosen, pair.rejected, pair.chosen_outcome, pair.rejected_outcome) for pair in made.pairs] == [
+        ("click[blue]", "click[red]", 1.0, 0.5)
+    ]
+    assert made.left_out == {"episodes below min_reward": 1, "draws that were tried with no lower outcome": 1}
+
+
+def test_equal_outcomes_are_equal_whatever_their_number() -> None:
+    """A float mean of three times 0.7 is below 0.7."""
+    red, blue = (episode(0, [("", ("click[red]", "click[blue]"), index)], 0.7) for index in (0, 1))
+    made = contrast_preferences([red, blue, blue, blue], uniform, np.random.default_rng(0), min_reward=0.7)
+    assert made == PairSet([], Counter({"contrasts that tie": 1}))
+
+
+def test_a_certain_reference_still_gives_a_rejected_action() -> None:
+    log_probs = np.array([0.0, -800.0, -801.0])  # exp underflows to 0
+    law = rejected_probabilities(log_probs, ("a", "b", "c"), 0)
+    np.testing.assert_allclose(law, [0, 1 / (1 + math.exp(-1)), math.exp(-1) / (1 + math.exp(-1))])
+    assert rejected_probabilities(np.array([0.0, -1.0]), ("a", "a"), 0).sum() == 0
+
+
+def test_contrasts_compare_the_last_departure_from_a_page() -> None:
+    search = ("", ("search[x]",), 0)
+    won = episode(7, [search, ("red", ACTIONS, 0), ("red", ACTIONS, 1), ("blue", ACTIONS, 2)], 1.0)
+    lost = episode(7, [search, ("red", ACTIONS, 2)], 0.25)
+    other_goal = episode(8, [search, ("red", ACTIONS, 0)], 0.0)
+    pairs = contrast_preferences([lost, won, other_goal], uniform, np.random.default_rng(0)).pairs
+    assert [(pair.chosen, pair.rejected, pair.chosen_outcome, pair.rejected_outcome) for pair in pairs] == [
+        ("click[blue]", "click[buy now]", 1.0, 0.25)
+    ]
+    assert pairs[0].chosen_moves[0].previous_actions == ("search[x]", "click[red]")
+    # A second loss by the winning action lowers its mean below what is asked for.
+    lost_too = episode(7, [search, ("red", ACTIONS, 1), ("blue", ACTIONS, 2)], 0.5)
+    none = contrast_preferences([lost, won, lost_too], uniform, np.random.default_rng(0))
+    assert none == PairSet([], Counter({"contrasts without an action of min_reward": 1}))
+    loose = contrast_preferences([lost, won, lost_too], uniform, np.random.default_rng(0), min_reward=0.5).pairs
+    assert [(pair.chosen_outcome, pair.rejected_outcome) for pair in loose] == [(0.75, 0.25)]
+    tie = episode(7, [search, ("red", ACTIONS, 0), ("blue", ACTIONS, 2)], 0.25)
+    both = contrast_preferences([lost, tie], uniform, np.random.default_rng(0), min_reward=0.0)
+    assert both == PairSet([], Counter({"contrasts that tie": 1}))
+
+
+def test_the_best_episode_of_a_goal_against_each_worse_one() -> None:
+    search = ("", ("search[x]",), 0)
+    long = episode(7, [search, ("red", ACTIONS, 0), ("red", ACTIONS, 1), ("blue", ACTIONS, 2)], 1.0)
+    short = episode(7, [search, ("", ACTIONS, 1), ("blue", ACTIONS, 2)], 1.0)
+    half = episode(7, [search, ("", ACTIONS, 2)], 0.5)
+    none = episode(7, [search, ("", ACTIONS, 0), ("red", ACTIONS, 2)], 0.0)
+    alone = episode(8, [search, ("", ACTIONS, 2)], 0.5)
+    made = trajectory_preferences([long, half, short, half, none, alone], uniform, np.random.default_rng(0))
+    assert [(pair.chosen, pair.rejected, pair.chosen_outcome, pair.rejected_outcome) for pair in made.pairs] == [
+        ("click[blue]\nclick[buy now]", "click[buy now]", 1.0, 0.5),
+        ("click[blue]\nclick[buy now]", "click[red]\nclick[buy now]", 1.0, 0.0),
+    ]
+    assert made.left_out == {"episodes that tie with the best": 1, "episodes of goals without one of min_reward": 1}
+    assert made.pairs[0].log_probs == pytest.approx((-2 * math.log(3), -math.log(3)))
+    assert made.pairs[0].chosen_moves[1].previous_actions == ("search[x]", "click[blue]")
+    assert made.pairs[1].parting == made.pairs[1].chosen_moves[0]
+
+
+def test_sides_part_where_they_first_differ() -> None:
+    together = Move("page", ACTIONS, (), 0, -1.0)
+    buys, looks = Move("next", ACTIONS, ("click[red]",), 2, -1.0), Move("next", ACTIONS, ("click[red]",), 1, -1.0)
+    assert pair(chosen_moves=(together, buys), rejected_moves=(together, looks)).parting == buys
+    assert pair(chosen_moves=(together,), rejected_moves=(together, looks)).parting == together
+
+
+def test_builders_are_chosen_by_name_and_nothing_left_is_an_error() -> None:
+    rng = np.random.default_rng(0)
+    won = episode(7, [("red", ACTIONS, 1)], 1.0)
+    lost = episode(7, [("red", ACTIONS, 2)], 0.25)
+    made = build_preferences([won, lost], uniform, rng, pairs=["steps", "contrasts", "trajectories"])
+    assert [pair.origin for pair in made.pairs] == ["steps", "contrasts", "trajectories"]
+    assert made.left_out == {"episodes below min_reward": 1}
+    for wrong in (["outcomes"], [], ["steps", "steps"]):
+        with pytest.raises(ConfigError, match=r"expected one or more of steps, contrasts, trajectories, each once"):
+            build_preferences([won], uniform, rng, pairs=wrong)
+    with pytest.raises(DatasetError, match=r"no preference pair is left of 1 episodes .*: 1 episodes below min_reward"):
+        build_preferences([lost], uniform, rng)
+    single = episode(1, [("", ("click[buy now]",), 0)], 1.0)
+    with pytest.raises(DatasetError, match=r"no preference pair is left of 1 episodes .*: 1 pages without a choice"):
+        build_preferences([single], uniform, rng)
+    with pytest.raises(DatasetError, match=r"nothing to compare.*--rollouts_per_goal above 1"):
+        build_preferences([won], uniform, rng, pairs=["trajectories"])
+
+
+def test_counts_by_page_and_action() -> None:
+    pairs = step_preferences([colour_episode(0), colour_episode(1)], uniform, np.random.default_rng(0)).pairs
+    summary = describe_preferences(pairs)
+    assert summary["num_pairs"] == 4
+    assert summary["num_goals"] == 2
+    assert summary["mean_chosen_probability"] == pytest.approx(1 / 12)
+    assert summary["mean_margin"] is None
+    assert summary["mean_moves"] == 1
+    assert {kind: group["num_pairs"] for kind, group in summary["by_page"].items()} == {"item": 4}
+    assert {kind: group["num_pairs"] for kind, group in summary["by_action"].items()} == {"option": 2, "buy": 2}
+
+
+@settings(deadline=None, max_examples=30)
+@given(EPISODES)
+def test_pairs_survive_the_dataset(episodes: list[Episode]) -> None:
+    for builder in PAIR_BUILDERS.values():
+        pairs = builder(episodes, by_text, np.random.default_rng(0), min_reward=0.0).pairs
+        if pairs:
+            assert dataset_to_preferences(preferences_to_dataset(pairs)) == pairs
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=20), st.integers(0, 5))
+def test_resampling_takes_each_pair_as_often_as_it_weighs(weights: list[float], seed: int) -> None:
+    pairs = [pair(goal_index=number, weight=weight) for number, weight in enumerate(weights)]
+    taken = resample_by_weight(pairs, np.random.default_rng(seed))
+    assert len(taken) == len(pairs)
+    if len(set(weights)) == 1:
+        assert taken == pairs
+        return
+    assert {one.weight for one in taken} == {1.0}
+    copies = np.bincount([one.goal_index for one in taken], minlength=len(pairs))
+    shares = len(pairs) * np.array(weights) / sum(weights)
+    assert (np.abs(copies - shares) < 1 + 1e-9).all()
+
+
+def test_resampling_has_the_weights_as_its_mean() -> None:
+    pairs = [pair(goal_index=number, weight=weight) for number, weight in enumerate((0.1, 0.6, 0.3))]
+    copies = np.zeros(3)
+    for seed in range(4000):
+        for one in resample_by_weight(pairs, np.random.default_rng(seed)):
+            copies[one.goal_index] += 1
+    np.testing.assert_allclose(copies / copies.sum(), [0.1, 0.6, 0.3], atol=0.01)
+
+
+def move(**changed: Any) -> Move:
+    fields = {"observation": "page", "valid_actions": ACTIONS, "previous_actions": (), "action_index": 0,
+              "log_prob": -1.0}  # fmt: skip
+    return Move(**(fields | changed))
+
+
+def pair(**changed: Any) -> Preference:
+    fields = {
+        "goal_index": 1, "catalog_sha256": "c", "goals_sha256": "g", "protocol": "custom", "instruction": "red shirt",
+        "chosen_moves": (move(),), "rejected_moves": (move(action_index=1),), "chosen_outcome": 1.0,
+        "rejected_outcome": None, "origin": "steps",
+    }  # fmt: skip
+    return Preference(**(fields | changed))
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"action_index": 3}, "action_index=3 is no index into 3 actions"),
+        ({"action_index": -1}, "action_index=-1 is no index"),
+        ({"log_prob": math.nan}, "log_prob=nan, expected a log-probability"),
+    ],
+)
+def test_an_impossible_move_is_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        move(**changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"rejected_moves": (move(),)}, r"both sides of a pair are 'click\[red\]'"),
+        ({"rejected_moves": ()}, "1 chosen and 0 rejected moves, expected some of each"),
+        ({"rejected_outcome": 1.0}, "outcome 1.0 is not above the rejected one's 1.0"),
+        ({"weight": 0.0}, "weight=0.0, expected a positive"),
+        ({"weight": math.nan}, "weight=nan"),
+    ],
+)
+def test_an_impossible_pair_is_refused(changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(DatasetError, match=message):
+        pair(**changed)
+
+
+def test_a_dataset_that_is_none_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"expected a folder with a preference dataset.*nowhere"):
+        load_preferences(tmp_path / "nowhere")
+    (tmp_path / "other").mkdir()
+    with pytest.raises(DatasetError, match="expected a folder with a preference dataset"):
+        load_preferences(tmp_path / "other")
+    good = preferences_to_dataset([pair(), pair(goal_index=2)])
+    assert good.features == PREFERENCE_FEATURES
+    for name, dataset, message in (
+        ("empty", good.select([]), "it is empty"),
+        ("foreign", good.remove_columns(["chosen", "weight"]), "columns chosen, weight are missing"),
+        ("untyped", good.remove_columns("weight").add_column("weight", ["a", "b"]), "a column has another type"),
+        ("holes", good.map(lambda row: {"instruction": None}), "row 0 .*instruction has no value"),
+        ("wrong", good.map(lambda row: {"chosen": "click[green]"}), r"row 0 .*chosen='click\[green\]', but"),
+    ):
+        dataset.save_to_disk(str(tmp_path / name))
+        with pytest.raises(DatasetError, match=message):
+            load_preferences(tmp_path / name)
+    good.save_to_disk(str(tmp_path / "cut"))
+    arrow = next((tmp_path / "cut").glob("*.arrow"))
+    arrow.write_bytes(arrow.read_bytes()[:200])
+    with pytest.raises(DatasetError, match="expected a folder with a preference dataset"):
+        load_preferences(tmp_path / "cut")

@@ -1,0 +1,311 @@
+"""Collecting: deterministic, pruned, and whole whatever interrupts it."""
+
+import errno
+import itertools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recrl.episodes.data import load_episodes
+from recrl.errors import ConfigError, DatasetError, StorageError
+from recrl.policies.loading import load_policy
+from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories, goal_stream
+from recrl.rollouts.pruning import loop_free_places, prune_loops
+from recrl.rollouts.rollout import rollout
+from recrl.webshop.building import build_catalog
+from recrl.webshop.catalog import load_catalog
+from recrl.webshop.env import WebShopEnv
+from small_catalog import item, options, plain_nouns, write_catalog
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Forty hats with two colours each."""
+    folder = tmp_path_factory.mktemp("trajectories")
+    items = [
+        item(f"B0HAT{number:05d}", f"Hat{number} of wool", customization_options=options(color=["red", "blue"]))
+        for number in range(40)
+    ]
+    attributes = {
+        record["asin"]: {
+            "attributes": ["wool"], "instruction": f"i want hat{number}", "instruction_attributes": ["wool"]
+        }
+        for number, record in enumerate(items)
+    }  # fmt: skip
+    raw = write_catalog(folder / "raw", items=items, attributes=attributes, human={})
+    return build_catalog(raw, folder / "built", nouns=plain_nouns, tagger={"name": "all", "version": "1"})
+
+
+def config(built: Path, output_dir: Path, **changed: Any) -> TrajectoryConfig:
+    fields = {"policy": "random", "catalog": str(built), "num_trajectories": 6, "min_reward": 0.5, "seed": 3}
+    return TrajectoryConfig(output_dir=str(output_dir), **(fields | changed))
+
+
+def test_the_result_does_not_depend_on_the_batch(built: Path, tmp_path: Path) -> None:
+    seen = []
+    summary = generate_trajectories(config(built, tmp_path / "one", batch_size=1), progress=seen.append)
+    generate_trajectories(config(built, tmp_path / "many", batch_size=9))
+    one, many = load_episodes(tmp_path / "one"), load_episodes(tmp_path / "many")
+    assert one == many
+    assert len(one) == 6
+    assert all(episode.reward >= 0.5 for episode in one)
+    assert all(step.log_prob <= 0 for episode in one for step in episode.steps)
+    assert seen[-1].kept == 6
+    assert seen[-1].episodes == summary["num_episodes"]
+    assert "6/6 kept" in str(seen[-1])
+    assert not (tmp_path / "one.collecting").exists()
+
+
+def test_a_finished_collection_is_not_done_again(built: Path, tmp_path: Path) -> None:
+    first = generate_trajectories(config(built, tmp_path / "data"))
+    assert generate_trajectories(config(built, tmp_path / "data")) == first
+    with pytest.raises(ConfigError, match="holds a collection with seed=3, not 4"):
+        generate_trajectories(config(built, tmp_path / "data", seed=4))
+    (tmp_path / "something").mkdir()
+    with pytest.raises(DatasetError, match="exists and holds no finished collection"):
+        generate_trajectories(config(built, tmp_path / "something"))
+
+
+CODE = """
+import sys, time
+from recrl.rollouts.collecting import *
+config = TrajectoryConfig(policy="random", catalog=sys.argv[1], output_dir=sys.argv[2], num_trajectories=6,
+                          min_reward=0.5, seed=3)
+print("ready", flush=True)
+generate_trajectories(config, progress=lambda progress: time.sleep(0.02))
+"""
+
+
+def test_killed_again_and_again_it_ends_like_an_uninterrupted_one(built: Path, tmp_path: Path) -> None:
+    generate_trajectories(config(built, tmp_path / "whole"))
+    journal = tmp_path / "cut.collecting" / "journal.jsonl"
+    sizes = []
+    for wanted in (3, 9):
+        process = subprocess.Popen(
+            [sys.executable, "-c", CODE, str(built), str(tmp_path / "cut")], stdout=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and process.poll() is None:
+            if journal.exists() and journal.read_bytes().count(b"\n") >= wanted:
+                break
+            time.sleep(0.005)
+        assert process.poll() is None, "it ended before it could be killed"
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        sizes.append(journal.read_bytes().count(b"\n"))
+        with open(journal, "ab") as file:
+            file.write(b'{"number": 99, "torn')
+    assert not (tmp_path / "cut").exists()
+    assert sizes[1] > sizes[0] >= 3
+    with pytest.raises(ConfigError, match="holds a collection with seed=3, not 8"):
+        generate_trajectories(config(built, tmp_path / "cut", seed=8))
+    generate_trajectories(config(built, tmp_path / "cut", batch_size=2))
+    assert load_episodes(tmp_path / "cut") == load_episodes(tmp_path / "whole")
+
+
+def test_a_budget_that_is_spent_says_so_and_can_be_raised(built: Path, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match=r"only \d of 6 episodes reached min_reward=0\.5, asked for were 6"):
+        generate_trajectories(config(built, tmp_path / "data", max_episodes=6))
+    generate_trajectories(config(built, tmp_path / "data", max_episodes=500))
+    generate_trajectories(config(built, tmp_path / "at once"))
+    assert load_episodes(tmp_path / "data") == load_episodes(tmp_path / "at once")
+
+
+def test_a_full_disk_is_said_and_nothing_is_lost(built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = itertools.count()
+
+    def full(descriptor: int) -> None:
+        if next(calls) == 6:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(StorageError, match="No space left on device"):
+            generate_trajectories(config(built, tmp_path / "data"))
+    assert not (tmp_path / "data").exists()
+    generate_trajectories(config(built, tmp_path / "data"))
+    generate_trajectories(config(built, tmp_path / "at once"))
+    assert load_episodes(tmp_path / "data") == load_episodes(tmp_path / "at once")
+
+
+def test_pruned_episodes_can_be_replayed_to_the_same_end(built: Path, tmp_path: Path) -> None:
+    catalog = load_catalog(built)
+    env = WebShopEnv(catalog=catalog, split="all", max_steps=60)
+    shorter = 0
+    goals = itertools.islice(goal_stream(catalog, "train", "goal", 0), 60)
+    for episode in rollout(load_policy("random"), catalog, goals, seed=1, max_steps=60):
+        pruned = prune_loops(episode, env)
+        shorter += pruned.num_steps < episode.num_steps
+        assert (pruned.reward, pruned.terminated) == (episode.reward, episode.terminated)
+        observation, info = env.reset(options={"goal_index": episode.goal_index})
+        for step in pruned.steps:
+            assert (step.observation, step.valid_actions) == (observation, info["valid_actions"])
+            observation, reward, *_, info = env.step(step.action)
+        assert reward == episode.reward
+        assert prune_loops(pruned, env) == pruned
+    assert shorter > 20
+
+
+def test_unpruned_episodes_are_kept_as_they_were(built: Path, tmp_path: Path) -> None:
+    generate_trajectories(config(built, tmp_path / "pruned", min_reward=0.0))
+    generate_trajectories(config(built, tmp_path / "whole", min_reward=0.0, prune=False))
+    pruned, whole = load_episodes(tmp_path / "pruned"), load_episodes(tmp_path / "whole")
+    assert sum(episode.num_steps for episode in pruned) < sum(episode.num_steps for episode in whole)
+
+
+@settings(deadline=None)
+@given(pages=st.lists(st.integers(0, 4)))
+def test_pruning_leaves_each_page_once_and_a_walkable_way(pages: list[int]) -> None:
+    places = loop_free_places(pages)
+    kept = [pages[place] for place in places]
+    assert len(set(kept)) == len(kept)
+    assert places == sorted(places)
+    if pages:
+        assert kept[0] == pages[0]
+        assert places[-1] == len(pages) - 1
+    for one, two in itertools.pairwise(places):  # what follows a kept page followed its last visit
+        assert pages[one + 1] == pages[two]
+
+
+def test_the_goal_stream_takes_every_goal_once_a_pass_and_can_be_entered_anywhere(built: Path) -> None:
+    catalog = load_catalog(built)
+    count = len(catalog.split("train"))
+    stream = list(itertools.islice(goal_stream(catalog, "train", "goal", 5), 2 * count))
+    assert sorted(stream[:count]) == sorted(stream[count:]) == sorted(catalog.split("train"))
+    assert stream[:count] != stream[count:]
+    for start in (1, count, count + 3):
+        entered = goal_stream(catalog, "train", "goal", 5, start=start)
+        assert list(itertools.islice(entered, 4)) == stream[start : start + 4]
+    thrice = list(itertools.islice(goal_stream(catalog, "train", "goal", 5, start=1, repeats=3), 5))
+    assert thrice == [stream[0], stream[0], stream[1], stream[1], stream[1]]
+
+
+def test_goals_are_drawn_by_their_weights_or_uniformly() -> None:
+    """First goals of many streams: the mean weight of those drawn by weight is E[w^2] / E[w], else E[w]."""
+    catalog = load_catalog()
+    weights = catalog.goals.weights(np.asarray(catalog.split("train")))
+    means = {
+        uniform: np.mean(
+            [
+                catalog.goals.weights(np.array([next(goal_stream(catalog, "train", "goal", seed, uniform=uniform))]))[0]
+                for seed in range(300)
+            ]
+        )
+        for uniform in (False, True)
+    }
+    spread = 5 * weights.std() / np.sqrt(300)
+    assert means[True] == pytest.approx(weights.mean(), abs=spread)
+    assert means[False] > weights.mean() + spread
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"num_trajectories": 0}, "num_trajectories=0"),
+        ({"min_reward": 2}, "min_reward=2"),
+        ({"max_episodes": 3}, "max_episodes=3"),
+    ],
+)
+def test_impossible_settings_are_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config(tmp_path, tmp_path / "data", **changed)
+
+
+def test_the_summary_is_beside_the_dataset(built: Path, tmp_path: Path) -> None:
+    generate_trajectories(config(built, tmp_path / "data", policy="demonstrator"))
+    summary = json.loads((tmp_path / "data" / "trajectories.json").read_text())
+    assert summary["num_trajectories"] == 6
+    assert summary["config"]["policy"] == "demonstrator"
+    assert (summary["success_rate"], summary["score"], summary["mean_steps"]) == (100, 100, 4)
+
+
+def test_an_episode_that_the_limit_cut_off_keeps_its_loops(built: Path) -> None:
+    catalog = load_catalog(built)
+    goals = list(catalog.split("train"))
+    cut = [
+        episode for episode in rollout(load_policy("random"), catalog, goals, seed=1, max_steps=8) if episode.truncated
+    ]
+    assert cut
+    env = WebShopEnv(catalog=catalog, split="all", max_steps=8)
+    assert all(prune_loops(episode, env) == episode for episode in cut)
+
+
+class _Stop(Exception):
+    """Raised by a test's progress callback in place of a kill."""
+
+
+def interrupted(settings: TrajectoryConfig, episodes: int, **more: Any) -> Path:
+    """Collects that many episodes, then stops; returns the journal's folder."""
+
+    def progress(now: Any) -> None:
+        if now.episodes >= episodes:
+            raise _Stop
+
+    with pytest.raises(_Stop):
+        generate_trajectories(settings, progress=progress, **more)
+    return Path(settings.output_dir + ".collecting")
+
+
+def test_another_policy_under_the_same_name_is_not_mixed_in(built: Path, tmp_path: Path) -> None:
+    interrupted(config(built, tmp_path / "data"), 3)
+    with pytest.raises(ConfigError, match="policy_name='random', not 'rule'"):
+        generate_trajectories(config(built, tmp_path / "data"), policy=load_policy("rule"))
+
+
+def test_weights_trained_anew_in_the_same_folder_are_not_mixed_in(built: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    checkpoint.mkdir()
+    (checkpoint / "model.safetensors").write_bytes(b"one")
+    settings = config(built, tmp_path / "data", policy=str(checkpoint))
+    interrupted(settings, 3, policy=load_policy("random"))
+    (checkpoint / "model.safetensors").write_bytes(b"two")
+    with pytest.raises(ConfigError, match="weights_sha256"):
+        generate_trajectories(settings, policy=load_policy("random"))
+
+
+@pytest.mark.parametrize("name", ["journal.jsonl", "config.json"])
+def test_a_corrupt_journal_is_named(built: Path, tmp_path: Path, name: str) -> None:
+    folder = interrupted(config(built, tmp_path / "data"), 3)
+    with open(folder / name, "ab") as file:
+        file.write(b"\0\0\0\n")
+    with pytest.raises(DatasetError, match=rf"{name} is corrupt .*remove "):
+        generate_trajectories(config(built, tmp_path / "data"))
+
+
+def test_a_foreign_summary_and_a_left_over_journal(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "trajectories.json").write_text('{"x": 1}')
+    with pytest.raises(DatasetError, match="holds no collection of ours"):
+        generate_trajectories(config(built, tmp_path / "foreign"))
+    generate_trajectories(config(built, tmp_path / "data"))
+    (tmp_path / "data.collecting").mkdir()
+    generate_trajectories(config(built, tmp_path / "data"))
+    assert not (tmp_path / "data.collecting").exists()
+
+
+@pytest.mark.parametrize("field", ["batch_size", "max_steps"])
+def test_sizes_below_one_leave_nothing_behind(built: Path, tmp_path: Path, field: str) -> None:
+    with pytest.raises(ConfigError, match=f"{field}=0"):
+        generate_trajectories(config(built, tmp_path / "data", **{field: 0}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_order_of_goals_is_drawn_apart_from_the_actions(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """NumPy pads seeds with zeros, so [5, 0, 0] and an episode's [5, 0] would be one generator."""
+    made = []
+    original = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: made.append(original(seed).random(4)) or original(seed))
+    next(goal_stream(load_catalog(built), "train", "goal", 5))
+    assert made
+    for number in range(3):
+        assert not any((draws == original([5, number]).random(4)).all() for draws in made)

@@ -1,0 +1,186 @@
+"""Published checkpoints: a plain twin of the original architecture, made from its description, and conversion."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from transformers import AutoTokenizer, BertConfig, BertModel
+
+from decision_data import colour_episode
+from recrl.errors import CheckpointError
+from recrl.policies.base import Decision
+from recrl.policies.scorer import ScorerPolicy
+from recrl.scoring.checkpoints import load_scorer
+from recrl.scoring.collator import ChoiceCollator
+from recrl.scoring.inputs import PAGE_MARKERS
+from recrl.scoring.published import convert_published
+from recrl.training.imitation import decisions_of
+
+HIDDEN = 64
+
+
+class Attention(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.input_linear, self.memory_linear = (nn.Linear(HIDDEN, 1, bias=False) for _ in range(2))
+        self.dot_scale = nn.Parameter(torch.randn(HIDDEN) / 8)
+
+
+class Original(nn.Module):
+    """One page at a time: the state, and its actions padded to the longest of them."""
+
+    def __init__(self, vocabulary: int, values: bool) -> None:
+        super().__init__()
+        self.bert = BertModel(
+            BertConfig(
+                vocab_size=vocabulary, hidden_size=HIDDEN, num_hidden_layers=2, num_attention_heads=1,
+                intermediate_size=96, max_position_embeddings=256,
+            )
+        )  # fmt: skip
+        self.attn = Attention()
+        self.linear_1, self.linear_2 = nn.Linear(4 * HIDDEN, HIDDEN), nn.Linear(HIDDEN, 1)
+        self.image_linear = nn.Linear(512, HIDDEN)
+        if values:
+            self.linear_3 = nn.Sequential(nn.Linear(HIDDEN, 128), nn.LeakyReLU(), nn.Linear(128, 1))
+
+    def forward(self, state_ids: torch.Tensor, action_ids: torch.Tensor, action_mask: torch.Tensor) -> torch.Tensor:
+        state = self.bert(state_ids[None]).last_hidden_state[0]
+        actions = self.bert(action_ids, attention_mask=action_mask.long()).last_hidden_state
+        scores = []
+        for action, mask in zip(actions, action_mask, strict=True):
+            attention = (
+                self.attn.input_linear(action)
+                + self.attn.memory_linear(state).T
+                + (action * self.attn.dot_scale) @ state.T
+            )
+            one = attention.softmax(-1) @ state
+            two = attention.max(-1).values.softmax(-1) @ action  # the padding's share included
+            hidden = self.linear_1(torch.cat([action, one, action * one, two * one], -1)).relu()
+            scores.append(self.linear_2(hidden[mask].mean(0))[0])
+        return torch.stack(scores).log_softmax(-1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tiny_encoder: Path) -> Path:
+    return tiny_encoder
+
+
+def original(tokenizer_folder: Path, path: Path, *, values: bool = False) -> Original:
+    """A model with random weights, saved as published."""
+    torch.manual_seed(3)
+    model = Original(len(AutoTokenizer.from_pretrained(tokenizer_folder)) + len(PAGE_MARKERS), values).eval()
+    torch.save(model.state_dict(), path)
+    return model
+
+
+def pages(folder: Path) -> tuple[ChoiceCollator, list[dict]]:
+    model, tokenizer = load_scorer(folder)
+    return ChoiceCollator(tokenizer, model.config), decisions_of([colour_episode(number) for number in range(3)])
+
+
+@pytest.mark.parametrize("values", [False, True])
+def test_a_converted_model_equals_the_original(tokenizer_folder: Path, tmp_path: Path, values: bool) -> None:
+    theirs = original(tokenizer_folder, tmp_path / "choice.pth", values=values)
+    notes = convert_published(tmp_path / "choice.pth", tmp_path / "scorer", tokenizer=tokenizer_folder)
+    assert {name for name in notes if "image" in name} == {"image_linear.weight", "image_linear.bias"}
+    assert ("value_head" in notes) != values
+    ours, _ = load_scorer(tmp_path / "scorer")
+    collator, rows = pages(tmp_path / "scorer")
+    batch = collator(rows)
+    found = ours(**batch)
+    expected = []
+    for page in range(len(rows)):
+        state = batch["state_index"][page]
+        action = batch["action_index"][page][batch["valid_mask"][page]]
+        width = int(batch["action_mask"][action].sum(1).max())
+        state_ids = batch["state_ids"][state][batch["state_mask"][state]]
+        expected.append(theirs(state_ids, batch["action_ids"][action, :width], batch["action_mask"][action, :width]))
+    for page, log_probs in enumerate(expected):
+        torch.testing.assert_close(found.log_probs[page, : len(log_probs)], log_probs, atol=1e-5, rtol=0)
+    loss = -torch.stack([row[label] for row, label in zip(expected, batch["labels"], strict=True)]).mean()
+    torch.testing.assert_close(found.loss, loss, atol=1e-5, rtol=0)
+    names = {"attn.dot_scale": "dot_scale", "attn.input_linear.weight": "input_linear.weight"}
+    gradients = dict(zip(dict(ours.named_parameters()), torch.autograd.grad(
+        found.loss, list(ours.parameters()), allow_unused=True
+    ), strict=True))  # fmt: skip
+    for name, parameter in theirs.named_parameters():
+        mine = gradients.get(names.get(name, name.replace("attn.", "")))
+        gradient = torch.autograd.grad(loss, parameter, retain_graph=True, allow_unused=True)[0]
+        if gradient is not None:
+            assert mine is not None, name
+            torch.testing.assert_close(mine, gradient, atol=1e-5, rtol=1e-4)
+    if values:
+        first = theirs.bert(batch["state_ids"][:1, : int(batch["state_mask"][0].sum())]).last_hidden_state[:, 0]
+        torch.testing.assert_close(found.state_values[:1], theirs.linear_3(first)[:, 0], atol=1e-5, rtol=0)
+
+
+def test_masking_changes_pages_of_unequal_actions_only(tokenizer_folder: Path, tmp_path: Path) -> None:
+    original(tokenizer_folder, tmp_path / "choice.pth")
+    for way in ("original", "masked"):
+        convert_published(tmp_path / "choice.pth", tmp_path / way, tokenizer=tokenizer_folder, pad_attention=way)
+    collator, rows = pages(tmp_path / "masked")
+    batch = collator(rows)
+    models = {way: load_scorer(tmp_path / way)[0] for way in ("original", "masked")}
+    unequal = {way: model(**batch).log_probs for way, model in models.items()}
+    assert (unequal["original"] - unequal["masked"]).abs().nan_to_num(0).max() > 1e-4
+    length = int(batch["action_mask"].sum(1).min())
+    equal = dict(batch, action_ids=batch["action_ids"][:, :length], action_mask=batch["action_mask"][:, :length])
+    both = [model(**equal).log_probs for model in models.values()]
+    torch.testing.assert_close(*both, atol=1e-5, rtol=0)
+
+
+def test_the_policy_scores_as_the_model_does(tokenizer_folder: Path, tmp_path: Path) -> None:
+    original(tokenizer_folder, tmp_path / "choice.pth")
+    convert_published(tmp_path / "choice.pth", tmp_path / "scorer", tokenizer=tokenizer_folder)
+    model, tokenizer = load_scorer(tmp_path / "scorer")
+    collator, rows = pages(tmp_path / "scorer")
+    decisions = [
+        Decision(row["observation"], "", tuple(row["valid_actions"]), tuple(row["previous_actions"])) for row in rows
+    ]
+    expected = model(**collator(rows)).log_probs
+    for row, log_probs in enumerate(ScorerPolicy(model, tokenizer).log_probs(decisions)):
+        torch.testing.assert_close(torch.tensor(log_probs), expected[row, : len(log_probs)], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda tensors: tensors.pop("attn.dot_scale"), r"attn\.dot_scale is missing"),
+        (lambda tensors: tensors.update(extra=torch.ones(1)), "extra is unknown"),
+        (lambda tensors: tensors.update({"linear_2.weight": torch.ones(2, 3)}), r"linear_2\.weight has shape \(2, 3\)"),
+        (lambda tensors: tensors.pop("bert.embeddings.word_embeddings.weight"), "holds no BERT encoder"),
+        (lambda tensors: tensors.pop("linear_3.0.bias"), r"linear_3\.0\.bias is missing"),
+        (lambda tensors: tensors.update({"bert.embeddings.word_embeddings.weight": torch.ones(9, 64)}), "of 9 tokens"),
+    ],
+)
+def test_what_cannot_be_placed_fails_with_its_name(
+    tokenizer_folder: Path, tmp_path: Path, change: object, message: str
+) -> None:
+    tensors = original(tokenizer_folder, tmp_path / "choice.pth", values=True).state_dict()
+    change(tensors)  # type: ignore[operator]
+    torch.save(tensors, tmp_path / "changed.pth")
+    with pytest.raises(CheckpointError, match=message):
+        convert_published(tmp_path / "changed.pth", tmp_path / "scorer", tokenizer=tokenizer_folder)
+    assert not (tmp_path / "scorer").exists()
+
+
+def test_the_command_reads_wrapped_files_too(tokenizer_folder: Path, tmp_path: Path) -> None:
+    tensors = original(tokenizer_folder, tmp_path / "choice.pth").state_dict()
+    wrapped = {"state_dict": {f"module.{name}": tensor for name, tensor in tensors.items()}, "epoch": 9}
+    torch.save(wrapped, tmp_path / "wrapped.pth")
+    command = [sys.executable, "-m", "recrl", "convert-checkpoint", str(tmp_path / "wrapped.pth")]
+    command += ["--output_dir", str(tmp_path / "scorer"), "--tokenizer_name_or_path", str(tokenizer_folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "left out image_linear.weight: images are not read" in done.stdout
+    assert load_scorer(tmp_path / "scorer")[0].config.pad_attention == "original"
+    (tmp_path / "none.pth").write_bytes(b"no checkpoint")
+    again = subprocess.run(
+        [*command[:4], str(tmp_path / "none.pth"), "--output_dir", str(tmp_path / "x")],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert again.returncode == 2
+    assert "cannot be read as a PyTorch checkpoint" in again.stderr

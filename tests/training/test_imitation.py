@@ -1,0 +1,117 @@
+"""Imitation learns, with all weights and with LoRA, and an interrupted run ends like an uninterrupted one."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from decision_data import colour_episode
+from recrl.episodes.data import episodes_to_dataset
+from recrl.errors import ConfigError, DatasetError
+from recrl.scoring.checkpoints import load_scorer
+from recrl.training.imitation import ImitationArguments, ImitationConfig, ImitationTrainer, train_imitation
+from recrl.training.runs import CONFIG_FILE, training_metrics
+from recrl.training.tuning import TuningArguments
+
+
+@pytest.fixture(scope="module")
+def demonstrations(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("demonstrations") / "dataset"
+    episodes_to_dataset([colour_episode(number) for number in range(24)]).save_to_disk(str(folder))
+    return folder
+
+
+def settings(output_dir: Path, **changed: object) -> ImitationConfig:
+    fields = {
+        "output_dir": str(output_dir),
+        "num_train_epochs": 5,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 1e-3,
+        "head_learning_rate": 1e-2,
+        "save_steps": 4,
+        "logging_steps": 6,
+        "use_cpu": True,
+        "disable_tqdm": True,
+    }
+    return ImitationConfig(**(fields | changed))
+
+
+def arguments(demonstrations: Path, encoder: Path, **changed: object) -> ImitationArguments:
+    fields = {"demonstrations": str(demonstrations), "model_name_or_path": str(encoder), "max_state_tokens": 96}
+    return ImitationArguments(**(fields | changed))
+
+
+@pytest.mark.parametrize("use_peft", [False, True])
+def test_it_learns(demonstrations: Path, tiny_encoder: Path, tmp_path: Path, use_peft: bool) -> None:
+    tuning = TuningArguments(use_peft=use_peft)
+    train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "run", num_train_epochs=8))
+    metrics = training_metrics(tmp_path / "run")
+    assert metrics["num_decisions"] == 48  # the search pages offer one action and are left out
+    assert metrics["last_accuracy"] >= 0.95, metrics["log_history"]
+    model, _ = load_scorer(tmp_path / "run")
+    assert model.config.catalog_sha256 == "c" * 64
+    if use_peft:
+        start = load_encoder_weights(tiny_encoder)
+        adapters = json.loads((tmp_path / "run" / "adapter" / "adapter_config.json").read_text())
+        assert "linear_1" in adapters["modules_to_save"]
+        assert torch.equal(
+            model.bert.embeddings.position_embeddings.weight, start["embeddings.position_embeddings.weight"]
+        )
+        merged = model.bert.encoder.layer[0].attention.self.query.weight
+        assert not torch.equal(merged, start["encoder.layer.0.attention.self.query.weight"])
+
+
+def load_encoder_weights(folder: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return {name.removeprefix("bert."): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
+
+
+class InterruptAt(TrainerCallback):
+    """Ctrl-C at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):  # type: ignore[no-untyped-def]
+        if state.global_step == self.step:
+            raise KeyboardInterrupt
+
+
+def test_resume_equals_uninterrupted(
+    demonstrations: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuning = TuningArguments()
+    train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "whole"))
+
+    with monkeypatch.context() as patch:
+        start = ImitationTrainer.__init__
+        patch.setattr(
+            ImitationTrainer, "__init__", lambda self, **kwargs: start(self, **kwargs, callbacks=[InterruptAt(10)])
+        )
+        with pytest.raises(KeyboardInterrupt):
+            train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut"))
+    (tmp_path / "cut" / "checkpoint-12").mkdir()  # as if killed while the next checkpoint was written
+    with pytest.raises(ConfigError, match=r"interrupted run with learning_rate=0\.001, not 0\.5"):
+        train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut", learning_rate=0.5))
+    train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut"))
+
+    whole, _ = load_scorer(tmp_path / "whole")
+    cut, _ = load_scorer(tmp_path / "cut")
+    for (name, one), two in zip(whole.state_dict().items(), cut.state_dict().values(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-6, rtol=0, msg=name)
+    assert training_metrics(tmp_path / "cut")["global_step"] == training_metrics(tmp_path / "whole")["global_step"]
+
+
+def test_bad_input_is_refused_before_anything_is_written(
+    demonstrations: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match=r"num_demonstrations=100, but .* holds 24"):
+        train_imitation(
+            arguments(demonstrations, tiny_encoder, num_demonstrations=100), TuningArguments(), settings(tmp_path / "a")
+        )
+    with pytest.raises(DatasetError):
+        train_imitation(arguments(tmp_path / "none", tiny_encoder), TuningArguments(), settings(tmp_path / "a"))
+    assert not (tmp_path / "a" / CONFIG_FILE).exists()

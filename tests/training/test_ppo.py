@@ -1,0 +1,414 @@
+"""PPO: its terms against closed forms and plain loops, and tasks with known answers that it must learn."""
+
+import copy
+import json
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from decision_data import colour_episode
+from recrl.errors import ConfigError
+from recrl.policies.scorer import ScorerPolicy
+from recrl.scoring.checkpoints import load_scorer
+from recrl.scoring.model import BertForChoiceScoring
+from recrl.training.environment import EnvironmentArguments
+from recrl.training.imitation import decisions_of
+from recrl.training.ppo.advantages import explained_variance, generalized_advantages
+from recrl.training.ppo.buffer import Collector
+from recrl.training.ppo.loop import PPOArguments, PPOConfig, ppo_loop, train_ppo
+from recrl.training.ppo.losses import categorical_kl, clipped_policy_loss, clipped_value_loss, entropies
+from recrl.training.ppo.metrics import METRICS
+from recrl.training.runs import last_complete_checkpoint, training_metrics
+from recrl.training.tuning import TuningArguments
+
+INSTRUCTION = "i want a green shirt, and price lower than 20.00 dollars"
+
+
+class ToyShop:
+    """Pages of buttons. ``right`` names the wanted button of each page, or None where any will do.
+
+    The reward comes with the last page: 1 if all were right. After ``max_steps`` actions an episode is truncated.
+    """
+
+    def __init__(self, pages: list[tuple[str, ...]], right: list[str | None], seed: int, max_steps: int = 99) -> None:
+        self.pages, self.right, self.max_steps, self.goal_index = pages, right, max_steps, 0
+        self._rng = np.random.default_rng(seed)
+
+    @property
+    def np_random(self) -> np.random.Generator:
+        return self._rng
+
+    def reset(self, *, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
+        self.taken: list[str] = []
+        return self._show()
+
+    def _show(self) -> tuple[str, dict[str, Any]]:
+        place = min(len(self.taken), len(self.pages) - 1)
+        shown = "\n".join(f"  [button] {name} [button_]" for name in self.pages[place])
+        text = f"Instruction:\n{INSTRUCTION}\n[button] Back to Search [button_]\n[button] < Prev [button_]\n"
+        text += f"color\n{shown}\n"
+        text += f"shirt number {place}\nPrice: $9.0\nRating: N.A.\n[button] Buy Now [button_]\n"
+        info = {"instruction": INSTRUCTION, "valid_actions": tuple(f"click[{name}]" for name in self.pages[place])}
+        return text, info
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        self.taken.append(action.removeprefix("click[").removesuffix("]"))
+        terminated = len(self.taken) == len(self.pages)
+        right = all(wanted in (None, taken) for wanted, taken in zip(self.right, self.taken, strict=False))
+        observation, info = self._show()
+        if terminated:
+            info["reward_parts"] = {"r_type": 1.0}
+        truncated = not terminated and len(self.taken) >= self.max_steps
+        return observation, float(terminated and right), terminated, truncated, info
+
+
+def config_for(output_dir: Path, **changed: Any) -> PPOConfig:
+    fields: dict[str, Any] = {
+        "output_dir": str(output_dir), "use_cpu": True, "num_updates": 12, "num_envs": 4, "num_steps": 16,
+        "num_minibatches": 4, "num_passes": 3, "learning_rate": 1e-3, "head_learning_rate": 1e-2, "value_warmup": 1,
+        "kl_coef": 0.0, "target_kl": None, "lr_scheduler_type": "constant", "eval_every": 0,
+    }  # fmt: skip
+    return PPOConfig(**(fields | changed))
+
+
+def run(
+    scorer: Path, shop: Any, output_dir: Path, *, demonstrations: Any = (), **changed: Any
+) -> tuple[list[dict[str, float]], Path]:
+    torch.manual_seed(0)
+    model, tokenizer = load_scorer(scorer)
+    log, _ = ppo_loop(
+        model, tokenizer, shop, TuningArguments(), config_for(output_dir, **changed), demonstrations=demonstrations
+    )
+    return log, output_dir
+
+
+def shop_of(pages: list[tuple[str, ...]], right: list[str | None], **settings: Any) -> Any:
+    return lambda number: ToyShop(pages, right, number, **settings)
+
+
+ONE_PAGE = ([("red", "blue", "white", "grey")], ["white"])
+
+
+def test_advantages_in_closed_form() -> None:
+    """Three steps of one environment: the second terminates, the third is truncated with a value of 5 after it."""
+    rewards, values = np.array([[1.0], [2.0], [3.0]]), np.array([[0.5], [0.25], [4.0]])
+    found = generalized_advantages(
+        rewards, values, np.array([[0.25], [99.0], [5.0]]), np.array([[False], [True], [False]]),
+        np.array([[False], [False], [True]]), gamma=0.9, gae_lambda=0.8,
+    )  # fmt: skip
+    second, third = 2 - 0.25, 3 + 0.9 * 5 - 4
+    first = 1 + 0.9 * 0.25 - 0.5 + 0.9 * 0.8 * second
+    assert found[:, 0].tolist() == pytest.approx([first, second, third])
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10_000), steps=st.integers(1, 8), gamma=st.floats(0.1, 1), gae_lambda=st.floats(0, 1))
+def test_advantages_equal_the_plain_sum(seed: int, steps: int, gamma: float, gae_lambda: float) -> None:
+    """A_t is the sum of (gamma lambda)^k delta_(t+k) up to the end of the episode."""
+    rng = np.random.default_rng(seed)
+    rewards, values, after = rng.normal(size=(3, steps, 2))
+    ends = rng.integers(0, 4, (steps, 2))  # 1: terminated, 2: truncated
+    found = generalized_advantages(rewards, values, after, ends == 1, ends == 2, gamma=gamma, gae_lambda=gae_lambda)
+    for env in range(2):
+        for start in range(steps):
+            total, weight = 0.0, 1.0
+            for step in range(start, steps):
+                alive = 0.0 if ends[step, env] == 1 else 1.0
+                total += weight * (rewards[step, env] + gamma * alive * after[step, env] - values[step, env])
+                if ends[step, env] in (1, 2):
+                    break
+                weight *= gamma * gae_lambda
+            assert found[start, env] == pytest.approx(total, abs=1e-9)
+
+
+def test_explained_variance_in_closed_form() -> None:
+    targets = np.array([0.0, 1.0, 2.0])
+    assert explained_variance(targets, targets) == 1
+    assert explained_variance(np.full(3, 7.0), targets) == 0
+    assert math.isnan(explained_variance(targets, np.ones(3)))
+
+
+def test_the_losses_and_their_gradients_equal_plain_loops() -> None:
+    """Every branch of both clips occurs."""
+    rng = np.random.default_rng(0)
+    scores = torch.tensor(rng.normal(size=(40, 5)), requires_grad=True)
+    values = torch.tensor(rng.normal(size=40), requires_grad=True)
+    mask = torch.tensor(rng.random((40, 5)) < 0.7)
+    mask[:, 0] = True
+    taken = torch.tensor([int(rng.choice(np.flatnonzero(row))) for row in mask.numpy()])
+    log_probs = scores.masked_fill(~mask, -torch.inf).log_softmax(-1)
+    old_all = torch.tensor(rng.normal(size=(40, 5))).masked_fill(~mask, -torch.inf).log_softmax(-1)
+    old, advantages = old_all.gather(1, taken[:, None])[:, 0], torch.tensor(rng.normal(size=40))
+    old_values, returns = torch.tensor(rng.normal(size=40)), torch.tensor(rng.normal(size=40))
+
+    new = log_probs.gather(1, taken[:, None])[:, 0]
+    ours = (
+        clipped_policy_loss(new, old, advantages, 0.2)
+        + clipped_value_loss(values, old_values, returns, 0.3)
+        + 0.1 * categorical_kl(log_probs, old_all)
+        - 0.2 * entropies(log_probs)
+    )
+    gradients = torch.autograd.grad(ours.mean(), [scores, values])
+
+    total = torch.zeros(())
+    for row in range(40):
+        there = [place for place in range(5) if mask[row, place]]
+        logs = scores[row, there] - torch.logsumexp(scores[row, there], 0)
+        at = there.index(int(taken[row]))
+        ratio = torch.exp(logs[at] - old[row])
+        limited = min(max(ratio, torch.tensor(0.8)), torch.tensor(1.2))
+        policy = -min(ratio * advantages[row], limited * advantages[row])
+        change = min(max(values[row] - old_values[row], torch.tensor(-0.3)), torch.tensor(0.3))
+        value = 0.5 * max((values[row] - returns[row]) ** 2, (old_values[row] + change - returns[row]) ** 2)
+        kl = sum(torch.exp(log) * (log - old_all[row, place]) for log, place in zip(logs, there, strict=True))
+        entropy = -sum(torch.exp(log) * log for log in logs)
+        assert ours[row].item() == pytest.approx((policy + value + 0.1 * kl - 0.2 * entropy).item())
+        total = total + (policy + value + 0.1 * kl - 0.2 * entropy) / 40
+    for found, expected in zip(gradients, torch.autograd.grad(total, [scores, values]), strict=True):
+        torch.testing.assert_close(found, expected)
+
+
+def test_what_is_collected_is_what_happened() -> None:
+    """Values are numbered in the order in which pages are looked at, so that each one's place can be told."""
+    pages = [("red", "blue"), ("white", "grey", "black")]
+    envs = [ToyShop(pages, [None, None], 0), ToyShop([("a", "b")] * 9, [None], 1, max_steps=2)]
+    collector = Collector(envs, [np.random.default_rng(number) for number in range(2)], reward_scale=2.0)
+    seen: list[str] = []
+
+    def outputs(decisions: Any) -> Any:
+        seen.extend(decision.observation for decision in decisions)
+        return [
+            (
+                np.log(np.full(len(one.valid_actions), 1 / len(one.valid_actions))),
+                float(len(seen) - len(decisions) + place),
+            )
+            for place, one in enumerate(decisions)
+        ]
+
+    buffer, episodes = collector.collect(3, outputs)
+    # Looked at: 0 1 | 2 3, then 4, the page where environment 1 was truncated | 5 6 | at the end 7 8
+    assert buffer.values.tolist() == [[0, 1], [2, 3], [5, 6]]
+    assert buffer.next_values.tolist() == [[2, 3], [0, 4], [7, 8]]
+    assert buffer.terminated.tolist() == [[False, False], [True, False], [False, False]]
+    assert buffer.truncated.tolist() == [[False, False], [False, True], [False, False]]
+    assert buffer.rewards.tolist() == [[0, 0], [2, 0], [0, 0]]  # scaled
+    assert [(one.reward, one.num_steps, one.truncated) for one in episodes] == [(1.0, 2, False), (0.0, 2, True)]
+    assert buffer.log_probs[1].tolist() == pytest.approx([-math.log(3), -math.log(2)])
+    assert [page["previous_actions"] for page in buffer.decisions[2]] == [(), ()]
+    assert len(buffer.decisions[1][0]["previous_actions"]) == 1
+    orders = [np.array([2, 0, 1]), np.array([1, 2, 0])]
+    assert [batch.tolist() for batch in buffer.minibatches(3, orders)] == [
+        [[2, 0], [1, 1]], [[0, 0], [2, 1]], [[1, 0], [0, 1]],
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match="num_steps=3 cannot be divided into num_minibatches=2"):
+        list(buffer.minibatches(2, orders))
+
+
+def test_a_collection_goes_on_where_a_copy_was_restored() -> None:
+    def collector() -> Collector:
+        shops = [ToyShop([("red", "blue", "white")] * 5, ["red"], number) for number in range(2)]
+        return Collector(shops, [np.random.default_rng(number) for number in range(2)])
+
+    def outputs(decisions: Any) -> Any:
+        return [(np.log(np.full(len(one.valid_actions), 1 / len(one.valid_actions))), 0.0) for one in decisions]
+
+    one, other = collector(), collector()
+    one.collect(7, outputs)
+    other.restore(json.loads(json.dumps(one.state())))
+    expected, found = one.collect(9, outputs)[0], other.collect(9, outputs)[0]
+    assert found.decisions == expected.decisions
+    assert found.action_index.tolist() == expected.action_index.tolist()
+
+
+def test_it_solves_a_page(tiny_scorer: Path, tmp_path: Path) -> None:
+    log, folder = run(tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run")
+    assert log[0]["episode/success"] < 60
+    model, tokenizer = load_scorer(folder)
+    collector = Collector([ToyShop(*ONE_PAGE, 0)], [np.random.default_rng(0)])
+    [(log_probs, value)] = ScorerPolicy(model, tokenizer).outputs([collector.decision(0)])
+    assert math.exp(log_probs[2]) > 0.95
+    assert log[-1]["value/explained_variance"] > -1 or math.isnan(log[-1]["value/explained_variance"])
+    assert value == pytest.approx(1, abs=0.25)
+
+
+def test_it_learns_that_the_first_action_decides(tiny_scorer: Path, tmp_path: Path) -> None:
+    """Two more pages lie between the action and its reward."""
+    pages = [("red", "blue"), ("white", "grey"), ("black", "pink")]
+    log, _ = run(
+        tiny_scorer, shop_of(pages, ["blue", None, None]), tmp_path / "run", num_steps=24, num_updates=12,
+        learning_rate=5e-4, head_learning_rate=5e-3, lr_scheduler_type="linear", target_kl=0.1,
+    )  # fmt: skip
+    assert log[0]["episode/success"] < 80
+    assert log[-1]["episode/success"] > 95
+
+
+def test_the_first_minibatch_has_a_ratio_of_one_and_every_number_is_explained(
+    tiny_scorer: Path, tmp_path: Path
+) -> None:
+    demonstrations = decisions_of([colour_episode(number) for number in range(4)])
+    log, _ = run(
+        tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run", num_updates=3, kl_coef=0.1, imitation_coef=0.5,
+        demonstrations=demonstrations,
+    )  # fmt: skip
+    for entry in log:
+        assert entry["policy/ratio_first"] == pytest.approx(1, abs=1e-5)
+        assert set(entry) - set(METRICS) == {"update"}
+    assert log[-1]["loss/imitation"] < log[1]["loss/imitation"]
+    assert log[0]["policy/kl_reference"] < log[-1]["policy/kl_reference"]
+    assert log[0]["policy/clip_fraction"] == 0  # only the values were fitted
+    assert log[1]["policy/kl_old"] > 0
+
+
+def test_the_policy_waits_for_the_values(tiny_scorer: Path, tmp_path: Path) -> None:
+    log, folder = run(tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run", num_updates=2, value_warmup=2)
+    before, after = load_scorer(tiny_scorer)[0].state_dict(), load_scorer(folder)[0].state_dict()
+    moved = {name for name, tensor in before.items() if not torch.equal(tensor, after[name])}
+    assert moved
+    assert all(name.startswith("value_head.") for name in moved)
+    assert [entry["policy/kl_old"] for entry in log] == pytest.approx([0, 0], abs=1e-9)
+    assert log[1]["loss/value"] < log[0]["loss/value"]
+
+
+def test_an_update_ends_when_the_policy_has_moved_enough(tiny_scorer: Path, tmp_path: Path) -> None:
+    log, _ = run(tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run", num_updates=3, num_passes=8, target_kl=1e-4)
+    assert log[0]["policy/passes"] == 8  # the policy waited
+    assert log[1]["policy/passes"] < 8
+
+
+def test_the_penalty_keeps_it_near_the_start(tiny_scorer: Path, tmp_path: Path) -> None:
+    free, held = (
+        run(tiny_scorer, shop_of(*ONE_PAGE), tmp_path / str(coefficient), num_updates=6, kl_coef=coefficient)[0][-1]
+        for coefficient in (1e-6, 10.0)
+    )
+    assert held["policy/kl_reference"] < free["policy/kl_reference"] / 3
+
+
+class _Stop(Exception):
+    """Stands for a kill."""
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(
+    tiny_scorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"num_updates": 5, "save_every": 2, "lr_scheduler_type": "linear", "num_envs": 2, "kl_coef": 0.1}
+    shop = shop_of([("red", "blue", "white")] * 5, ["red", None, "blue"])
+    demonstrations = decisions_of([colour_episode(number) for number in range(4)])
+    terms = {"imitation_coef": 0.1, "demonstrations": demonstrations}
+    whole, folder = run(tiny_scorer, shop, tmp_path / "whole", **settings, **terms)
+
+    from recrl.training.ppo import loop as ppo
+
+    real = ppo._update
+
+    def stops(*args: Any) -> Any:
+        if args[-1] == 4:
+            raise _Stop
+        return real(*args)
+
+    monkeypatch.setattr(ppo, "_update", stops)
+    with pytest.raises(_Stop):
+        run(tiny_scorer, shop, tmp_path / "cut", **settings, **terms)
+    monkeypatch.undo()
+    checkpoint = last_complete_checkpoint(tmp_path / "cut")
+    assert checkpoint is not None
+    assert checkpoint.name == "checkpoint-2"
+    model, tokenizer = load_scorer(tiny_scorer)
+    log, _ = ppo_loop(
+        model, tokenizer, shop, TuningArguments(), config_for(tmp_path / "cut", imitation_coef=0.1, **settings),
+        demonstrations=demonstrations, resume=checkpoint,
+    )  # fmt: skip
+    left_out = {"train/steps_per_second"}
+    for one, other in zip(whole, log, strict=True):
+        assert {k: v for k, v in one.items() if k not in left_out} == pytest.approx(
+            {k: v for k, v in other.items() if k not in left_out}, nan_ok=True
+        )
+    expected = load_scorer(folder)[0].state_dict()
+    for name, tensor in load_scorer(tmp_path / "cut")[0].state_dict().items():
+        torch.testing.assert_close(tensor, expected[name], atol=0, rtol=0)
+
+
+def test_the_best_on_dev_goals_is_kept_even_if_it_is_the_start(tiny_scorer: Path, tmp_path: Path) -> None:
+    scores = iter([50.0, 40.0, 45.0])
+    model, tokenizer = load_scorer(tiny_scorer)
+    before = copy.deepcopy(model.state_dict())
+    log, best = ppo_loop(
+        model, tokenizer, shop_of(*ONE_PAGE), TuningArguments(),
+        config_for(tmp_path / "run", num_updates=2, eval_every=1, value_warmup=0),
+        lambda policy: {"dev/score": next(scores), "dev/success": 1.0},
+    )  # fmt: skip
+    assert best == 0
+    assert [entry["dev/score"] for entry in log] == [40.0, 45.0]
+    for name, tensor in load_scorer(tmp_path / "run")[0].state_dict().items():
+        torch.testing.assert_close(tensor, before[name], atol=0, rtol=0)
+
+
+def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) -> None:
+    config = config_for(
+        tmp_path / "run", num_updates=2, num_steps=4, num_minibatches=2, num_passes=1, eval_every=1
+    )  # fmt: skip
+    arguments = PPOArguments(model_name_or_path=str(tiny_scorer))
+    environment = EnvironmentArguments(max_episode_steps=4, num_dev_episodes=3)
+    train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
+    metrics = training_metrics(tmp_path / "run")
+    assert (metrics["method"], metrics["num_environment_steps"]) == ("ppo", 2 * 4 * 4)
+    assert metrics["protocol"] == "embedded-unseen"
+    assert not (tmp_path / "run" / "best").exists()
+    assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
+    with pytest.raises(ConfigError, match="holds a complete run"):
+        train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
+
+
+def test_training_the_heads_alone_encodes_no_text_twice(
+    tiny_scorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Collector, reference and updates share what a frozen encoder says; the ratio of the first minibatch is 1."""
+    encoded: Counter[tuple[int, ...]] = Counter()
+    encode = BertForChoiceScoring.encode_texts
+
+    def counting(model: BertForChoiceScoring, texts: Any) -> Any:
+        encoded.update(texts)
+        return encode(model, texts)
+
+    monkeypatch.setattr(BertForChoiceScoring, "encode_texts", counting)
+    model, tokenizer = load_scorer(tiny_scorer)
+    log, _ = ppo_loop(
+        model, tokenizer, shop_of(*ONE_PAGE), TuningArguments(num_frozen_layers=2),
+        config_for(tmp_path / "run", num_updates=2, value_warmup=0, kl_coef=0.1, num_passes=2),
+    )  # fmt: skip
+    assert encoded
+    assert set(encoded.values()) == {1}
+    assert [entry["policy/ratio_first"] for entry in log] == pytest.approx([1, 1], abs=1e-6)
+    trained = load_scorer(tmp_path / "run")[0].state_dict()
+    for name, tensor in load_scorer(tiny_scorer)[0].state_dict().items():
+        assert torch.equal(tensor, trained[name]) == name.startswith("bert."), name
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"num_minibatches": 3}, "num_minibatches=3 must divide num_steps=16"),
+        ({"num_envs": 0}, "num_envs=0, expected at least 1"),
+        ({"gamma": 0.0}, "gamma=0.0"),
+        ({"num_train_epochs": 2}, "num_train_epochs=2 has no meaning for PPO; set num_updates and num_passes"),
+    ],
+)
+def test_bad_settings_are_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        config_for(tmp_path, **changed)
+
+
+def test_an_imitation_term_needs_demonstrations(tiny_scorer: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"imitation_coef=0\.5 and demonstrations=None: expected both or neither"):
+        train_ppo(
+            PPOArguments(model_name_or_path=str(tiny_scorer)),
+            EnvironmentArguments(),
+            TuningArguments(),
+            config_for(tmp_path, imitation_coef=0.5),
+        )
