@@ -101,7 +101,7 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
     elif config.num_eval_episodes is None and config.catalog is None:
         config = replace(config, num_eval_episodes=EMBEDDED_EVAL_EPISODES)
     from recrl.evaluation.tables import markdown_table
-    from recrl.publishing.cards import model_card
+    from recrl.publishing.cards import write_results
 
     folder = Path(config.output_dir)
     _claim(folder, config)
@@ -117,8 +117,7 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
     say("6/6 evaluation on test goals")
     results = _evaluate(config, folder, say)
     for stage, name in (("imitation", START), ("dpo", "DPO")):
-        card = model_card(folder / stage, repo_id=f"user/{stage}", results=[results[name]])
-        write_text(folder / stage / "README.md", card)
+        write_results(folder / stage, repo_id=f"user/{stage}", results=[results[name]])
     write_json(folder / "table.json", {name: _headline(result) for name, result in results.items()})
     table = markdown_table(results, baseline=START)
     write_text(folder / "table.md", table)

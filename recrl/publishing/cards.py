@@ -1,119 +1,93 @@
-"""True cards for what is published: what it was made from, how, what it reached, and how to load it."""
+"""True cards for what is published: what it was made from, how, what it reached, and how to load it.
+
+What a card says stands in `templates`, one template for each kind of thing; here are the facts that it is filled with.
+Every text that comes from elsewhere is escaped, see `recrl.publishing.markdown`.
+"""
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from recrl.errors import DatasetError
-from recrl.publishing.search_card import search_card_lines
+from recrl.errors import CheckpointError, DatasetError, RecrlError
+from recrl.files import write_text
+from recrl.publishing.markdown import code_span, escaped, one_line, python_string
 from recrl.training.runs import CONFIG_FILE, training_metrics
 from recrl.version import __version__
 
-METHODS = {
-    "imitation": "imitation of demonstrations (cross-entropy on the demonstrated action of each page)",
-    "dpo": "direct preference optimisation (arXiv:2305.18290) of actions or episodes through TRL's DPOTrainer",
-    "ppo": "proximal policy optimisation (arXiv:1707.06347) in the environment",
-    "self-improvement": "rounds of own episodes and direct preference optimisation on pairs of them",
-    "search": "cross-entropy on the queries that people typed for instructions, after a phase of copying content words",
-}
-DATA_COUNTS = (
-    "num_demonstrations", "num_decisions", "num_rounds", "num_episodes", "num_pairs", "num_environment_steps",
-)  # fmt: skip
-SHOWN_SETTINGS = (
-    "pairs", "min_reward", "learning_rate", "head_learning_rate", "lr_scheduler_type", "warmup_steps", "weight_decay",
-    "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "beta", "loss_type",
-    "loss_weights", "freeze_embeddings", "num_frozen_layers", "use_peft", "seed", "bf16", "fp16",
-)  # fmt: skip
-LORA_SETTINGS = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
+CARD_FILE = "README.md"
+RESULTS_BEGIN, RESULTS_END = "<!-- results -->", "<!-- end of results -->"
+SCORER_METHODS = ("imitation", "dpo", "self-improvement", "ppo")  # each has a block in templates/scorer_card.md
 # A trained model comes under its encoder's licence; of other encoders the card names none.
 LICENSES = {"sentence-transformers/all-MiniLM-L6-v2": "apache-2.0"}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+RESULT_FIELDS = (
+    "protocol", "split", "split_by", "decoding", "max_steps", "num_episodes", "num_products", "success_rate",
+    "success_ci", "score", "score_ci", "catalog_sha256",
+)  # fmt: skip
+REPORT_FIELDS = ("protocol", "split", "typed", "retrieval")
 
 
-def model_card(folder: Path, *, repo_id: str, results: Sequence[dict[str, Any]] = ()) -> str:
+def model_card(folder: Path, *, repo_id: str, results: Sequence[Any] = ()) -> str:
     """The README of the folder of a trained scorer or query model.
 
     Args:
-        folder: a complete run, see `recrl.training.tuning`.
+        folder: a complete run, see `recrl.training.runs`.
         repo_id: its name on the Hub, for the lines that load it.
-        results: of `recrl evaluate` for this model; without any, the card says that it was not evaluated.
+        results: of `recrl evaluate` for this scorer, or reports of `recrl evaluate-search` for this query model;
+            without any, the card says that it was not evaluated.
 
     Raises:
-        CheckpointError: the run is not complete.
+        CheckpointError: the run is not complete, a file of it is corrupt, or its method is unknown.
     """
-    from huggingface_hub import ModelCard, ModelCardData
-
     metrics = training_metrics(folder)
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
-    base_model = config.get("base_model")
-    flat = {name: value for fields in settings.values() for name, value in fields.items()}
-    if metrics["method"] == "search":
-        data = ModelCardData(
-            base_model=base_model if base_model and "/" in base_model else None,
-            library_name="transformers",
-            language="en",
-            license=LICENSES.get(base_model),
-            tags=["webshop", "recommendation", "query-generation", "recrl"],
-            model_name=repo_id.split("/")[-1],
-        )
-        text = search_card_lines(repo_id, METHODS["search"], metrics, base_model, flat)
-        return str(ModelCard(_with_header(data, text)))
-    data = ModelCardData(
-        base_model=base_model if base_model and "/" in base_model else None,
-        library_name="recrl",
-        language="en",
-        license=LICENSES.get(base_model),
-        tags=["webshop", "recommendation", "choice-scoring", metrics["method"]],
-        model_name=repo_id.split("/")[-1],
-        eval_results=_model_index(results) or None,
-    )
-    shown = (*SHOWN_SETTINGS, *(LORA_SETTINGS if flat.get("use_peft") else ()))
-    text = [
-        f"# {repo_id}",
-        "",
-        "An agent that shops: it scores the valid actions of a WebShop page (search, products, options, buy).",
-        "",
-        f"- method: {METHODS[metrics['method']]}",
-        *_start_lines(settings),
-        f"- base model: {base_model}",
-        f"- action features: {', '.join(config['action_features']) or 'none'}; state: {config['state_form']}",
-        "",
-        "## Training data",
-        *(f"- {name.removeprefix('num_')}: {metrics[name]}" for name in DATA_COUNTS if name in metrics),
-        *(_pair_lines(folder) if metrics["method"] == "dpo" else ()),
-        f"- protocol: {metrics['protocol']}",
-        f"- catalogue (sha256): {metrics['catalog_sha256']}",
-        f"- goals (sha256): {metrics['goals_sha256']}",
-        "",
-        "## Settings",
-        *(f"- {name}: {flat[name]}" for name in shown if flat.get(name) is not None),
-        f"- optimiser steps: {metrics['global_step']}, processes: {metrics['num_processes']}, recrl {__version__}",
-        "",
-        "## Results",
-        *(_result_lines(results, metrics) or ["Not evaluated. Run `recrl evaluate` on a test split."]),
-        "",
-        "## Use",
-        *_python(
-            "from recrl.evaluation import evaluate",
-            "from recrl.policies import load_policy",
-            "from recrl.webshop.catalog import load_catalog",
-            f'print(evaluate(load_policy("{repo_id}"), load_catalog(), num_episodes=10)["score"])',
-        ),
-        "`load_catalog()` is the package's own catalogue; give it a folder for another. The bare model:",
-        *_python(
-            "from recrl.scoring import BertForChoiceScoring",
-            f'model = BertForChoiceScoring.from_pretrained("{repo_id}")',
-        ),
-        "## Limits",
-        "It was trained in a simulated shop with English product texts and was not tested with real customers. An "
-        "instruction is all it knows of a person. It does not write search queries of its own: it chooses among those "
-        "that the environment proposes. On products, page layouts or languages unlike its training data nothing is "
-        "known beyond the results above.",
-        "",
-    ]
-    return str(ModelCard(_with_header(data, text)))
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        make = _query_model_card if metrics.get("method") == "search" else _scorer_card
+        return make(folder, repo_id, results, metrics, config, settings)
+    except RecrlError:
+        raise
+    except (ValueError, KeyError, OSError) as error:
+        raise CheckpointError(f"no card can be made of {folder}: {error}; run the recipe again") from error
+
+
+def write_results(folder: Path, *, repo_id: str, results: Sequence[Any]) -> None:
+    """Puts results into the card of a finished run, in place of those that it has or of "Not evaluated".
+
+    The rest of the card stays as it is. A folder without a card gets a new one; a card without a place for results gets
+    them at its end.
+
+    Args:
+        folder, repo_id, results: see `model_card`.
+
+    Raises:
+        CheckpointError: see `model_card`, or the folder's card has no readable header.
+    """
+    import yaml
+    from huggingface_hub import ModelCard
+
+    path, new = folder / CARD_FILE, model_card(folder, repo_id=repo_id, results=results)
+    if not path.exists():
+        write_text(path, new)
+        return
+    try:
+        card = ModelCard(path.read_text(encoding="utf-8"))
+    except (ValueError, yaml.YAMLError) as error:
+        raise CheckpointError(f"{path} cannot be read as a card: {one_line(str(error))}; mend or remove it") from error
+    fresh: Any = ModelCard(new)
+    _, _, section = fresh.text.partition(RESULTS_BEGIN)
+    section, _, _ = section.partition(RESULTS_END)
+    before, found, rest = card.text.partition(RESULTS_BEGIN)
+    _, closed, after = rest.partition(RESULTS_END)
+    if not (found and closed):
+        before, after = f"{card.text.rstrip()}\n\n## Results\n\n", "\n"
+    card.text = f"{before}{RESULTS_BEGIN}{section}{RESULTS_END}{after}"
+    data: Any = card.data
+    data.eval_results, data.model_name = fresh.data.eval_results, data.model_name or fresh.data.model_name
+    write_text(path, card.content)
 
 
 def dataset_card(folder: Path, *, repo_id: str) -> str:
@@ -124,35 +98,128 @@ def dataset_card(folder: Path, *, repo_id: str) -> str:
     """
     from recrl.rollouts.collecting import SUMMARY_FILE
 
-    if not (folder / SUMMARY_FILE).exists():
+    path = folder / SUMMARY_FILE
+    if not path.exists():
         return _preference_card(folder, repo_id)
     try:
-        summary = json.loads((folder / SUMMARY_FILE).read_text(encoding="utf-8"))
-        return _trajectory_card(summary, repo_id)
+        return _trajectory_card(json.loads(path.read_text(encoding="utf-8")), repo_id)
     except (ValueError, KeyError) as error:
-        raise DatasetError(f"{folder / SUMMARY_FILE} is corrupt ({error!r}); collect the trajectories again") from error
+        raise DatasetError(f"{path} is corrupt ({error!r}); collect the trajectories again") from error
 
 
-def _trajectory_card(summary: dict[str, Any], repo_id: str) -> str:
-    config = summary["config"]
-    loops = "cut out" if config["prune"] else "kept"
-    text = [
-        f"{summary['num_trajectories']} trajectories of the policy `{summary['policy']}` in `recrl/WebShop-v0`, "
-        f"kept out of {summary['num_episodes']} episodes because their reward was at least {config['min_reward']}.",
-        "",
-        f"- protocol: {summary['protocol']}, split: {config['split']} by {config['split_by']}",
-        f"- of all {summary['num_episodes']} episodes: success {summary['success_rate']:.1f}%, "
-        f"score {summary['score']:.1f}",
-        f"- seed {config['seed']}, temperature {config['temperature']}, at most {config['max_steps']} steps, "
-        f"loops {loops}",
-        f"- catalogue (sha256): {summary['catalog_sha256']}",
-        f"- goals (sha256): {summary['goals_sha256']}",
-        "",
-        "A row is an episode. Its `steps` hold each page, its valid actions, the action, the log-probability that the "
-        "collecting policy gave it, and the reward.",
-        *_python("from recrl.episodes import load_episodes", f'episodes = load_episodes("{repo_id}")'),
-    ]
-    return _dataset_card(repo_id, "trajectories", summary["protocol"], summary["num_trajectories"], text)
+def _scorer_card(
+    folder: Path,
+    repo_id: str,
+    results: Sequence[Any],
+    metrics: Mapping[str, Any],
+    config: Mapping[str, Any],
+    settings: Mapping[str, Mapping[str, Any]],
+) -> str:
+    from recrl.preferences.building import read_pairs
+
+    method = metrics["method"]
+    if method not in SCORER_METHODS:
+        raise CheckpointError(
+            f"{folder} was trained by {method!r}, which no card describes; expected one of {', '.join(SCORER_METHODS)}"
+        )
+    arguments = settings["arguments"]
+    start = arguments.get("start_from" if method == "imitation" else "model_name_or_path")
+    reference = arguments.get("ref_model_name_or_path")
+    rows = [_read(result, RESULT_FIELDS) for result in results]
+    base_model = config.get("base_model")
+    data = _model_data(
+        repo_id,
+        base_model,
+        library_name="recrl",
+        tags=["webshop", "recommendation", "choice-scoring", method],
+        eval_results=_model_index(rows) or None,
+    )
+    return _model_card(
+        "scorer_card.md",
+        data,
+        {
+            "repo_id": repo_id,
+            "method": method,
+            "base_model": base_model,
+            "metrics": {name: value for name, value in metrics.items() if name not in ("log_history", "rounds")},
+            "config": config,
+            "settings": _flat(settings),
+            "pairs": read_pairs(folder / "preferences") if method == "dpo" else None,
+            "results": [row | {"targets": _targets(row, metrics)} for row in rows],
+        },
+        start=code_span(_public(start)) if start else None,
+        reference=code_span(_public(reference)) if reference else None,
+    )
+
+
+def _query_model_card(
+    folder: Path,
+    repo_id: str,
+    results: Sequence[Any],
+    metrics: Mapping[str, Any],
+    config: Mapping[str, Any],
+    settings: Mapping[str, Mapping[str, Any]],
+) -> str:
+    base_model, word = config.get("base_model"), shlex.quote(one_line(repo_id))
+    data = _model_data(
+        repo_id,
+        base_model,
+        library_name="transformers",
+        tags=["webshop", "recommendation", "query-generation", "recrl"],
+    )
+    return _model_card(
+        "query_model_card.md",
+        data,
+        {
+            "repo_id": repo_id,
+            "base_model": base_model,
+            "metrics": {name: value for name, value in metrics.items() if name != "log_history"},
+            "settings": _flat(settings),
+            "results": [_read(report, REPORT_FIELDS) for report in results],
+        },
+        evaluate_command=code_span(f"recrl evaluate-search --query_model {word}"),
+        use_command=code_span(f"recrl evaluate --policy P --query_model {word}"),
+    )
+
+
+def _model_data(repo_id: str, base_model: str | None, **fields: Any) -> Any:
+    from huggingface_hub import ModelCardData
+
+    return ModelCardData(
+        base_model=one_line(base_model) if base_model and "/" in base_model else None,
+        language="en",
+        license=LICENSES.get(base_model or ""),
+        model_name=one_line(repo_id).split("/")[-1],
+        **fields,
+    )
+
+
+def _model_card(template: str, data: Any, foreign: Mapping[str, Any], **ready: Any) -> str:
+    """Fills a template with ``foreign`` values, which are escaped, and ``ready`` ones, which are Markdown already."""
+    from huggingface_hub import ModelCard
+
+    card = ModelCard.from_template(
+        data,
+        template_str=_template(template),
+        **escaped(foreign),
+        **ready,
+        repo_literal=python_string(foreign["repo_id"]),
+        results_begin=RESULTS_BEGIN,
+        results_end=RESULTS_END,
+        version=__version__,
+    )
+    return f"{str(card).rstrip()}\n"
+
+
+def _trajectory_card(summary: Mapping[str, Any], repo_id: str) -> str:
+    return _dataset_card(
+        "trajectories",
+        repo_id,
+        summary["protocol"],
+        summary["num_trajectories"],
+        {"summary": summary},
+        policy=code_span(summary["policy"]),
+    )
 
 
 def _preference_card(folder: Path, repo_id: str) -> str:
@@ -164,28 +231,28 @@ def _preference_card(folder: Path, repo_id: str) -> str:
     protocol, catalogs, goals = (
         "+".join(sorted(set(pairs[name]))) for name in ("protocol", "catalog_sha256", "goals_sha256")
     )
-    text = [
-        f"{len(pairs)} preference pairs on {summary['num_goals']} goals of `recrl/WebShop-v0`: of two actions on the "
-        "same page, or two ways to a purchase for the same goal, `chosen` is preferred to `rejected`.",
-        "",
-        f"- protocol: {protocol}",
-        f"- catalogue (sha256): {catalogs}",
-        f"- goals (sha256): {goals}",
-        "",
-        "Probabilities are the reference policy's, from when the pairs were made:",
-        "",
-        f"| {' | '.join(HEADER)} |",
-        f"|{'---|' * len(HEADER)}",
-        *(f"| {' | '.join(row)} |" for row in statistics_rows(summary)),
-        "",
-        *_python("from datasets import load_dataset", f'pairs = load_dataset("{repo_id}", split="train")'),
-        f"To train on them: `hf download {repo_id} --repo-type dataset --local-dir pairs`, then `recipes/dpo.py "
-        "--preferences pairs`.",
-    ]
-    return _dataset_card(repo_id, "preferences", protocol, len(pairs), text)
+    word = shlex.quote(one_line(repo_id))
+    return _dataset_card(
+        "preferences",
+        repo_id,
+        protocol,
+        len(pairs),
+        {
+            "summary": summary,
+            "protocol": protocol,
+            "catalog_sha256": catalogs,
+            "goals_sha256": goals,
+            "header": HEADER,
+            "rows": statistics_rows(summary),
+        },
+        download_command=code_span(f"hf download {word} --repo-type dataset --local-dir pairs"),
+    )
 
 
-def _dataset_card(repo_id: str, kind: str, protocol: str, num_rows: int, text: Sequence[str]) -> str:
+def _dataset_card(
+    kind: str, repo_id: str, protocol: str, num_rows: int, foreign: Mapping[str, Any], **ready: Any
+) -> str:
+    """The card of a dataset; ``foreign`` and ``ready`` as in `_model_card`."""
     from huggingface_hub import DatasetCard, DatasetCardData
 
     own_products = all(name.startswith("embedded") for name in protocol.split("+"))
@@ -195,7 +262,7 @@ def _dataset_card(repo_id: str, kind: str, protocol: str, num_rows: int, text: S
         task_categories=["reinforcement-learning"],
         size_categories=next((name for most, name in SIZES if num_rows < most), "n>1M"),
         tags=["webshop", kind, "recrl"],
-        pretty_name=repo_id.split("/")[-1],
+        pretty_name=one_line(repo_id).split("/")[-1],
         configs=[{"config_name": "default", "data_files": "*.arrow"}],
     )
     source = (
@@ -203,85 +270,62 @@ def _dataset_card(repo_id: str, kind: str, protocol: str, num_rows: int, text: S
         if own_products
         else "The pages hold product texts of the catalogue named above, whose terms apply to them."
     )
-    return str(DatasetCard(_with_header(data, [f"# {repo_id}", "", *text, "", source, ""])))
+    card = DatasetCard.from_template(
+        data,
+        template_str=_template(f"{kind}_card.md"),
+        **escaped({"repo_id": repo_id, **foreign}),
+        **ready,
+        repo_literal=python_string(repo_id),
+        source=source,
+    )
+    return f"{str(card).rstrip()}\n"
 
 
-def _with_header(data: Any, lines: Sequence[str]) -> str:
-    return "\n".join([f"---\n{data.to_yaml()}\n---", *lines])
+def _template(name: str) -> str:
+    return (files("recrl.publishing") / "templates" / name).read_text(encoding="utf-8")
 
 
-def _python(*lines: str) -> list[str]:
-    return ["", "```python", *lines, "```", ""]
+def _flat(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The fields of all of a run's configurations in one mapping."""
+    return {name: value for fields in settings.values() for name, value in fields.items()}
 
 
-def _start_lines(settings: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The scorer that training started from, if it started from one; without a machine's folders."""
-    arguments = settings.get("arguments", {})
-    start = arguments["model_name_or_path"] if "pairs" in arguments else arguments.get("start_from")
-    return [f"- start: the scorer `{Path(start).name if Path(start).is_absolute() else start}`"] if start else []
+def _public(source: str) -> str:
+    """A scorer's name without a machine's folders."""
+    return Path(source).name if Path(source).is_absolute() else source
 
 
-def _pair_lines(folder: Path) -> list[str]:
-    """Counts of a DPO run's pairs."""
-    from recrl.preferences.building import read_pairs
-
-    summary = read_pairs(folder / "preferences")
-    origins = ", ".join(f"{group['num_pairs']} {name}" for name, group in summary["by_origin"].items())
-    return [
-        f"- goals with pairs: {summary['num_goals']}; pairs by origin: {origins}",
-        f"- mean probability of the chosen side under the reference: {summary['mean_chosen_probability']:.2f}",
-    ]
+def _read(result: Any, names: Sequence[str]) -> dict[str, Any]:
+    """What a card says of a result, by attribute, or by key where it is a mapping."""
+    return {name: result[name] if isinstance(result, Mapping) else getattr(result, name) for name in names}
 
 
-def _model_index(results: Sequence[dict[str, Any]]) -> list[Any]:
+def _model_index(rows: Sequence[Mapping[str, Any]]) -> list[Any]:
     from huggingface_hub import EvalResult
 
     return [
         EvalResult(
             task_type="reinforcement-learning",
             dataset_type="recrl/WebShop-v0",
-            dataset_name=result["protocol"],
-            dataset_split=result["split"],
+            dataset_name=row["protocol"],
+            dataset_split=row["split"],
             metric_type=name,
-            metric_name=f"{title}, {result['decoding']} decoding, {result['max_steps']} steps",
-            metric_value=round(result[name], 2),
+            metric_name=f"{title}, {row['decoding']} decoding, {row['max_steps']} steps",
+            metric_value=round(row[name], 2),
         )
-        for result in results
+        for row in rows
         for name, title in (("success_rate", "success (%)"), ("score", "score (0-100)"))
     ]
 
 
-def _result_lines(results: Sequence[dict[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
-    if not results:
-        return []
-    lines = [
-        "| protocol, split | goals (products) | decoding, steps | success % [95% CI] | score [95% CI] | targets |",
-        "|---|---|---|---|---|---|",
-    ]
-    for result in results:
-        success, score = result["success_ci"], result["score_ci"]
-        lines.append(
-            f"| {result['protocol']}, {result['split']} | {result['num_episodes']} ({result['num_products']}) | "
-            f"{result['decoding']}, {result['max_steps']} | "
-            f"{result['success_rate']:.1f} [{success[0]:.1f}, {success[1]:.1f}] | "
-            f"{result['score']:.1f} [{score[0]:.1f}, {score[1]:.1f}] | {_targets(result, metrics)} |"
-        )
-    return [
-        *lines,
-        "",
-        "Intervals: bootstrap over target products. Success is a reward of exactly 1. Targets: as far as the training "
-        "described above goes; a start had data of its own.",
-    ]
-
-
-def _targets(result: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def _targets(row: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
     """What training can have known of the products to be bought."""
-    if result["catalog_sha256"] not in metrics["catalog_sha256"].split("+"):
+    if row["catalog_sha256"] not in metrics["catalog_sha256"].split("+"):
         return "of another catalogue than in training"
-    if result["protocol"] not in metrics["protocol"].split("+"):
+    if row["protocol"] not in metrics["protocol"].split("+"):
         return "may have been in training, which used another protocol"
-    if result["split"] not in ("test", "dev"):
+    if row["split"] not in ("test", "dev"):
         return "may have been in training, which used this split"
-    if result["split_by"] == "product":
+    if row["split_by"] == "product":
         return "products that are no targets in training"
     return "other goals than in training, products may be the same"
