@@ -1,13 +1,77 @@
 """recrl: fine-tune agents that shop and recommend, from very little data.
 
-Importing the package registers the environment ``recrl/WebShop-v0`` with Gymnasium and imports nothing heavy.
+Importing the package registers the environment ``recrl/WebShop-v0`` with Gymnasium and imports nothing heavy. The names
+in ``__all__`` are those that most scripts need; each is imported from its room when it is first asked for.
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from gymnasium.envs.registration import register, registry
 
 from recrl.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from recrl.episodes import Episode, Step, load_episodes
+    from recrl.evaluation import compare_results, evaluate, load_result
+    from recrl.policies import Choice, Decision, Policy, load_policy
+    from recrl.preferences import build_preferences
+    from recrl.queries import QueryModel
+    from recrl.rollouts import TrajectoryConfig, generate_trajectories, rollout
+    from recrl.scoring import BertForChoiceScoring, load_scorer
+    from recrl.webshop.catalog import load_catalog
+    from recrl.webshop.env import WebShopEnv
+
+__all__ = [
+    "BertForChoiceScoring",
+    "Choice",
+    "Decision",
+    "Episode",
+    "Policy",
+    "QueryModel",
+    "Step",
+    "TrajectoryConfig",
+    "WebShopEnv",
+    "__version__",
+    "build_preferences",
+    "compare_results",
+    "evaluate",
+    "generate_trajectories",
+    "load_catalog",
+    "load_episodes",
+    "load_policy",
+    "load_result",
+    "load_scorer",
+    "rollout",
+]
+
+_ROOMS = {
+    "recrl.episodes": ("Episode", "Step", "load_episodes"),
+    "recrl.evaluation": ("compare_results", "evaluate", "load_result"),
+    "recrl.policies": ("Choice", "Decision", "Policy", "load_policy"),
+    "recrl.preferences": ("build_preferences",),
+    "recrl.queries": ("QueryModel",),
+    "recrl.rollouts": ("TrajectoryConfig", "generate_trajectories", "rollout"),
+    "recrl.scoring": ("BertForChoiceScoring", "load_scorer"),
+    "recrl.webshop.catalog": ("load_catalog",),
+    "recrl.webshop.env": ("WebShopEnv",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+if not TYPE_CHECKING:  # type checkers know the names from the imports above, and find misspelled ones
+
+    def __getattr__(name: str) -> Any:
+        """Imports a name of ``__all__`` from its room (PEP 562)."""
+        if name not in _ROOM_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value = getattr(import_module(_ROOM_OF[name]), name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 if "recrl/WebShop-v0" not in registry:
     register(
