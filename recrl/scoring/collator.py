@@ -1,11 +1,13 @@
 """Decisions -> the tensors that the scorer reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from recrl.episodes.decisions import Decision, LabelledDecision
+from recrl.scoring.batches import ChoiceBatch
 from recrl.scoring.inputs import ChoiceInput, read_decision
 
 
@@ -26,15 +28,9 @@ class ChoiceCollator:
         self._state_tokens: dict[tuple[str, str], tuple[int, ...]] = {}
         self._action_tokens: dict[str, tuple[int, ...]] = {}
 
-    def read(self, decision: Mapping[str, Any]) -> ChoiceInput:
-        """The texts and numbers of one decision (keys ``observation``, ``valid_actions``, ``previous_actions``)."""
-        return read_decision(
-            decision["observation"],
-            decision["valid_actions"],
-            decision["previous_actions"],
-            state_form=self.config.state_form,
-            action_features=self.config.action_features,
-        )
+    def read(self, decision: Decision) -> ChoiceInput:
+        """The texts and numbers of one decision."""
+        return read_decision(decision, state_form=self.config.state_form, action_features=self.config.action_features)
 
     def state_tokens(self, instruction: str, state: str) -> tuple[int, ...]:
         """``[CLS] instruction [SEP] state [SEP]``: at most ``max_state_tokens``, more only if the instruction needs it.
@@ -58,8 +54,12 @@ class ChoiceCollator:
             self._action_tokens[text] = (tokenizer.cls_token_id, *body, tokenizer.sep_token_id)
         return self._action_tokens[text]
 
-    def __call__(self, decisions: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Collates decisions; with ``action_index`` in every one of them, also ``labels``."""
+    def __call__(self, decisions: Sequence[Decision], labels: Sequence[int] | None = None) -> ChoiceBatch:
+        """Collates decisions.
+
+        Args:
+            labels: for each decision the index of the right action.
+        """
         inputs = [self.read(decision) for decision in decisions]
         states: dict[tuple[int, ...], int] = {}
         actions: dict[tuple[int, ...], int] = {}
@@ -68,20 +68,27 @@ class ChoiceCollator:
             state_index.append(states.setdefault(self.state_tokens(choice.instruction, choice.state), len(states)))
             action_rows.append([actions.setdefault(self.action_tokens(text), len(actions)) for text in choice.actions])
         width = max(map(len, action_rows))
-        batch = {
-            "state_index": torch.tensor(state_index),
-            "action_index": torch.tensor([row + [0] * (width - len(row)) for row in action_rows]),
-            "valid_mask": torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in action_rows]),
-            "action_features": torch.zeros(len(inputs), width, len(self.config.action_features)),
-        }
-        batch["state_ids"], batch["state_mask"] = self._pad(list(states))
-        batch["action_ids"], batch["action_mask"] = self._pad(list(actions))
+        action_features = torch.zeros(len(inputs), width, len(self.config.action_features))
         for row, choice in enumerate(inputs):
             if self.config.action_features:
-                batch["action_features"][row, : len(choice.actions)] = torch.tensor(choice.features)
-        if all("action_index" in decision for decision in decisions):
-            batch["labels"] = torch.tensor([decision["action_index"] for decision in decisions])
-        return batch
+                action_features[row, : len(choice.actions)] = torch.tensor(choice.features)
+        state_ids, state_mask = self._pad(list(states))
+        action_ids, action_mask = self._pad(list(actions))
+        return ChoiceBatch(
+            state_ids=state_ids,
+            state_mask=state_mask,
+            action_ids=action_ids,
+            action_mask=action_mask,
+            state_index=torch.tensor(state_index),
+            action_index=torch.tensor([row + [0] * (width - len(row)) for row in action_rows]),
+            valid_mask=torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in action_rows]),
+            action_features=action_features,
+            labels=None if labels is None else torch.tensor(labels),
+        )
+
+    def labelled(self, rows: Sequence[LabelledDecision]) -> ChoiceBatch:
+        """Collates decisions with the action that is right in each."""
+        return self([row.decision for row in rows], [row.action_index for row in rows])
 
     def _pad(self, rows: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token rows -> ids (rows, tokens) and the mask of real tokens (rows, tokens)."""

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decision_data import colour_page
+from decision_data import colour_page, text_decision
+from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
-from recrl.policies.base import Decision
 from recrl.policies.scorer import ScorerPolicy
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
@@ -31,12 +31,12 @@ ACTIONS = ("click[back to search]", "click[next >]", "click[b000000001]", "click
 
 
 def columns(observation: str, actions: tuple[str, ...], taken: tuple[str, ...] = ()) -> dict[str, list[float]]:
-    choice = read_decision(observation, actions, taken, action_features=list(ACTION_FEATURES))
+    choice = read_decision(text_decision(observation, actions, taken), action_features=list(ACTION_FEATURES))
     return {name: [row[place] for row in choice.features] for place, name in enumerate(ACTION_FEATURES)}
 
 
 def test_a_results_page_is_read_as_titles_with_rank_and_price() -> None:
-    choice = read_decision(RESULTS, ACTIONS, ())
+    choice = read_decision(text_decision(RESULTS, ACTIONS))
     assert choice.actions == ("back to search", "next >", "item - Soft wool shirt $25.0 to $30.0",
                               "item - Red cotton shirt $9.5")  # fmt: skip
     assert choice.instruction.startswith("i need a red cotton shirt")
@@ -51,7 +51,7 @@ def test_a_results_page_is_read_as_titles_with_rank_and_price() -> None:
 def test_an_item_page_is_read_as_groups_and_values() -> None:
     page = colour_page("i want a red shirt", ("red", "blue"), clicked="blue")
     actions = ("click[buy now]", "click[red]", "click[blue]")
-    choice = read_decision(page, actions, ())
+    choice = read_decision(text_decision(page, actions))
     assert choice.actions == ("buy now", "color: red", "color: blue")
     assert "[clicked button] blue [clicked button_]" in choice.state
     features = columns(page, actions)
@@ -62,7 +62,7 @@ def test_an_item_page_is_read_as_groups_and_values() -> None:
 
 
 def test_the_full_state_is_the_whole_observation() -> None:
-    assert read_decision(RESULTS, ACTIONS, (), state_form="full").state == RESULTS
+    assert read_decision(text_decision(RESULTS, ACTIONS), state_form="full").state == RESULTS
 
 
 def test_the_instruction_is_never_cut_and_equal_texts_are_encoded_once(tiny_scorer: Path) -> None:
@@ -70,12 +70,12 @@ def test_the_instruction_is_never_cut_and_equal_texts_are_encoded_once(tiny_scor
     collator = ChoiceCollator(tokenizer, model.config)
     instruction = " ".join(["red"] * 110)
     page = colour_page(instruction, ("red", "blue"))
-    rows = [{"observation": page, "valid_actions": ("click[red]", "click[blue]"), "previous_actions": ()}] * 2
-    batch = collator(rows)
-    assert batch["state_ids"].shape == (1, 112)  # beyond max_state_tokens=96, which cuts the rest only
-    assert batch["state_index"].tolist() == [0, 0]
-    assert batch["action_ids"].shape[0] == 2
-    assert "labels" not in batch
+    batch = collator([text_decision(page, ("click[red]", "click[blue]"))] * 2)
+    assert batch.state_ids.shape == (1, 112)  # beyond max_state_tokens=96, which cuts the rest only
+    assert batch.state_index.tolist() == [0, 0]
+    assert batch.action_ids.shape[0] == 2
+    assert batch.labels is None
+    assert "labels" not in batch.tensors()
 
 
 def decisions(count: int) -> list[Decision]:
@@ -85,7 +85,7 @@ def decisions(count: int) -> list[Decision]:
         offered = tuple(str(colour) for colour in np.random.default_rng(number).permutation(colours)[: 2 + number % 3])
         actions = ("click[buy now]", *(f"click[{colour}]" for colour in offered))
         page = colour_page(f"i want shirt {number} in {offered[0]}", offered)
-        made.append(Decision(page, "", actions, ()))
+        made.append(text_decision(page, actions))
     return made
 
 
