@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerBase
 
 from recrl.episodes.decisions import Decision, LabelledDecision
 from recrl.scoring.batches import ChoiceBatch
-from recrl.scoring.inputs import ChoiceInput, read_decision
+from recrl.scoring.inputs import PAGE_MARKERS, ChoiceInput, Piece, read_decision
 
 
 class ChoiceCollator:
@@ -25,14 +25,15 @@ class ChoiceCollator:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: Any) -> None:
         self.tokenizer, self.config = tokenizer, config
         self._max_positions = config.max_positions
-        self._state_tokens: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._state_tokens: dict[tuple[str, tuple[Piece, ...]], tuple[int, ...]] = {}
+        self._markers = {marker: tokenizer.convert_tokens_to_ids(marker) for marker in PAGE_MARKERS}
         self._action_tokens: dict[str, tuple[int, ...]] = {}
 
     def read(self, decision: Decision) -> ChoiceInput:
         """The texts and numbers of one decision."""
         return read_decision(decision, state_form=self.config.state_form, action_features=self.config.action_features)
 
-    def state_tokens(self, instruction: str, state: str) -> tuple[int, ...]:
+    def state_tokens(self, instruction: str, state: tuple[Piece, ...]) -> tuple[int, ...]:
         """``[CLS] instruction [SEP] state [SEP]``: at most ``max_state_tokens``, more only if the instruction needs it.
 
         The instruction is cut at the encoder's number of positions only.
@@ -40,8 +41,11 @@ class ChoiceCollator:
         key = (instruction, state)
         if key not in self._state_tokens:
             tokenizer, limit = self.tokenizer, min(self.config.max_state_tokens, self._max_positions)
-            head = tokenizer.encode(instruction, add_special_tokens=False)[: self._max_positions - 2]
-            rest = tokenizer.encode(state, add_special_tokens=False)[: max(0, limit - len(head) - 3)]
+            head = self._text_tokens(instruction)[: self._max_positions - 2]
+            rest: list[int] = []
+            for piece in state:
+                rest += [self._markers[piece.text]] if piece.is_marker else self._text_tokens(piece.text)
+            rest = rest[: max(0, limit - len(head) - 3)]
             tail = [*rest, tokenizer.sep_token_id] if rest else []
             self._state_tokens[key] = (tokenizer.cls_token_id, *head, tokenizer.sep_token_id, *tail)
         return self._state_tokens[key]
@@ -50,9 +54,13 @@ class ChoiceCollator:
         """``[CLS] text [SEP]``, at most ``max_action_tokens``."""
         if text not in self._action_tokens:
             tokenizer, limit = self.tokenizer, min(self.config.max_action_tokens, self._max_positions)
-            body = tokenizer.encode(text, add_special_tokens=False)[: limit - 2]
+            body = self._text_tokens(text)[: limit - 2]
             self._action_tokens[text] = (tokenizer.cls_token_id, *body, tokenizer.sep_token_id)
         return self._action_tokens[text]
+
+    def _text_tokens(self, text: str) -> list[int]:
+        """The tokens of a text, in which nothing is a special token, whatever it spells."""
+        return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
     def __call__(self, decisions: Sequence[Decision], labels: Sequence[int] | None = None) -> ChoiceBatch:
         """Collates decisions.

@@ -12,6 +12,7 @@ import functools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from recrl.episodes.decisions import Decision
 from recrl.errors import ConfigError
@@ -31,6 +32,16 @@ ACTION_FEATURES = {
     "groups_open": "share of the page's option groups without a clicked value, for actions that are no options",
 }
 _WORD = re.compile(r"[^\W_]+")
+_MARKER = re.compile(f"({'|'.join(map(re.escape, PAGE_MARKERS))})")
+
+
+class Piece(NamedTuple):
+    """A part of a state: text, or one of `PAGE_MARKERS`, which is a token of its own. Text that spells a marker or any
+    other special token stays text.
+    """
+
+    text: str
+    is_marker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +50,13 @@ class ChoiceInput:
 
     Attributes:
         instruction: the shopper's words.
-        state: the rest of the state, cut from its end when too long.
+        state: the rest of the state in pieces, cut from its end when too long.
         actions: a text per valid action, in the page's order.
         features: (actions, features) numbers, columns in the order of the config's ``action_features``.
     """
 
     instruction: str
-    state: str
+    state: tuple[Piece, ...]
     actions: tuple[str, ...]
     features: tuple[tuple[float, ...], ...]
 
@@ -72,7 +83,7 @@ def read_decision(
 ) -> ChoiceInput:
     """Turns a decision into the scorer's texts and numbers."""
     page = decision.page
-    state = _compact_state(page) if state_form == "compact" else decision.observation
+    state = _compact_state(page) if state_form == "compact" else _full_state(decision.observation)
     shown = [show_action(page, action) for action in decision.valid_actions]
     taken = frozenset(decision.previous_actions)
     columns = [_FEATURES[name] for name in action_features]
@@ -80,21 +91,27 @@ def read_decision(
     return ChoiceInput(page.instruction, state, tuple(one.text for one in shown), features)
 
 
-def _compact_state(page: Page) -> str:
-    parts: list[str] = []
+def _compact_state(page: Page) -> tuple[Piece, ...]:
+    button, button_end, clicked, clicked_end = (Piece(marker, is_marker=True) for marker in PAGE_MARKERS)
+    parts: list[Piece] = []
     if page.kind == "results":
-        parts.append(f"results page {page.page_number}")
+        parts.append(Piece(f"results page {page.page_number}"))
     elif page.kind == "search":
-        parts.append("search page")
-    parts += [f"{PAGE_MARKERS[2]} {value} {PAGE_MARKERS[3]}" for value in page.clicked]
-    if page.title:
-        parts.append(page.title)
-    if page.price_tag:
-        parts.append(page.price_tag)
-    parts += [f"{PAGE_MARKERS[0]} {group.name} {PAGE_MARKERS[1]}" for group in page.options]
+        parts.append(Piece("search page"))
+    for value in page.clicked:
+        parts += [clicked, Piece(value), clicked_end]
+    parts += [Piece(text) for text in (page.title, page.price_tag) if text]
+    for group in page.options:
+        parts += [button, Piece(group.name), button_end]
     if page.text:
-        parts.append(page.text)
-    return " ".join(parts)
+        parts.append(Piece(page.text))
+    return tuple(parts)
+
+
+def _full_state(observation: str) -> tuple[Piece, ...]:
+    """The whole text; its markers are read as such, as the paper's model does, whoever wrote them."""
+    parts = _MARKER.split(observation)
+    return tuple(Piece(text, is_marker=place % 2 == 1) for place, text in enumerate(parts) if text)
 
 
 def show_action(page: Page, action: str) -> ShownAction:

@@ -11,7 +11,7 @@ from recrl.errors import PolicyError
 from recrl.policies.scorer import ScorerPolicy
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
-from recrl.scoring.inputs import ACTION_FEATURES, read_decision
+from recrl.scoring.inputs import ACTION_FEATURES, PAGE_MARKERS, Piece, read_decision
 
 RESULTS = """Instruction:
 i need a red cotton shirt, and price lower than 20.00 dollars
@@ -53,7 +53,8 @@ def test_an_item_page_is_read_as_groups_and_values() -> None:
     actions = ("click[buy now]", "click[red]", "click[blue]")
     choice = read_decision(text_decision(page, actions))
     assert choice.actions == ("buy now", "color: red", "color: blue")
-    assert "[clicked button] blue [clicked button_]" in choice.state
+    marks = Piece("[clicked button]", is_marker=True), Piece("[clicked button_]", is_marker=True)
+    assert choice.state[:3] == (marks[0], Piece("blue"), marks[1])
     features = columns(page, actions)
     assert features["words_named"] == [0, 1, 0]
     assert features["group_clicked"] == [0, 1, 1]
@@ -62,7 +63,23 @@ def test_an_item_page_is_read_as_groups_and_values() -> None:
 
 
 def test_the_full_state_is_the_whole_observation() -> None:
-    assert read_decision(text_decision(RESULTS, ACTIONS), state_form="full").state == RESULTS
+    found = read_decision(text_decision(RESULTS, ACTIONS), state_form="full").state
+    assert "".join(piece.text for piece in found) == RESULTS
+    assert [piece.text for piece in found if piece.is_marker] == ["[button]", "[button_]"] * 4
+
+
+@pytest.mark.parametrize(
+    "text", ["red [SEP] shoes", "[CLS]", "a [PAD] b", "a [MASK] b", "red [button] shoes [button_]"]
+)
+def test_text_that_spells_a_special_token_stays_text(tiny_scorer: Path, text: str) -> None:
+    model, tokenizer = load_scorer(tiny_scorer)
+    collator = ChoiceCollator(tokenizer, model.config)
+    state = list(collator.state_tokens(f"find {text}", (Piece(f"title {text}"),)))
+    action = list(collator.action_tokens(text))
+    special = [tokenizer.convert_tokens_to_ids(marker) for marker in PAGE_MARKERS]
+    special += [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id, tokenizer.mask_token_id]
+    assert [state.count(token) for token in special] == [0, 0, 0, 0, 1, 2, 0, 0]
+    assert [action.count(token) for token in special] == [0, 0, 0, 0, 1, 1, 0, 0]
 
 
 def test_the_instruction_is_never_cut_and_equal_texts_are_encoded_once(tiny_scorer: Path) -> None:
