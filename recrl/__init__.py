@@ -12,9 +12,9 @@ from gymnasium.envs.registration import register, registry
 from recrl.version import __version__
 
 if TYPE_CHECKING:
-    from recrl.episodes import Episode, Step, load_episodes
+    from recrl.episodes import Decision, Episode, Step, load_episodes
     from recrl.evaluation import compare_results, evaluate, load_result
-    from recrl.policies import Choice, Decision, Policy, load_policy
+    from recrl.policies import Choice, Policy, load_policy
     from recrl.preferences import build_preferences
     from recrl.queries import QueryModel
     from recrl.rollouts import TrajectoryConfig, generate_trajectories, rollout
@@ -46,9 +46,9 @@ __all__ = [
 ]
 
 _ROOMS = {
-    "recrl.episodes": ("Episode", "Step", "load_episodes"),
+    "recrl.episodes": ("Decision", "Episode", "Step", "load_episodes"),
     "recrl.evaluation": ("compare_results", "evaluate", "load_result"),
-    "recrl.policies": ("Choice", "Decision", "Policy", "load_policy"),
+    "recrl.policies": ("Choice", "Policy", "load_policy"),
     "recrl.preferences": ("build_preferences",),
     "recrl.queries": ("QueryModel",),
     "recrl.rollouts": ("TrajectoryConfig", "generate_trajectories", "rollout"),

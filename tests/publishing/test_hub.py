@@ -26,12 +26,11 @@ from recrl.publishing.push import push_dataset, push_run
 PAIRS = [
     Preference(
         goal_index=number, catalog_sha256="c" * 64, goals_sha256="g" * 64, protocol="custom", instruction="i want it",
-        chosen_moves=(Move(step.observation, step.valid_actions, (), 5, -0.5),),
-        rejected_moves=(Move(step.observation, step.valid_actions, (), 0, -2.0),),
+        chosen_moves=(Move(colour_episode(number).decision(1), 5, -0.5),),
+        rejected_moves=(Move(colour_episode(number).decision(1), 0, -2.0),),
         chosen_outcome=1.0, rejected_outcome=None, origin="steps",
     )
     for number in range(3)
-    for step in colour_episode(number).steps[1:2]
 ]  # fmt: skip
 
 RESULT = {

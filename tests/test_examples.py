@@ -1,0 +1,68 @@
+"""The scripts in examples/ run, and print what their first lines promise."""
+
+import ast
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "examples"
+SCRIPTS = sorted(FOLDER.glob("*.py"))
+
+
+def run(name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
+    """Runs a script in this process; returns what it printed."""
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    runpy.run_path(str(FOLDER / f"{name}.py"), run_name="__main__")
+    return capsys.readouterr().out
+
+
+def test_an_episode_by_a_rule(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = run("play_an_episode", monkeypatch, capsys, "--goal_index", 17).splitlines()
+    assert lines[1].startswith("search   search[")
+    assert [line.split()[0] for line in lines[2:-1]] == ["results", "item", "item", "item"]
+    assert lines[-1].startswith("reward 0.833 {'r_type': 1.0")
+
+
+def test_a_policy_of_ones_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run("own_policy", monkeypatch, capsys, "--num_episodes", 8)
+    assert re.search(r"title words against matching: [+-]\d+\.\d points of success \[", printed)
+    assert "title words" in printed.splitlines()[4]
+
+
+def test_preference_pairs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run("preference_pairs", monkeypatch, capsys, "--num_goals", 3, "--num_shown", 2)
+    assert re.match(r"\d+ pairs of 24 episodes; left out: \{", printed)
+    assert printed.count("  chosen    click[") == printed.count("  rejected  click[") == 2
+
+
+def test_a_ranked_slate(tiny_scorer: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run("rank_actions", monkeypatch, capsys)
+    assert printed.startswith("no --checkpoint: a tiny random model, whose ranking means nothing\n")
+    probabilities = [float(found) for found in re.findall(r"^ *([\d.]+)%  ", printed, re.MULTILINE)]
+    assert len(probabilities) == 12  # ten products and two buttons
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(100, abs=0.6)
+    assert "random model" not in run("rank_actions", monkeypatch, capsys, "--checkpoint", tiny_scorer)
+
+
+def test_imitation_from_python(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = ("--encoder", tiny_encoder, "--num_demonstrations", 4, "--num_episodes", 4)
+    printed = run("train_imitation", monkeypatch, capsys, "--output_dir", tmp_path, *small)
+    assert re.search(r"^mean training loss: \d\.\d{3}$", printed, re.MULTILINE)
+    assert "imitation" in printed
+    assert (tmp_path / "imitation" / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
+def test_every_script_is_short_and_says_what_it_does(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    about = ast.get_docstring(ast.parse(text)) or ""
+    assert f"python examples/{path.name}" in about
+    assert "Prints" in about
+    assert len(text.splitlines()) <= 60
+    assert f'run("{path.stem}"' in Path(__file__).read_text(encoding="utf-8")
