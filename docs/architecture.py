@@ -35,14 +35,14 @@ ROOMS = (
     "training",
     "publishing",
     "quickstart shop",
-    "cli __main__",
+    "commands cli __main__",
 )
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version errors files": "Errors for bad input; files written whole or not at all.",
     "terminal settings runs hub tables": "What any room may use: settings, run folders, tables, the Hub.",
     "quickstart shop": "The whole way to a table; an episode by hand.",
-    "cli __main__": "The command line: parses, calls, prints.",
+    "commands cli __main__": "The command line: parses, calls, prints.",
 }
 
 

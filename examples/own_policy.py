@@ -53,8 +53,7 @@ def main() -> None:
     print_table(results)
     difference = compare_results(results["title words"], results["matching"])
     low, high = difference["success_difference_ci"]
-    points = f"{difference['success_difference']:+.1f} points of success [{low:+.1f}, {high:+.1f}]"
-    print(f"title words against matching: {points}")
+    print(f"difference in success: {difference['success_difference']:+.1f} points [{low:+.1f}, {high:+.1f}]")
 
 
 if __name__ == "__main__":

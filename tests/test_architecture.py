@@ -1,15 +1,17 @@
 """The house holds: imports point one way, what must start quickly imports nothing heavy, and the picture is true."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from architecture import PACKAGE, PICTURE, arrows_up, circles, draw, floor, read_imports
+from architecture import PACKAGE, PICTURE, ROOT, arrows_up, circles, draw, floor, read_imports
 
 LIGHT = ("webshop", "policies", "rollouts", "evaluation", "queries", "episodes", "settings", "runs")
 IMPORTS = read_imports(PACKAGE)
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 
 def test_every_import_points_to_a_room_above() -> None:
@@ -22,6 +24,23 @@ def test_no_module_imports_itself_in_a_circle() -> None:
 
 def test_the_picture_is_what_the_code_gives() -> None:
     assert PICTURE.read_text(encoding="utf-8") == draw(), "run `python docs/architecture.py` and commit the picture"
+
+
+def test_the_page_has_every_room() -> None:
+    rows = "".join(line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `"))
+    there = {name.split(".")[0] for name in IMPORTS} - {"__main__"}
+    assert there <= set(re.findall(r"`(\w+)`", rows))
+
+
+def test_what_the_page_names_is_there() -> None:
+    names = re.findall(r"((?:`[\w.]+`(?:, | and )?)+) \(`([\w/]+\.py)`\)", PAGE)
+    assert len(names) > 25
+    for called, path in names:
+        text = (PACKAGE / path).read_text(encoding="utf-8")
+        for name in re.findall(r"\w+(?=`)", called):
+            assert re.search(rf"^ *(def|class) {name}\b|^{name} = ", text, re.MULTILINE), f"{name} in {path}"
+    for path in re.findall(r"`([\w/]+\.(?:py|md))`", PAGE):
+        assert (ROOT / path).exists() or (PACKAGE / path).exists() or path.endswith("/x.py"), path
 
 
 def test_wrong_ways_are_found(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_an_episode_by_a_rule(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 
 def test_a_policy_of_ones_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     printed = run("own_policy", monkeypatch, capsys, "--num_episodes", 8)
-    assert re.search(r"title words against matching: [+-]\d+\.\d points of success \[", printed)
+    assert re.search(r"difference in success: [+-]\d+\.\d points \[", printed)
     assert "title words" in printed.splitlines()[4]
 
 

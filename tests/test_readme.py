@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from architecture import PACKAGE, read_imports
 from recrl.cli import make_parser
 
 ROOT = Path(__file__).parent.parent
@@ -44,10 +45,11 @@ def test_the_python_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "Page 1 (Total results: " in capsys.readouterr().out
 
 
-def test_the_map_names_every_module() -> None:
+def test_the_map_names_every_room() -> None:
     [shown] = re.findall(r"^```\nrecrl/\n.*?^```", TEXT, re.DOTALL | re.MULTILINE)
-    named = set(re.findall(r"[\w]+\.py", shown))
-    there = {path.name for path in (ROOT / "recrl").rglob("*.py")} - {"__init__.py"}
+    lines = [re.split(r"  +", line.strip())[0] for line in shown.splitlines() if line.startswith("  ")]
+    named = {name.removesuffix("/") for line in lines for name in line.split(", ")}
+    there = {name.split(".")[0] for name in read_imports(PACKAGE)} - {"__main__"}
     assert there <= named, sorted(there - named)
 
 
