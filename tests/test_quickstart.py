@@ -26,6 +26,10 @@ def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path) -> None:
                  "trajectories/trajectories.json", "dpo/preferences", "dpo/model.safetensors",
                  "imitation/config_resolved.json", "dpo/README.md", "evaluation/DPO.json"):  # fmt: skip
         assert (run / path).exists(), path
+    card = (run / "dpo" / "README.md").read_text()
+    assert "Direct preference optimisation" in card
+    assert "Not evaluated" not in card
+    assert "| embedded-unseen, test | 8 (" in card
 
     # As if it had been killed during DPO: the stages before are not done again, those after are.
     untouched = (run / "imitation" / "model.safetensors").stat().st_mtime_ns
