@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from decision_data import colour_episode
 from recrl.errors import ConfigError
 from recrl.policies.scorer import ScorerPolicy
+from recrl.scoring.batches import ChoiceBatch
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.training.environment import EnvironmentArguments
@@ -37,6 +38,7 @@ from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import minibatch_loss, update_model
 from recrl.training.runs import last_complete_checkpoint, training_metrics
 from recrl.training.tuning import TuningArguments
+from recrl.webshop.reading import read_page
 
 INSTRUCTION = "i want a green shirt, and price lower than 20.00 dollars"
 
@@ -65,8 +67,10 @@ class ToyShop:
         text = f"Instruction:\n{INSTRUCTION}\n[button] Back to Search [button_]\n[button] < Prev [button_]\n"
         text += f"color\n{shown}\n"
         text += f"shirt number {place}\nPrice: $9.0\nRating: N.A.\n[button] Buy Now [button_]\n"
-        info = {"instruction": INSTRUCTION, "valid_actions": tuple(f"click[{name}]" for name in self.pages[place])}
-        return text, info
+        return text, {
+            "page": read_page(text),
+            "valid_actions": tuple(f"click[{name}]" for name in self.pages[place]),
+        }
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         self.taken.append(action.removeprefix("click[").removesuffix("]"))
@@ -276,7 +280,7 @@ def test_a_minibatch_holds_the_steps_at_its_places(tiny_scorer: Path, demonstrat
     """With lambda 1 the returns are the reward of the end, and the advantages what the values lacked of it."""
     model, tokenizer = load_scorer(tiny_scorer)
     demonstrations = decisions_of([colour_episode(1)])[:2] if demonstrated else []
-    widest = max([3, *(len(row["valid_actions"]) for row in demonstrations)])
+    widest = max([3, *(len(row.decision.valid_actions) for row in demonstrations)])
     buffer = hand_made_buffer(reference=True)
     assert buffer.is_choice[:, 0].tolist() == [True, False, True]
     minibatch = buffer.minibatch(
@@ -294,12 +298,12 @@ def test_a_minibatch_holds_the_steps_at_its_places(tiny_scorer: Path, demonstrat
     assert minibatch.old_values.tolist() == [0.75, 0.25, 0.5]
     assert minibatch.returns.tolist() == [1, 1, 1]
     assert minibatch.advantages.tolist() == [0.25, 0.75, 0.5]
-    assert minibatch.demonstrated_index.tolist() == [row["action_index"] for row in demonstrations]
-    assert "labels" not in minibatch.inputs
-    output = model(**minibatch.to(model.device).inputs)
+    assert minibatch.demonstrated_index.tolist() == [row.action_index for row in demonstrations]
+    assert minibatch.inputs.labels is None  # the model computes no loss of its own
+    output = model(**minibatch.to(model.device).inputs.tensors())
     assert output.log_probs.shape == (3 + len(demonstrations), widest)
     there = output.log_probs.isfinite().sum(-1).tolist()
-    assert there == [3, 2, 1] + [len(row["valid_actions"]) for row in demonstrations]
+    assert there == [3, 2, 1] + [len(row.decision.valid_actions) for row in demonstrations]
 
 
 def test_a_minibatch_without_a_reference_has_none(tiny_scorer: Path) -> None:
@@ -314,7 +318,7 @@ def test_the_loss_of_a_minibatch_in_closed_form(tmp_path: Path) -> None:
     """Two choices, a page with one action, and a demonstration; the ratios are 1.5 (clipped) and 0.5 (not)."""
     nothing = -math.inf
     minibatch = Minibatch(
-        inputs={},
+        inputs=ChoiceBatch(*[torch.empty(0)] * 8),  # read by the model alone
         action_index=torch.tensor([0, 1, 0]),
         is_choice=torch.tensor([True, True, False]),
         old_log_probs=torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]).log(),

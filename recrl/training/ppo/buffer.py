@@ -1,14 +1,14 @@
 """What PPO learns from: the steps of environments side by side, filled by a `Collector`, read in minibatches."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
 
 import numpy as np
 import torch
 
+from recrl.episodes.decisions import Decision, LabelledDecision
 from recrl.errors import ConfigError
-from recrl.policies.base import Decision
+from recrl.scoring.batches import ChoiceBatch
 from recrl.scoring.collator import ChoiceCollator
 from recrl.training.ppo.advantages import generalized_advantages
 
@@ -28,7 +28,7 @@ class Minibatch:
         demonstrated_index: (demonstrations,) of the action that was demonstrated.
     """
 
-    inputs: Mapping[str, torch.Tensor]
+    inputs: ChoiceBatch
     action_index: torch.Tensor
     is_choice: torch.Tensor
     old_log_probs: torch.Tensor
@@ -38,12 +38,12 @@ class Minibatch:
     old_values: torch.Tensor
     demonstrated_index: torch.Tensor
 
-    def to(self, device: Any) -> "Minibatch":
+    def to(self, device: torch.device | str) -> "Minibatch":
         """The same minibatch with all its tensors on a device."""
         tensors = {one.name: getattr(self, one.name) for one in fields(self) if one.name != "inputs"}
         return replace(
             self,
-            inputs={name: tensor.to(device) for name, tensor in self.inputs.items()},
+            inputs=self.inputs.to(device),
             **{name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None},
         )
 
@@ -115,7 +115,7 @@ class RolloutBuffer:
             yield np.array([(step, env) for env, order in enumerate(orders) for step in order[start : start + size]])
 
     def minibatch(
-        self, places: np.ndarray, collator: ChoiceCollator, demonstrations: Sequence[Mapping[str, Any]] = ()
+        self, places: np.ndarray, collator: ChoiceCollator, demonstrations: Sequence[LabelledDecision] = ()
     ) -> Minibatch:
         """The steps at some places, after `finish`.
 
@@ -124,8 +124,8 @@ class RolloutBuffer:
             demonstrations: demonstrated decisions, which go through the model together with them.
         """
         decisions = [self.decisions[step][env] for step, env in places]
-        inputs = _collate(collator, decisions, demonstrations)
-        width = inputs["valid_mask"].shape[1]
+        inputs = collator([*decisions, *(one.decision for one in demonstrations)])
+        width = inputs.valid_mask.shape[1]
         at = tuple(places.T)
 
         def numbers(values: np.ndarray) -> torch.Tensor:
@@ -143,7 +143,7 @@ class RolloutBuffer:
             advantages=numbers(self.advantages),
             returns=numbers(self.returns),
             old_values=numbers(self.values),
-            demonstrated_index=torch.tensor([row["action_index"] for row in demonstrations], dtype=torch.long),
+            demonstrated_index=torch.tensor([one.action_index for one in demonstrations], dtype=torch.long),
         )
 
 
@@ -153,12 +153,3 @@ def pad_log_probs(rows: Sequence[np.ndarray], width: int) -> torch.Tensor:
     for row, values in enumerate(rows):
         matrix[row, : len(values)] = torch.as_tensor(values)
     return matrix
-
-
-def _collate(
-    collator: ChoiceCollator, decisions: Sequence[Decision], demonstrations: Sequence[Mapping[str, Any]]
-) -> dict[str, torch.Tensor]:
-    """What the model reads of decisions, then of demonstrated ones; without labels, so that it computes no loss."""
-    names = ("observation", "valid_actions", "previous_actions")
-    rows = [{name: getattr(decision, name) for name in names} for decision in decisions]
-    return collator(rows + [{name: row[name] for name in names} for row in demonstrations])

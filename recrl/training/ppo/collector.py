@@ -6,7 +6,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from recrl.policies.base import Decision, sample
+from recrl.episodes.decisions import Decision
+from recrl.policies.base import sample
 from recrl.training.ppo.buffer import RolloutBuffer
 
 PageOutputs = Callable[[Sequence[Decision]], Sequence[tuple[np.ndarray, float]]]  # (actions,) log-probabilities, value
@@ -15,7 +16,7 @@ PageOutputs = Callable[[Sequence[Decision]], Sequence[tuple[np.ndarray, float]]]
 class Env(Protocol):
     """What a `Collector` needs of an environment; `recrl.webshop.env.WebShopEnv` has it.
 
-    ``info`` holds ``instruction``, ``valid_actions``, and after an invalid action ``invalid_action``; after a purchase
+    ``info`` holds ``page``, ``valid_actions``, and after an invalid action ``invalid_action``; after a purchase
     ``reward_parts``. ``reset(options={"goal_index": i})`` starts goal i; an episode is a function of it and the
     actions. After ``max_steps`` actions an episode is truncated.
     """
@@ -86,7 +87,7 @@ class Collector:
         taken = self.actions[env]
         return Decision(
             observation=observation,
-            instruction=info["instruction"],
+            page=info["page"],
             valid_actions=info["valid_actions"],
             previous_actions=tuple(taken),
             steps_left=self.envs[env].max_steps - len(taken),

@@ -11,6 +11,7 @@ import torch
 from accelerate import Accelerator
 from transformers import get_scheduler, set_seed
 
+from recrl.episodes.decisions import LabelledDecision
 from recrl.policies.scorer import ScorerPolicy
 from recrl.training.ppo.collector import Collector, Env
 from recrl.training.ppo.config import PPOConfig
@@ -46,7 +47,7 @@ class PPOState:
     reference: ScorerPolicy | None
     collector: Collector
     env_numbers: range
-    demonstrations: Sequence[Mapping[str, Any]]
+    demonstrations: Sequence[LabelledDecision]
     demonstration_rng: np.random.Generator
     on_dev: OnDev | None
     update: int = 0
@@ -68,7 +69,7 @@ class PPOState:
         tuning: TuningArguments,
         config: PPOConfig,
         *,
-        demonstrations: Sequence[Mapping[str, Any]] = (),
+        demonstrations: Sequence[LabelledDecision] = (),
         on_dev: OnDev | None = None,
     ) -> "PPOState":
         """A run before its first update.

@@ -72,7 +72,7 @@ def _minibatches(state: PPOState, buffer: RolloutBuffer, passes: int) -> Iterato
 
 def _learn(state: PPOState, minibatch: Minibatch) -> dict[str, float]:
     """Learns from one minibatch; returns what the log says of it."""
-    output = state.model(**minibatch.inputs)
+    output = state.model(**minibatch.inputs.tensors())
     # Divided by the mean number of choices on a process, so that the average of the processes' gradients is the
     # gradient of the mean over all.
     total = state.accelerator.reduce(minibatch.is_choice.sum().float(), "sum")
