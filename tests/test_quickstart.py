@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
 from recrl.errors import ConfigError
-from recrl.quickstart import QuickstartConfig, run_quickstart
+from recrl.quickstart import TINY, QuickstartConfig, run_quickstart
 
 
 def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path) -> None:
@@ -44,6 +45,7 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not empty and holds no quickstart run"):
         run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True))
     (tmp_path / "run" / "thesis.txt").unlink()
-    (tmp_path / "run" / "quickstart.json").write_text(json.dumps({"seed": 7}))
-    with pytest.raises(ConfigError, match="holds a run with"):
+    settings = asdict(QuickstartConfig(output_dir="elsewhere", **TINY)) | {"tiny": True, "seed": 7}
+    (tmp_path / "run" / "quickstart.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigError, match="holds an interrupted quickstart run with seed=7, not 0;"):
         run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True))

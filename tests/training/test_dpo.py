@@ -252,7 +252,7 @@ def test_resume_equals_uninterrupted(
     config = settings(tmp_path / "cut", num_train_epochs=2, **fields)
     with pytest.raises(KeyboardInterrupt):
         train_dpo(start, tuning, config, callbacks=[InterruptAt(6)])
-    with pytest.raises(ConfigError, match=r"interrupted run with beta=0\.1, not 0\.5"):
+    with pytest.raises(ConfigError, match=r"interrupted training run with beta=0\.1, not 0\.5"):
         train_dpo(start, tuning, settings(tmp_path / "cut", num_train_epochs=2, beta=0.5, **fields))
     train_dpo(start, tuning, settings(tmp_path / "cut", num_train_epochs=2, **fields))
     whole = weights(tmp_path / "whole")

@@ -94,7 +94,7 @@ def test_resume_equals_uninterrupted(
         with pytest.raises(KeyboardInterrupt):
             train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut"))
     (tmp_path / "cut" / "checkpoint-12").mkdir()  # as if killed while the next checkpoint was written
-    with pytest.raises(ConfigError, match=r"interrupted run with learning_rate=0\.001, not 0\.5"):
+    with pytest.raises(ConfigError, match=r"interrupted training run with learning_rate=0\.001, not 0\.5"):
         train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut", learning_rate=0.5))
     train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut"))
 

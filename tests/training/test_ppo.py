@@ -25,7 +25,7 @@ from recrl.training.ppo.buffer import Collector
 from recrl.training.ppo.loop import PPOArguments, PPOConfig, ppo_loop, train_ppo
 from recrl.training.ppo.losses import categorical_kl, clipped_policy_loss, clipped_value_loss, entropies
 from recrl.training.ppo.metrics import METRICS
-from recrl.training.runs import last_complete_checkpoint, training_metrics
+from recrl.training.runs import last_checkpoint, training_metrics
 from recrl.training.tuning import TuningArguments
 
 INSTRUCTION = "i want a green shirt, and price lower than 20.00 dollars"
@@ -316,7 +316,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     with pytest.raises(_Stop):
         run(tiny_scorer, shop, tmp_path / "cut", **settings, **terms)
     monkeypatch.undo()
-    checkpoint = last_complete_checkpoint(tmp_path / "cut")
+    checkpoint = last_checkpoint(tmp_path / "cut")
     assert checkpoint is not None
     assert checkpoint.name == "checkpoint-2"
     model, tokenizer = load_scorer(tiny_scorer)

@@ -88,7 +88,7 @@ def test_resume_equals_uninterrupted(
         with pytest.raises(KeyboardInterrupt):
             train_queries(arguments(pairs, tiny_encoder), settings(tmp_path / "cut"))
     assert not is_complete(tmp_path / "cut")
-    with pytest.raises(ConfigError, match=r"interrupted run with num_copy_epochs=1, not 2"):
+    with pytest.raises(ConfigError, match=r"interrupted training run with num_copy_epochs=1, not 2"):
         train_queries(arguments(pairs, tiny_encoder, num_copy_epochs=2), settings(tmp_path / "cut"))
     train_queries(arguments(pairs, tiny_encoder), settings(tmp_path / "cut"))
     whole, cut = load_seq2seq(tmp_path / "whole")[0], load_seq2seq(tmp_path / "cut")[0]

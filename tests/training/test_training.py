@@ -9,7 +9,7 @@ from trl import TrlParser
 
 from recrl.errors import ConfigError
 from recrl.training.recipe import parse_recipe
-from recrl.training.runs import last_complete_checkpoint
+from recrl.training.runs import last_checkpoint, remove_cut_off_checkpoints
 from recrl.training.tuning import TuningArguments
 
 
@@ -58,10 +58,12 @@ def test_a_missing_file_is_named(parser: TrlParser) -> None:
 
 
 def test_a_checkpoint_that_was_cut_off_is_passed_over_and_removed(tmp_path: Path) -> None:
-    assert last_complete_checkpoint(tmp_path) is None
+    assert last_checkpoint(tmp_path) is None
     for step, state in ((2, json.dumps({"global_step": 2})), (10, '{"global_'), (9, json.dumps({"global_step": 9}))):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-11").mkdir()
-    assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-9"]
+    (tmp_path / "checkpoint-notes").mkdir()
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
+    remove_cut_off_checkpoints(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-9", "checkpoint-notes"]

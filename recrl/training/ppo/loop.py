@@ -40,7 +40,7 @@ from recrl.training.ppo.buffer import Collector, RolloutBuffer
 from recrl.training.ppo.checkpoints import BEST_FOLDER, OnDev, keep_best, resume_checkpoint, save_checkpoint
 from recrl.training.ppo.losses import categorical_kl, clipped_policy_loss, clipped_value_loss, entropies
 from recrl.training.ppo.metrics import METRICS, episode_metrics
-from recrl.training.runs import checkpoint_to_resume, complete_run
+from recrl.training.runs import training_run
 from recrl.training.tuning import TuningArguments, parameter_groups, prepare_for_training
 from recrl.webshop.env import WebShopEnv
 
@@ -137,11 +137,6 @@ def train_ppo(
     demonstrations = [] if arguments.demonstrations is None else decisions_of(load_episodes(arguments.demonstrations))
     model, tokenizer = load_scorer(arguments.model_name_or_path)
     queries = environment.load_queries()
-    resume = checkpoint_to_resume(
-        config.output_dir or "",
-        {"arguments": arguments, "environment": environment, "tuning": tuning, "trainer": config},
-        main_process=config.should_save,
-    )
     model.config.catalog_sha256 = catalog.sha256
 
     def make_env(number: int) -> WebShopEnv:
@@ -151,24 +146,27 @@ def train_ppo(
         result = environment.evaluate_on_dev(policy, catalog, queries)
         return {"dev/success": result["success_rate"], "dev/score": result["score"]}
 
-    log, best = ppo_loop(model, tokenizer, make_env, tuning, config, on_dev, demonstrations, resume)
-    if config.should_save:
-        about = {
-            "method": "ppo",
-            "num_updates": config.num_updates,
-            "num_processes": config.world_size,
-            "num_environment_steps": config.num_updates * config.num_steps * config.num_envs * config.world_size,
-            **({"num_decisions": len(demonstrations)} if demonstrations else {}),
-            "global_step": config.num_updates,
-            "best_update": best,
-            "protocol": catalog.protocol(environment.split_by),
-            "catalog_sha256": catalog.sha256,
-            "goals_sha256": catalog.goals_sha256,
-            **describe_queries(queries),
-            "log_history": log,
-        }
-        complete_run(Path(config.output_dir or ""), about)
-        shutil.rmtree(Path(config.output_dir or "") / BEST_FOLDER, ignore_errors=True)
+    settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
+    files = {BEST_FOLDER: "while it trains: the best scorer on dev goals so far"}
+    with training_run("ppo", config, settings, files=files) as run:
+        log, best = ppo_loop(model, tokenizer, make_env, tuning, config, on_dev, demonstrations, run.checkpoint)
+        if config.should_save:
+            about = {
+                "method": "ppo",
+                "num_updates": config.num_updates,
+                "num_processes": config.world_size,
+                "num_environment_steps": config.num_updates * config.num_steps * config.num_envs * config.world_size,
+                **({"num_decisions": len(demonstrations)} if demonstrations else {}),
+                "global_step": config.num_updates,
+                "best_update": best,
+                "protocol": catalog.protocol(environment.split_by),
+                "catalog_sha256": catalog.sha256,
+                "goals_sha256": catalog.goals_sha256,
+                **describe_queries(queries),
+                "log_history": log,
+            }
+            run.complete(about)
+            shutil.rmtree(run.folder.path / BEST_FOLDER, ignore_errors=True)
     return Path(config.output_dir or "")
 
 
