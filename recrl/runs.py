@@ -215,6 +215,7 @@ class RunFolder:
             f"# {self.kind[0].upper()}{self.kind[1:]}",
             "",
             f"Made by `{self.command}`, recrl {__version__}.",
+            "",
             *state,
             "",
             "## Settings",
@@ -234,15 +235,15 @@ class RunFolder:
 
     def _recorded(self) -> dict[str, Any] | None:
         """The settings that the folder holds, None if it was not claimed."""
-        path = self.path / self.settings_file
-        return read_object(path, self.path) if path.exists() else None
+        try:
+            return read_object(self.path / self.settings_file, self.path)
+        except FileNotFoundError:
+            return None
 
     def _contents(self) -> list[Path]:
         """What is in the folder and is not left of a claim that was killed."""
-        if not self.path.exists():
-            return []
         ours = {self.path / LOCK_FILE, *self._leftovers()}
-        return [path for path in self.path.iterdir() if path not in ours]
+        return [path for path in _entries(self.path) if path not in ours]
 
     def _leftovers(self) -> list[Path]:
         """The temporary files and folders of `recrl.files` that a killed process has left, of this run's names only."""
@@ -250,7 +251,7 @@ class RunFolder:
         if (self.path / self.settings_file).exists():
             names += [self.result_file, README_FILE, *self.files, *self.scratch]
         ours = re.compile(rf"\.({'|'.join(map(re.escape, names))})\.(old\.)?[a-z0-9_]{{8}}")
-        return [path for path in self.path.iterdir() if ours.fullmatch(path.name)]
+        return [path for path in _entries(self.path) if ours.fullmatch(path.name)]
 
     def _has_progress(self) -> bool:
         """Whether the folder holds a file beside the claim and what would be made again."""
@@ -346,6 +347,13 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[t
 
 def _a(state: RunState) -> str:
     return f"an {state.value}" if state is RunState.INTERRUPTED else f"a {state.value}"
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError:
+        return []
 
 
 def _is_ours(path: Path) -> bool:

@@ -112,6 +112,7 @@ def test_tables_and_pictures(tmp_path: Path) -> None:
     table = comparison_table(report, "md")
     assert [line.split(" | ")[0] for line in table.splitlines()[2:5]] == ["| rule", "| matching", "| random"]
     assert "valid under adaptive allotment; the running mean is not" in table
+    assert table.strip() in (tmp_path / "run" / "README.md").read_text()
     assert comparison_table(report, "csv").startswith("agent,episodes,success % [95% CI]")
     latex = comparison_table(report, "latex")
     assert latex.count(r"\\") == 4
