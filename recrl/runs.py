@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 JOURNAL_FILE = "journal.jsonl"
 README_FILE = "README.md"
-LOCK_FILE = ".lock"
+LOCK_FILE = ".recrl.lock"
 README_MARK = "<!-- Written by recrl for this run. A README.md without this line is left as it is. -->"
 SHOWN_DIFFERENCES = 3  # settings that a refusal names; more are counted
 
