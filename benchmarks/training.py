@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from recrl.episodes.decisions import LabelledDecision
 from recrl.files import write_json
 from recrl.policies.loading import load_policy
 from recrl.rollouts.rollout import rollout
@@ -26,7 +27,7 @@ from recrl.training.tuning import TuningArguments, prepare_for_training
 from recrl.webshop.catalog import load_catalog
 
 
-def demonstrated_decisions(count: int) -> list[dict[str, Any]]:
+def demonstrated_decisions(count: int) -> list[LabelledDecision]:
     """The first decisions of demonstrations on training goals."""
     catalog = load_catalog()
     episodes = rollout(load_policy("demonstrator"), catalog, catalog.split("train"), seed=0)
@@ -34,7 +35,7 @@ def demonstrated_decisions(count: int) -> list[dict[str, Any]]:
 
 
 def measure(
-    rows: list[dict[str, Any]], *, model: str | None, num_frozen_layers: int, batch_size: int, passes: int, bf16: bool
+    rows: list[LabelledDecision], *, model: str | None, num_frozen_layers: int, batch_size: int, passes: int, bf16: bool
 ) -> dict[str, Any]:
     """Trains on the rows, several passes; returns decisions per second of each pass."""
     scorer, tokenizer = BertForChoiceScoring.from_encoder(model)
@@ -46,7 +47,7 @@ def measure(
         started = time.perf_counter()
         for start in range(0, len(rows), batch_size):
             with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
-                loss = scorer(**collator(rows[start : start + batch_size])).loss
+                loss = scorer(**collator.labelled(rows[start : start + batch_size]).tensors()).loss
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()

@@ -8,11 +8,12 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from recrl.webshop import actions
 from recrl.webshop.best_purchase import best_options, best_reward
 from recrl.webshop.catalog import Product
 from recrl.webshop.env import WebShopEnv
 from recrl.webshop.goals import Goal
-from recrl.webshop.pages import Page
+from recrl.webshop.screens import Screen
 
 HELP = (
     "Type a number to click, words to search for them, an action such as click[buy now], 'help', or 'quit'. "
@@ -34,19 +35,19 @@ def play(
     _, info = env.reset(seed=seed, options=options)
     console.print(Panel(Text(info["instruction"]), title=f"goal {info['goal_index']}: you want this", expand=False))
     console.print(HELP, style="dim", markup=False)
-    draw(env.page, console)
+    draw(env.screen, console)
     for steps, action in enumerate(_actions(lines, env, console), start=1):
         _, reward, terminated, truncated, info = env.step(action)
         if "invalid_action" in info:
             console.print(Text(f"nothing happened: {info['invalid_action']}", style="yellow"))
         if terminated:
-            product = env.catalog.product(env.page.state.asin)
-            explain(product, env.goal, env.page.state.options, float(reward), info["reward_parts"], console)
+            product = env.catalog.product(env.screen.state.asin)
+            explain(product, env.goal, env.screen.state.options, float(reward), info["reward_parts"], console)
             return
         if truncated:
             console.print(f"That was the last of {steps} steps; nothing was bought, so the reward is 0.")
             return
-        draw(env.page, console)
+        draw(env.screen, console)
     console.print("\nYou left without buying; the reward is 0.")
 
 
@@ -59,7 +60,7 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
         if typed in ("help", "?", ""):
             console.print(HELP, style="dim", markup=False)
             continue
-        offered = _searches(env.page) or [f"click[{name}]" for name in _clicks(env.page)]
+        offered = _searches(env.screen) or [actions.click(name) for name in _clicks(env.screen)]
         if typed.isascii() and typed.isdigit():
             if not 1 <= int(typed) <= len(offered):
                 expected = (
@@ -68,37 +69,38 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
                 console.print(Text(f"{typed} is on no button; {expected}", style="yellow"))
                 continue
             yield offered[int(typed) - 1]
-        elif typed.startswith(("click[", "search[")):
+        elif actions.is_meant(typed):
             yield typed
         else:
-            yield f"search[{typed}]"
+            yield actions.search(typed)
 
 
-def _searches(page: Page) -> list[str]:
+def _searches(screen: Screen) -> list[str]:
     """The searches of a search page for which queries are proposed; none on any other page."""
-    return list(page.valid_actions) if page.state.kind == "search" and page.queries else []
+    return list(screen.valid_actions) if screen.state.kind == "search" and screen.queries else []
 
 
-def _clicks(page: Page) -> list[str]:
+def _clicks(screen: Screen) -> list[str]:
     """The names that can be clicked, in the order in which they stand on the page; one that clashes has no number."""
-    if page.state.kind == "search":
+    if screen.state.kind == "search":
         return []
-    valid = {action.removeprefix("click[").removesuffix("]") for action in page.valid_actions}
-    return [name for name in dict.fromkeys(line.text.lower() for line in page.lines if line.role) if name in valid]
+    names = dict.fromkeys(line.text.lower() for line in screen.lines if line.role)
+    return [name for name in names if actions.click(name) in screen.valid_actions]
 
 
-def draw(page: Page, console: Console) -> None:
+def draw(screen: Screen, console: Console) -> None:
     """The page as a person reads it, with a number before everything that can be clicked."""
-    numbers = {name: number for number, name in enumerate(_clicks(page), start=1)}
-    console.rule(f"[bold]{page.state.kind}[/bold]")
-    if page.state.kind == "search":
+    numbers = {name: number for number, name in enumerate(_clicks(screen), start=1)}
+    console.rule(f"[bold]{screen.state.kind}[/bold]")
+    if screen.state.kind == "search":
         console.print("Type what to search for.")
-        for place, action in enumerate(_searches(page), start=1):
-            console.print(Text(f"[{place} {action.removeprefix('search[').removesuffix(']')}]", style="bold cyan"))
+        for place, search in enumerate(_searches(screen), start=1):
+            words = action.argument if (action := actions.parse(search)) else search
+            console.print(Text(f"[{place} {words}]", style="bold cyan"))
         return
     text = Text()
     after = ""  # the role of the line before
-    for line in page.lines[2:]:  # after the instruction, which stays the same
+    for line in screen.lines[2:]:  # after the instruction, which stays the same
         if not line.text:
             continue
         if not line.role:

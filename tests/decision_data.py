@@ -1,8 +1,13 @@
 """Episodes made by hand whose right actions are known, for tests that train."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from recrl.episodes.data import Episode, Step
+from recrl.episodes.decisions import Decision
+from recrl.webshop.reading import read_page
 
 COLOURS = ("black", "blue", "green", "red", "white", "yellow")
 
@@ -19,6 +24,18 @@ def colour_page(instruction: str, colours: tuple[str, ...], clicked: str | None 
     return "\n".join(lines) + "\n"
 
 
+def text_decision(
+    observation: str, actions: Sequence[str], previous: Sequence[str] = (), steps_left: int = 15
+) -> Decision:
+    """A decision on a page that is given as its text."""
+    return Decision(observation, read_page(observation), tuple(actions), tuple(previous), steps_left)
+
+
+def text_step(observation: str, *fields: Any) -> Step:
+    """A step on a page that is given as its text."""
+    return Step(observation, read_page(observation), *fields)
+
+
 def colour_episode(number: int) -> Episode:
     """Click the colour that the instruction names, then buy; the search page before has a single action."""
     rng = np.random.default_rng(number)
@@ -29,9 +46,9 @@ def colour_episode(number: int) -> Episode:
     actions = (*buttons, "click[buy now]", *(f"click[{colour}]" for colour in colours))
     search = f"WebShop\nInstruction: \n{instruction}\n[button] Search [button_]\n"
     steps = (
-        Step(search, (f"search[i want a {wanted} shirt]",), 0, 0.0, 0.0),
-        Step(colour_page(instruction, colours), actions, actions.index(f"click[{wanted}]"), -1.0, 0.0),
-        Step(colour_page(instruction, colours, wanted), actions, actions.index("click[buy now]"), -1.0, 1.0),
+        text_step(search, (f"search[i want a {wanted} shirt]",), 15, 0, 0.0, 0.0),
+        text_step(colour_page(instruction, colours), actions, 14, actions.index(f"click[{wanted}]"), -1.0, 0.0),
+        text_step(colour_page(instruction, colours, wanted), actions, 13, actions.index("click[buy now]"), -1.0, 1.0),
     )
     return Episode(
         goal_index=number,

@@ -10,9 +10,12 @@ from recrl.episodes.data import (
     load_episodes,
     row_to_episode,
 )
+from recrl.episodes.decisions import Decision, LabelledDecision
 
 __all__ = [
+    "Decision",
     "Episode",
+    "LabelledDecision",
     "Step",
     "dataset_to_episodes",
     "episode_features",

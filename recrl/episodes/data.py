@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recrl.episodes.decisions import Decision, check_action_index, stored_page
 from recrl.errors import DatasetError
+from recrl.webshop.env import DEFAULT_MAX_STEPS
+from recrl.webshop.pages import Page, page_features, page_to_row
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -22,21 +25,25 @@ class Step:
     """One decision and what came of it.
 
     Attributes:
-        observation: the page before the action, mode ``text_rich``.
-        valid_actions: what could be done there; action_index: what was done.
+        observation: the page before the action, mode ``text_rich``; page: the same as a typed value.
+        valid_actions: what could be done there; steps_left: actions that could still be taken, this one included.
+        action_index: what was done.
         log_prob: of the action under the policy that took it; 0.0 for a deterministic one.
         reward: for this action.
     """
 
     observation: str
+    page: Page
     valid_actions: tuple[str, ...]
+    steps_left: int
     action_index: int
     log_prob: float
     reward: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.action_index < len(self.valid_actions):
-            raise DatasetError(f"action_index={self.action_index} is no index into {len(self.valid_actions)} actions")
+        check_action_index(self.action_index, self.valid_actions)
+        if self.steps_left < 1:
+            raise DatasetError(f"steps_left={self.steps_left}, expected at least 1: the step was taken")
         if not self.log_prob <= 0 or math.isinf(self.log_prob):
             raise DatasetError(f"log_prob={self.log_prob}, expected a finite number of at most 0")
         if not 0 <= self.reward <= 1:
@@ -92,6 +99,12 @@ class Episode:
         """The number of actions."""
         return len(self.steps)
 
+    def decision(self, place: int) -> Decision:
+        """What the policy saw at step ``place``."""
+        step = self.steps[place]
+        previous = tuple(earlier.action for earlier in self.steps[:place])
+        return Decision(step.observation, step.page, step.valid_actions, previous, step.steps_left)
+
 
 def episode_features() -> Any:
     """The `datasets.Features` of a trajectory dataset; rows are episodes."""
@@ -99,7 +112,9 @@ def episode_features() -> Any:
 
     step = {
         "observation": Value("string"),
+        "page": page_features(),
         "valid_actions": List(Value("string")),
+        "steps_left": Value("int64"),
         "action": Value("string"),
         "log_prob": Value("float64"),
         "reward": Value("float64"),
@@ -138,7 +153,9 @@ def episode_to_row(episode: Episode) -> dict[str, Any]:
         "steps": [
             {
                 "observation": step.observation,
+                "page": page_to_row(step.page),
                 "valid_actions": list(step.valid_actions),
+                "steps_left": step.steps_left,
                 "action": step.action,
                 "log_prob": step.log_prob,
                 "reward": step.reward,
@@ -155,21 +172,25 @@ def episode_to_row(episode: Episode) -> dict[str, Any]:
 
 
 def row_to_episode(row: dict[str, Any]) -> Episode:
-    """The episode of a row.
+    """The episode of a row. Of rows that hold neither pages nor the steps left, pages are read back from the texts, and
+    the step limit is taken to be `DEFAULT_MAX_STEPS`, or the episode's length if that is more.
 
     Raises:
         DatasetError: a value is missing or impossible.
     """
     try:
+        limit = max(DEFAULT_MAX_STEPS, len(row["steps"]))
         steps = tuple(
             Step(
-                step["observation"],
-                tuple(step["valid_actions"]),
-                step["valid_actions"].index(step["action"]),
-                step["log_prob"],
-                step["reward"],
+                observation=step["observation"],
+                page=stored_page(step),
+                valid_actions=tuple(step["valid_actions"]),
+                steps_left=limit - place if step.get("steps_left") is None else step["steps_left"],
+                action_index=step["valid_actions"].index(step["action"]),
+                log_prob=step["log_prob"],
+                reward=step["reward"],
             )
-            for step in row["steps"]
+            for place, step in enumerate(row["steps"])
         )
         parts = {name: value for name, value in row["reward_parts"].items() if value is not None}
         names = (

@@ -1,41 +1,18 @@
-"""What picks an action: the protocol that every policy follows, and the lookup by name, folder, Hub id or code.
+"""What picks an action: the protocol that every policy follows.
 
 A policy keeps nothing between calls: what it needs to know of an episode is in the `Decision`, whose ``memory`` is a
-dictionary of its own that lives as long as the episode.
+dictionary of its own that lives as long as the episode. Only a policy that says ``knows_goal = True``, as the
+demonstrator does, also gets the environment, with the hidden goal in it.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
-
-if TYPE_CHECKING:
-    from recrl.webshop.env import WebShopEnv
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a policy sees at one step of one episode.
-
-    Attributes:
-        observation: mode ``text_rich``; instruction: the shopper's words.
-        valid_actions: what can be done; a policy answers with an index into them.
-        previous_actions: the episode's actions so far, oldest first.
-        steps_left: actions that may still be taken, this one included.
-        env: the environment; only the demonstrator, which may know the hidden goal, touches it.
-        memory: the policy's own notes on this episode, empty at its start.
-    """
-
-    observation: str
-    instruction: str
-    valid_actions: tuple[str, ...]
-    previous_actions: tuple[str, ...]
-    steps_left: int = 15
-    env: "WebShopEnv | None" = None
-    memory: dict[Any, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +30,8 @@ class Policy(Protocol):
     Attributes:
         name: for reports and datasets.
         catalog_sha256: the catalogue that it was trained on, None if untrained.
+
+    A policy may also have ``knows_goal``; without it, it does not know the goal.
     """
 
     @property
@@ -66,6 +45,11 @@ class Policy(Protocol):
     ) -> list[Choice]:
         """One choice per decision; ``rngs[i]`` is for decision i, ``greedy`` asks for the best action."""
         ...
+
+
+def knows_goal(policy: Policy) -> bool:
+    """Whether the policy asks for the environment, and so for the goal that is hidden from all others."""
+    return bool(getattr(policy, "knows_goal", False))
 
 
 def deterministic(decision: Decision, action: str) -> Choice:

@@ -7,9 +7,10 @@ steps allow: before each look it makes sure that the best product known could st
 import re
 from dataclasses import dataclass, field
 
-from recrl.policies.base import Decision
+from recrl.episodes.decisions import Decision
 from recrl.policies.options import named_options, next_option
-from recrl.webshop.reading import Page, lowest_price, price_bound, read_page
+from recrl.webshop import actions
+from recrl.webshop.prices import lowest_price, price_bound
 
 _OPTION_CLAUSE = re.compile(r" with (?:(?! with )[\w' -])+: .*$", re.IGNORECASE | re.DOTALL)
 _PRICE_CLAUSE = re.compile(r",? ?(?:and )?price lower than [0-9.]+ dollars.*$", re.IGNORECASE)
@@ -68,23 +69,23 @@ class Reader:
 
     def choose(self, decision: Decision) -> str:
         """The next action's text."""
-        page = read_page(decision.observation)
+        page = decision.page
         if page.kind == "search":
             return decision.valid_actions[0]
         notes: dict[str, Note] = decision.memory.setdefault("notes", {})
         if page.kind == "results":
-            return self._on_results(page, decision, notes)
+            return self._on_results(decision, notes)
         opened = decision.memory["opened"]
         note = notes[opened]
         if page.kind == "sub":
             note.texts[decision.memory["sub_page"]] = page.text
-            return "click[< prev]"
-        return self._on_item(page, decision, notes, opened)
+            return actions.PREVIOUS
+        return self._on_item(decision, notes, opened)
 
-    def _on_results(self, page: Page, decision: Decision, notes: dict[str, Note]) -> str:
-        if not page.listing:
-            return "click[next >]"
-        candidates = page.listing[: self.most_products]
+    def _on_results(self, decision: Decision, notes: dict[str, Note]) -> str:
+        if not decision.page.listing:
+            return actions.NEXT_PAGE
+        candidates = decision.page.listing[: self.most_products]
         decision.memory["num_candidates"] = len(candidates)
         unread = [place for place, listed in enumerate(candidates) if listed.asin not in notes]
         # Opening one more costs a click, two to return to this page from one sub page, and the purchase after it.
@@ -94,28 +95,28 @@ class Reader:
             return self._open(decision, listed.asin)
         return self._open(decision, self._best(notes, decision))
 
-    def _on_item(self, page: Page, decision: Decision, notes: dict[str, Note], opened: str) -> str:
+    def _on_item(self, decision: Decision, notes: dict[str, Note], opened: str) -> str:
         note = notes[opened]
-        note.options = named_options(decision.instruction, page.options)
+        note.options = named_options(decision.instruction, decision.page)
         if not decision.memory.get("buying"):
             unread = [name for name in ("features", "description") if name not in note.texts]
             others = len(notes) < decision.memory["num_candidates"]
             # A sub page costs two actions; then back to the results (1), the best product again (1), its purchase.
             if unread and decision.steps_left >= 2 + 1 + self._cost(notes, decision):
                 decision.memory["sub_page"] = unread[0]
-                return f"click[{unread[0]}]"
+                return actions.click(unread[0])
             if others and decision.steps_left >= 1 + 4 + self._cost(notes, decision):
-                return "click[< prev]"
+                return actions.PREVIOUS
             if self._best(notes, decision) != opened and decision.steps_left >= 1 + self._cost(notes, decision):
                 decision.memory["buying"] = True
-                return "click[< prev]"
+                return actions.PREVIOUS
         if decision.steps_left == 1:  # a purchase without all options is worth more than none
-            return "click[buy now]"
-        return next_option(page, decision, note.options) or "click[buy now]"
+            return actions.BUY_NOW
+        return next_option(decision, note.options) or actions.BUY_NOW
 
     def _open(self, decision: Decision, asin: str) -> str:
         decision.memory["opened"] = asin
-        return f"click[{asin.lower()}]"
+        return actions.click(asin.lower())
 
     def _best(self, notes: dict[str, Note], decision: Decision) -> str:
         phrases, bound = wanted_phrases(decision.instruction), price_bound(decision.instruction)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
-from recrl.policies.base import Choice, Decision, sample
+from recrl.policies.base import Choice, sample
+from recrl.scoring.batches import Choices, EncodedTexts
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.scoring.encodings import EncodingCache
@@ -91,16 +93,7 @@ class ScorerPolicy:
 
     def outputs(self, decisions: Sequence[Decision]) -> list[tuple[np.ndarray, float]]:
         """For each decision the model's own log-probabilities, (actions,) float32, and its value of the page."""
-        inputs = [
-            self.collator.read(
-                {
-                    "observation": decision.observation,
-                    "valid_actions": decision.valid_actions,
-                    "previous_actions": decision.previous_actions,
-                }
-            )
-            for decision in decisions
-        ]
+        inputs = [self.collator.read(decision) for decision in decisions]
         with torch.inference_mode():
             if self.model.config.pad_attention == "original":  # an encoding depends on the page: none can be kept
                 return [self._score_page(decision) for decision in decisions]
@@ -111,9 +104,7 @@ class ScorerPolicy:
             return [self._score(choice, state, hidden) for choice, state in zip(inputs, states, strict=True)]
 
     def _score_page(self, decision: Decision) -> tuple[np.ndarray, float]:
-        page = {name: getattr(decision, name) for name in ("observation", "valid_actions", "previous_actions")}
-        batch = self.collator([page])
-        output = self.model(**{name: tensor.to(self.model.device) for name, tensor in batch.items()})
+        output = self.model(**self.collator([decision]).to(self.model.device).tensors())
         return output.log_probs[0].cpu().numpy(), output.state_values[0].item()
 
     def forget(self) -> None:
@@ -129,13 +120,13 @@ class ScorerPolicy:
         texts = {text: row for row, text in enumerate(dict.fromkeys(choice.actions))}
         hidden = [action_hidden[text] for text in texts]
         output = self.model.score(
-            state,
-            torch.tensor([len(state)], device=device),
-            torch.cat(hidden),
-            torch.tensor([len(tokens) for tokens in hidden], device=device),
-            torch.zeros(1, dtype=torch.long, device=device),
-            torch.tensor([[texts[text] for text in choice.actions]], device=device),
-            torch.ones(1, count, dtype=torch.bool, device=device),
-            torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
+            EncodedTexts(state, torch.tensor([len(state)], device=device)),
+            EncodedTexts(torch.cat(hidden), torch.tensor([len(tokens) for tokens in hidden], device=device)),
+            Choices(
+                torch.zeros(1, dtype=torch.long, device=device),
+                torch.tensor([[texts[text] for text in choice.actions]], device=device),
+                torch.ones(1, count, dtype=torch.bool, device=device),
+                torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
+            ),
         )
         return output.log_probs[0].cpu().numpy(), output.state_values[0].item()

@@ -4,28 +4,28 @@ All but the demonstrator know only what the pages show; they parse the instructi
 a decision to an action's text; `ScriptedPolicy` makes a `recrl.policies.base.Policy` of it.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
-from recrl.policies.base import Choice, Decision, Policy, deterministic
+from recrl.policies.base import Choice, Policy, deterministic
 from recrl.policies.options import named_options, next_option
 from recrl.policies.reader import Reader
+from recrl.webshop import actions
 from recrl.webshop.best_purchase import best_options, best_reward
-from recrl.webshop.reading import Page, lowest_price, price_bound, read_page
-
-BUY = "click[buy now]"
+from recrl.webshop.prices import lowest_price, price_bound
 
 
 @dataclass(frozen=True)
 class ScriptedPolicy:
-    """A deterministic policy made of one function."""
+    """A deterministic policy made of one function; ``knows_goal``: whether that needs the hidden goal."""
 
     name: str
     choose: Callable[[Decision], str]
+    knows_goal: bool = False
     catalog_sha256: str | None = None
 
     def act(
@@ -64,7 +64,7 @@ def scripted_policy(name: str, argument: str = "") -> Policy:
     if name == "random":
         return RandomPolicy()
     choices = {"rule": _rule, "matching": _matching, "matching-price": _matching_price, "demonstrator": _demonstrate}
-    return ScriptedPolicy(name, choices[name])
+    return ScriptedPolicy(name, choices[name], knows_goal=name == "demonstrator")
 
 
 def _start(decision: Decision) -> str:
@@ -72,36 +72,34 @@ def _start(decision: Decision) -> str:
     return decision.valid_actions[0]
 
 
-def _open(page: Page, decision: Decision, place: int) -> str:
+def _open(decision: Decision, place: int) -> str:
     """A click on a product link; without any hit, on to the next page."""
-    return f"click[{page.listing[place].asin.lower()}]" if page.listing else "click[next >]"
+    listing = decision.page.listing
+    return actions.click(listing[place].asin.lower()) if listing else actions.NEXT_PAGE
 
 
 def _rule(decision: Decision) -> str:
     """First hit, buy."""
-    page = read_page(decision.observation)
-    if page.kind == "search":
+    if decision.page.kind == "search":
         return _start(decision)
-    return _open(page, decision, 0) if page.kind == "results" else BUY
+    return _open(decision, 0) if decision.page.kind == "results" else actions.BUY_NOW
 
 
 def _matching(decision: Decision) -> str:
     """First hit, the options that the instruction names, buy."""
-    page = read_page(decision.observation)
-    if page.kind != "item":
+    if decision.page.kind != "item":
         return _rule(decision)
-    return next_option(page, decision, named_options(decision.instruction, page.options)) or BUY
+    return next_option(decision, named_options(decision.instruction, decision.page)) or actions.BUY_NOW
 
 
 def _matching_price(decision: Decision) -> str:
     """As matching, but the first hit whose price fits the instruction's bound; the first of all if none does."""
-    page = read_page(decision.observation)
-    bound = price_bound(page.instruction)
+    page, bound = decision.page, price_bound(decision.instruction)
     if page.kind != "results" or bound is None:
         return _matching(decision)
     prices = [lowest_price(listed.price_tag) for listed in page.listing]
     fitting = [place for place, price in enumerate(prices) if price is None or price <= bound]
-    return _open(page, decision, fitting[0] if fitting else 0)
+    return _open(decision, fitting[0] if fitting else 0)
 
 
 def _demonstrate(decision: Decision) -> str:
@@ -111,24 +109,24 @@ def _demonstrate(decision: Decision) -> str:
     if decision.env is None:
         raise PolicyError("the demonstrator needs the environment's hidden goal; use it in rollouts only")
     catalog, goal = decision.env.catalog, decision.env.goal
-    page = read_page(decision.observation)
+    page = decision.page
     if page.kind == "search":
         return max(decision.valid_actions, key=lambda action: _found_by(action, decision))
     if page.kind == "results" and page.listing:
         products = [catalog.product(listed.asin) for listed in page.listing]
         ranks = [(best_reward(product, goal), product.asin == goal.asin) for product in products]
-        return _open(page, decision, ranks.index(max(ranks)))
+        return _open(decision, ranks.index(max(ranks)))
     if page.kind != "item":
         return _rule(decision)
-    opened = next(action for action in reversed(decision.previous_actions) if re.match(r"click\[b0", action))
-    product = catalog.product(opened.removeprefix("click[").removesuffix("]").upper())
-    return next_option(page, decision, best_options(product, goal)) or BUY
+    product = catalog.product(decision.env.screen.state.asin)
+    return next_option(decision, best_options(product, goal)) or actions.BUY_NOW
 
 
 def _found_by(action: str, decision: Decision) -> float:
     """How early a search finds the goal's own product: 1 at the first place, 0 not at all."""
     assert decision.env is not None
-    catalog = decision.env.catalog
-    hits = catalog.search(action.removeprefix("search[").removesuffix("]").lower())
+    catalog, parsed = decision.env.catalog, actions.parse(action)
+    assert parsed is not None  # what the environment offers can be read
+    hits = catalog.search(parsed.argument.lower())
     wanted = catalog.position(decision.env.goal.asin)
     return 1 / (1 + hits.index(wanted)) if wanted in hits else 0.0

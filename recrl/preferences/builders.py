@@ -28,8 +28,8 @@ from typing import Any
 import numpy as np
 
 from recrl.episodes.data import Episode
+from recrl.episodes.decisions import Decision
 from recrl.errors import ConfigError, NoPairsError
-from recrl.policies.base import Decision
 from recrl.preferences.data import Move, Preference
 
 LogProbs = Callable[[Sequence[Decision]], Sequence[np.ndarray]]  # decisions -> for each (actions,) log-probabilities
@@ -49,26 +49,8 @@ class PairSet:
     left_out: Counter[str] = field(default_factory=Counter)
 
 
-def _decision(episode: Episode, place: int) -> Decision:
-    """The decision of the episode's step ``place``."""
-    step = episode.steps[place]
-    return Decision(
-        observation=step.observation,
-        instruction=episode.instruction,
-        valid_actions=step.valid_actions,
-        previous_actions=tuple(earlier.action for earlier in episode.steps[:place]),
-        env=None,
-    )
-
-
 def _move(decision: Decision, action_index: int, log_probs: np.ndarray) -> Move:
-    return Move(
-        observation=decision.observation,
-        valid_actions=tuple(decision.valid_actions),
-        previous_actions=tuple(decision.previous_actions),
-        action_index=action_index,
-        log_prob=float(log_probs[action_index]),
-    )
+    return Move(decision, action_index, float(log_probs[action_index]))
 
 
 def _preference(episode: Episode, chosen: Sequence[Move], rejected: Sequence[Move], **fields: Any) -> Preference:
@@ -163,7 +145,7 @@ def step_preferences(
                 places.append((episode, place))
             else:
                 found.left_out["pages without a choice"] += 1
-    decisions = [_decision(episode, place) for episode, place in places]
+    decisions = [episode.decision(place) for episode, place in places]
     for (episode, place), decision, log_probs in zip(
         places, decisions, _scored(decisions, reference, batch_size), strict=True
     ):
@@ -216,7 +198,7 @@ def contrast_preferences(
                 contrasts.append((*actions[best][0], action, outcomes[best], outcome))
             elif action != best:
                 found.left_out["contrasts that tie"] += 1
-    decisions = [_decision(episode, place) for episode, place, *_ in contrasts]
+    decisions = [episode.decision(place) for episode, place, *_ in contrasts]
     for (episode, place, action, best_outcome, outcome), decision, log_probs in zip(
         contrasts, decisions, _scored(decisions, reference, batch_size), strict=True
     ):
@@ -266,7 +248,7 @@ def trajectory_preferences(
         for place, step in enumerate(episode.steps)
         if len(set(step.valid_actions)) > 1
     ]
-    decisions = [_decision(episode, place) for episode, place in places]
+    decisions = [episode.decision(place) for episode, place in places]
     moves: dict[int, list[Move]] = defaultdict(list)
     for (episode, place), decision, log_probs in zip(
         places, decisions, _scored(decisions, reference, batch_size), strict=True

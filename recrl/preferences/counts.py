@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from recrl.preferences.data import Preference
-from recrl.webshop.reading import Page, read_page
+from recrl.webshop import actions
+from recrl.webshop.pages import Page
 
 GROUPS = ("origin", "page", "action")
 
@@ -22,7 +23,7 @@ def describe_preferences(pairs: Sequence[Preference]) -> dict[str, Any]:
     groups: dict[str, dict[str, list[Preference]]] = {name: defaultdict(list) for name in GROUPS}
     for pair in pairs:
         parting = pair.parting
-        page = read_page(parting.observation)
+        page = parting.decision.page
         groups["origin"][pair.origin].append(pair)
         groups["page"][page.kind].append(pair)
         groups["action"][_action_kind(page, parting.action)].append(pair)
@@ -51,14 +52,15 @@ def _summary(pairs: Sequence[Preference]) -> dict[str, Any]:
 
 
 def _action_kind(page: Page, action: str) -> str:
-    if action.startswith("search["):
-        return "search"
-    value = action.removeprefix("click[").removesuffix("]")
-    if value == "buy now":
+    if action == actions.BUY_NOW:
         return "buy"
-    if any(listed.asin.lower() == value for listed in page.listing):
+    parsed = actions.parse(action)
+    if parsed is not None and parsed.verb == actions.SEARCH:
+        return "search"
+    name = action if parsed is None else parsed.argument
+    if page.place_of(name) is not None:
         return "product"
-    return "option" if any(value in values for values in page.options.values()) else "navigation"
+    return "option" if page.group_of(name) is not None else "navigation"
 
 
 HEADER = (

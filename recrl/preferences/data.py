@@ -5,19 +5,24 @@ Each side of a pair is a sequence of moves: one for a pair of actions on the sam
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from datasets import Dataset, DatasetDict, Features, List, Value, load_from_disk
 
+from recrl.episodes.decisions import (
+    Decision,
+    check_action_index,
+    decision_features,
+    decision_to_row,
+    row_to_decision,
+)
 from recrl.errors import DatasetError
 
 MOVE_FEATURES = {
-    "observation": Value("string"),
-    "valid_actions": List(Value("string")),
-    "previous_actions": List(Value("string")),  # of the episode, oldest first
+    **decision_features(),
     "action_index": Value("int64"),
     "log_prob": Value("float64"),  # the reference policy's, when the pair was made
 }
@@ -43,29 +48,30 @@ SIDES = ("chosen", "rejected")
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """One decision on a side of a pair; the fields are those of `MOVE_FEATURES`."""
+    """A decision on a side of a pair, and the action that the side takes.
 
-    observation: str
-    valid_actions: tuple[str, ...]
-    previous_actions: tuple[str, ...]
+    Attributes:
+        log_prob: the reference policy's, when the pair was made.
+    """
+
+    decision: Decision
     action_index: int
     log_prob: float
 
     def __post_init__(self) -> None:
-        if not 0 <= self.action_index < len(self.valid_actions):
-            raise DatasetError(f"action_index={self.action_index} is no index into {len(self.valid_actions)} actions")
+        check_action_index(self.action_index, self.decision.valid_actions)
         if not self.log_prob <= 0:
             raise DatasetError(f"log_prob={self.log_prob}, expected a log-probability, 0 or less")
 
     @property
     def action(self) -> str:
         """The action's text."""
-        return self.valid_actions[self.action_index]
+        return self.decision.valid_actions[self.action_index]
 
     @property
-    def page(self) -> tuple[str, tuple[str, ...]]:
-        """What was seen and could be done."""
-        return self.observation, self.valid_actions
+    def seen(self) -> tuple[str, tuple[str, ...]]:
+        """What was shown and could be done."""
+        return self.decision.observation, self.decision.valid_actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +123,7 @@ class Preference:
         """The chosen side's first move that the rejected side does not make."""
         together = 0
         for ours, theirs in zip(self.chosen_moves, self.rejected_moves, strict=False):
-            if (ours.page, ours.action_index) != (theirs.page, theirs.action_index):
+            if (ours.seen, ours.action_index) != (theirs.seen, theirs.action_index):
                 break
             together += 1
         return self.chosen_moves[min(together, len(self.chosen_moves) - 1)]
@@ -129,7 +135,7 @@ def preferences_to_dataset(pairs: Sequence[Preference]) -> Dataset:
     for pair in pairs:
         row = {name: getattr(pair, name) for name in PREFERENCE_FEATURES}
         for side in SIDES:
-            row[f"{side}_moves"] = [asdict(move) for move in row[f"{side}_moves"]]
+            row[f"{side}_moves"] = [move_to_row(move) for move in row[f"{side}_moves"]]
         rows.append(row)
     return Dataset.from_list(rows, features=PREFERENCE_FEATURES)
 
@@ -149,7 +155,7 @@ def dataset_to_preferences(dataset: Dataset) -> list[Preference]:
         texts = {side: row.pop(side) for side in SIDES}
         try:
             for side in SIDES:
-                row[f"{side}_moves"] = tuple(_move(fields) for fields in row[f"{side}_moves"])
+                row[f"{side}_moves"] = tuple(row_to_move(fields) for fields in row[f"{side}_moves"])
             pair = Preference(**row)
         except DatasetError as error:
             raise DatasetError(f"{what}: {error}") from error
@@ -160,12 +166,21 @@ def dataset_to_preferences(dataset: Dataset) -> list[Preference]:
     return pairs
 
 
-def _move(fields: dict[str, Any]) -> Move:
-    absent = [name for name, value in fields.items() if value is None]
+def move_to_row(move: Move) -> dict[str, Any]:
+    """A move as plain JSON values, as `MOVE_FEATURES` describes them."""
+    return decision_to_row(move.decision) | {"action_index": move.action_index, "log_prob": move.log_prob}
+
+
+def row_to_move(row: dict[str, Any]) -> Move:
+    """The inverse of `move_to_row`.
+
+    Raises:
+        DatasetError: a value is missing or impossible.
+    """
+    absent = [name for name in ("action_index", "log_prob") if row.get(name) is None]
     if absent:
         raise DatasetError(f"{absent[0]} of a move has no value")
-    lists = {name: tuple(fields[name]) for name in ("valid_actions", "previous_actions")}
-    return Move(**(fields | lists))
+    return Move(row_to_decision(row), row["action_index"], row["log_prob"])
 
 
 def load_preferences(path: str | Path) -> Dataset:
@@ -191,6 +206,9 @@ def load_preferences(path: str | Path) -> Dataset:
     if not len(dataset):
         raise DatasetError(f"{what}: it is empty")
     dataset = dataset.select_columns(list(PREFERENCE_FEATURES))
+    lacking = set(MOVE_FEATURES) - set(getattr(dataset.features["chosen_moves"], "feature", {}))
+    if lacking:
+        raise DatasetError(f"{what}: its moves lack {', '.join(sorted(lacking))}; make the pairs again")
     try:
         if dataset.features != PREFERENCE_FEATURES:
             dataset = dataset.cast(PREFERENCE_FEATURES)

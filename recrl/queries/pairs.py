@@ -6,7 +6,6 @@ the file holds and in whatever order.
 
 import hashlib
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import DatasetError
+from recrl.webshop.actions import as_query
 
 HELD_OUT_SHARE = 0.1
-_NOT_IN_A_QUERY = re.compile(r"[\[\]\s]+")  # brackets and line breaks would change how an action is read
 LEFT_OUT_BELOW = 1 / 3  # share of the queries that keep a word, below which it counts as left out
 
 
@@ -36,7 +35,7 @@ class QueryPair:
 
 def normalised(text: str) -> str:
     """Lower-case words with single blanks between them; brackets count as blanks. It may be empty."""
-    return _NOT_IN_A_QUERY.sub(" ", text.lower()).strip()
+    return " ".join(as_query(text.lower()).split())
 
 
 def is_held_out(instruction: str) -> bool:

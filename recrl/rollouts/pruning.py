@@ -1,13 +1,10 @@
 """Cutting the loops out of an episode."""
 
-import re
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
 from recrl.episodes.data import Episode, Step
 from recrl.webshop.env import WebShopEnv
-
-_VISITED = re.compile(r"\[clicked button\] (B[0-9A-Z]{1,9}) \[clicked button_\]")
 
 
 def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
@@ -30,26 +27,27 @@ def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
 def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
     """The episode without its loops, replayed, so that its observations are those of the shorter way.
 
-    A page is known by its observation, without the marks of visited products, and its valid actions. Two searches can
+    A page is known by what it shows, but for the marks of visited products, and by its valid actions. Two searches can
     show equal pages and lead on differently; if the shorter way does not end in the same purchase, the episode is
     returned as it is, and so is one that the step limit cut off: without its loops it would not have reached the limit.
     Log-probabilities stay those of the collection.
     """
     if episode.truncated:
         return episode
-    pages = [(_VISITED.sub(r"[button] \1 [button_]", step.observation), step.valid_actions) for step in episode.steps]
+    pages = [(step.page.without_marks(), step.valid_actions) for step in episode.steps]
     places = loop_free_places(pages)
     if len(places) == len(pages):
         return episode
     observation, info = env.reset(options={"goal_index": episode.goal_index})
     steps: list[Step] = []
     reward, terminated = 0.0, False
-    for step in (episode.steps[place] for place in places):
+    for number, step in enumerate(episode.steps[place] for place in places):
         if step.action not in info["valid_actions"]:
             return episode
-        before = observation, info["valid_actions"]
+        before, actions = (observation, info["page"]), info["valid_actions"]
         observation, reward, terminated, _, info = env.step(step.action)
-        steps.append(Step(*before, before[1].index(step.action), step.log_prob, float(reward)))
+        index, steps_left = actions.index(step.action), env.max_steps - number
+        steps.append(Step(*before, actions, steps_left, index, step.log_prob, float(reward)))
     if reward != episode.reward or not terminated or info["reward_parts"] != episode.reward_parts:
         return episode
     return replace(episode, steps=tuple(steps))

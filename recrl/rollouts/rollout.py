@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from recrl.episodes.data import Episode, Step
+from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
-from recrl.policies.base import Decision, Policy
+from recrl.policies.base import Policy, knows_goal
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
 
@@ -30,15 +31,15 @@ class _Running:
     actions: list[str] = field(default_factory=list)
     memory: dict[Any, Any] = field(default_factory=dict)
 
-    def decision(self) -> Decision:
+    def decision(self, *, with_env: bool) -> Decision:
         return Decision(
             observation=self.observation,
-            instruction=self.info["instruction"],
+            page=self.info["page"],
             valid_actions=self.info["valid_actions"],
             previous_actions=tuple(self.actions),
             steps_left=self.env.max_steps - len(self.steps),
-            env=self.env,
             memory=self.memory,
+            env=self.env if with_env else None,
         )
 
 
@@ -100,7 +101,7 @@ def rollout(
 
 def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Running]:
     """One action in every running episode; returns those that ended with it."""
-    decisions = [episode.decision() for episode in running]
+    decisions = [episode.decision(with_env=knows_goal(policy)) for episode in running]
     choices = policy.act(decisions, [episode.rng for episode in running], greedy=greedy)
     if len(choices) != len(decisions):
         raise PolicyError(f"policy {policy.name!r} gave {len(choices)} choices for {len(decisions)} decisions")
@@ -114,7 +115,15 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
         action = decision.valid_actions[choice.action_index]
         observation, reward, terminated, truncated, info = episode.env.step(action)
         episode.steps.append(
-            Step(decision.observation, decision.valid_actions, choice.action_index, choice.log_prob, float(reward))
+            Step(
+                decision.observation,
+                decision.page,
+                decision.valid_actions,
+                decision.steps_left,
+                choice.action_index,
+                choice.log_prob,
+                float(reward),
+            )
         )
         episode.actions.append(action)
         episode.observation, episode.info = observation, info

@@ -1,12 +1,14 @@
 """Decisions -> the tensors that the scorer reads."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from recrl.scoring.inputs import ChoiceInput, read_decision
+from recrl.episodes.decisions import Decision, LabelledDecision
+from recrl.scoring.batches import ChoiceBatch
+from recrl.scoring.inputs import PAGE_MARKERS, ChoiceInput, Piece, read_decision
 
 
 class ChoiceCollator:
@@ -23,20 +25,15 @@ class ChoiceCollator:
     def __init__(self, tokenizer: PreTrainedTokenizerBase, config: Any) -> None:
         self.tokenizer, self.config = tokenizer, config
         self._max_positions = config.max_positions
-        self._state_tokens: dict[tuple[str, str], tuple[int, ...]] = {}
+        self._state_tokens: dict[tuple[str, tuple[Piece, ...]], tuple[int, ...]] = {}
+        self._markers = {marker: tokenizer.convert_tokens_to_ids(marker) for marker in PAGE_MARKERS}
         self._action_tokens: dict[str, tuple[int, ...]] = {}
 
-    def read(self, decision: Mapping[str, Any]) -> ChoiceInput:
-        """The texts and numbers of one decision (keys ``observation``, ``valid_actions``, ``previous_actions``)."""
-        return read_decision(
-            decision["observation"],
-            decision["valid_actions"],
-            decision["previous_actions"],
-            state_form=self.config.state_form,
-            action_features=self.config.action_features,
-        )
+    def read(self, decision: Decision) -> ChoiceInput:
+        """The texts and numbers of one decision."""
+        return read_decision(decision, state_form=self.config.state_form, action_features=self.config.action_features)
 
-    def state_tokens(self, instruction: str, state: str) -> tuple[int, ...]:
+    def state_tokens(self, instruction: str, state: tuple[Piece, ...]) -> tuple[int, ...]:
         """``[CLS] instruction [SEP] state [SEP]``: at most ``max_state_tokens``, more only if the instruction needs it.
 
         The instruction is cut at the encoder's number of positions only.
@@ -44,8 +41,11 @@ class ChoiceCollator:
         key = (instruction, state)
         if key not in self._state_tokens:
             tokenizer, limit = self.tokenizer, min(self.config.max_state_tokens, self._max_positions)
-            head = tokenizer.encode(instruction, add_special_tokens=False)[: self._max_positions - 2]
-            rest = tokenizer.encode(state, add_special_tokens=False)[: max(0, limit - len(head) - 3)]
+            head = self._text_tokens(instruction)[: self._max_positions - 2]
+            rest: list[int] = []
+            for piece in state:
+                rest += [self._markers[piece.text]] if piece.is_marker else self._text_tokens(piece.text)
+            rest = rest[: max(0, limit - len(head) - 3)]
             tail = [*rest, tokenizer.sep_token_id] if rest else []
             self._state_tokens[key] = (tokenizer.cls_token_id, *head, tokenizer.sep_token_id, *tail)
         return self._state_tokens[key]
@@ -54,12 +54,20 @@ class ChoiceCollator:
         """``[CLS] text [SEP]``, at most ``max_action_tokens``."""
         if text not in self._action_tokens:
             tokenizer, limit = self.tokenizer, min(self.config.max_action_tokens, self._max_positions)
-            body = tokenizer.encode(text, add_special_tokens=False)[: limit - 2]
+            body = self._text_tokens(text)[: limit - 2]
             self._action_tokens[text] = (tokenizer.cls_token_id, *body, tokenizer.sep_token_id)
         return self._action_tokens[text]
 
-    def __call__(self, decisions: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        """Collates decisions; with ``action_index`` in every one of them, also ``labels``."""
+    def _text_tokens(self, text: str) -> list[int]:
+        """The tokens of a text, in which nothing is a special token, whatever it spells."""
+        return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+
+    def __call__(self, decisions: Sequence[Decision], labels: Sequence[int] | None = None) -> ChoiceBatch:
+        """Collates decisions.
+
+        Args:
+            labels: for each decision the index of the right action.
+        """
         inputs = [self.read(decision) for decision in decisions]
         states: dict[tuple[int, ...], int] = {}
         actions: dict[tuple[int, ...], int] = {}
@@ -68,20 +76,27 @@ class ChoiceCollator:
             state_index.append(states.setdefault(self.state_tokens(choice.instruction, choice.state), len(states)))
             action_rows.append([actions.setdefault(self.action_tokens(text), len(actions)) for text in choice.actions])
         width = max(map(len, action_rows))
-        batch = {
-            "state_index": torch.tensor(state_index),
-            "action_index": torch.tensor([row + [0] * (width - len(row)) for row in action_rows]),
-            "valid_mask": torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in action_rows]),
-            "action_features": torch.zeros(len(inputs), width, len(self.config.action_features)),
-        }
-        batch["state_ids"], batch["state_mask"] = self._pad(list(states))
-        batch["action_ids"], batch["action_mask"] = self._pad(list(actions))
+        action_features = torch.zeros(len(inputs), width, len(self.config.action_features))
         for row, choice in enumerate(inputs):
             if self.config.action_features:
-                batch["action_features"][row, : len(choice.actions)] = torch.tensor(choice.features)
-        if all("action_index" in decision for decision in decisions):
-            batch["labels"] = torch.tensor([decision["action_index"] for decision in decisions])
-        return batch
+                action_features[row, : len(choice.actions)] = torch.tensor(choice.features)
+        state_ids, state_mask = self._pad(list(states))
+        action_ids, action_mask = self._pad(list(actions))
+        return ChoiceBatch(
+            state_ids=state_ids,
+            state_mask=state_mask,
+            action_ids=action_ids,
+            action_mask=action_mask,
+            state_index=torch.tensor(state_index),
+            action_index=torch.tensor([row + [0] * (width - len(row)) for row in action_rows]),
+            valid_mask=torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in action_rows]),
+            action_features=action_features,
+            labels=None if labels is None else torch.tensor(labels),
+        )
+
+    def labelled(self, rows: Sequence[LabelledDecision]) -> ChoiceBatch:
+        """Collates decisions with the action that is right in each."""
+        return self([row.decision for row in rows], [row.action_index for row in rows])
 
     def _pad(self, rows: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token rows -> ids (rows, tokens) and the mask of real tokens (rows, tokens)."""

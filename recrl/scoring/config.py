@@ -1,11 +1,13 @@
 """The configuration of `recrl.scoring.model.BertForChoiceScoring`."""
 
+import json
 from typing import Any, ClassVar
 
 from huggingface_hub.dataclasses import strict
 from transformers import AutoConfig, PreTrainedConfig
 
 from recrl.errors import ConfigError
+from recrl.scoring.encoders import usable_positions
 from recrl.scoring.inputs import ACTION_FEATURES, check_input_options
 
 PAD_ATTENTIONS = ("masked", "original")
@@ -63,7 +65,7 @@ class ChoiceScoringConfig(PreTrainedConfig):
     @property
     def max_positions(self) -> int:
         """The longest text, in tokens, that the encoder can read."""
-        return self.encoder().max_position_embeddings
+        return usable_positions(json.dumps(self.encoder_config, sort_keys=True))
 
     def encoder(self) -> PreTrainedConfig:
         """The encoder's configuration object."""

@@ -1,4 +1,4 @@
-"""What the choice scorer reads: a page and its valid actions as two kinds of text, a few numbers, and their tensors.
+"""What the choice scorer reads of a decision: its page and its valid actions as two kinds of text, and a few numbers.
 
 The state text starts with the instruction, which is never cut. In the ``compact`` form the rest holds what the actions
 do not already say (title, price, clicked options, sub-page text); in the ``full`` form, the paper's, it is the whole
@@ -8,13 +8,17 @@ An action is read as a person would name it: ``item - {title} {price}`` for a pr
 ``{group}: {value}`` for an option, ``search: {words}`` for a query, else the button's own name.
 """
 
+import functools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 
+from recrl.episodes.decisions import Decision
 from recrl.errors import ConfigError
-from recrl.webshop.reading import Page, lowest_price, price_bound, read_page
+from recrl.webshop import actions
+from recrl.webshop.pages import OptionGroup, Page
+from recrl.webshop.prices import lowest_price, price_bound
 
 PAGE_MARKERS = ("[button]", "[button_]", "[clicked button]", "[clicked button_]")
 STATE_FORMS = ("compact", "full")
@@ -28,6 +32,16 @@ ACTION_FEATURES = {
     "groups_open": "share of the page's option groups without a clicked value, for actions that are no options",
 }
 _WORD = re.compile(r"[^\W_]+")
+_MARKER = re.compile(f"({'|'.join(map(re.escape, PAGE_MARKERS))})")
+
+
+class Piece(NamedTuple):
+    """A part of a state: text, or one of `PAGE_MARKERS`, which is a token of its own. Text that spells a marker or any
+    other special token stays text.
+    """
+
+    text: str
+    is_marker: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,134 +50,128 @@ class ChoiceInput:
 
     Attributes:
         instruction: the shopper's words.
-        state: the rest of the state, cut from its end when too long.
+        state: the rest of the state in pieces, cut from its end when too long.
         actions: a text per valid action, in the page's order.
         features: (actions, features) numbers, columns in the order of the config's ``action_features``.
     """
 
     instruction: str
-    state: str
+    state: tuple[Piece, ...]
     actions: tuple[str, ...]
     features: tuple[tuple[float, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class ShownAction:
+    """A valid action as its page shows it.
+
+    Attributes:
+        action: its text in the environment; argument: what stands between its brackets.
+        place: of the product that it opens, from 0; group: of the option that it sets; None where it does neither.
+        text: as a person would name it.
+    """
+
+    action: str
+    argument: str
+    place: int | None
+    group: OptionGroup | None
+    text: str
+
+
 def read_decision(
-    observation: str,
-    valid_actions: Sequence[str],
-    previous_actions: Sequence[str],
-    *,
-    state_form: str = "compact",
-    action_features: Sequence[str] = (),
+    decision: Decision, *, state_form: str = "compact", action_features: Sequence[str] = ()
 ) -> ChoiceInput:
-    """Turns a ``text_rich`` observation and its valid actions into the scorer's texts and numbers."""
-    page = _read_page(observation)
-    state = _compact_state(page) if state_form == "compact" else observation
-    actions = tuple(_action_text(page, action) for action in valid_actions)
-    taken = frozenset(previous_actions)
-    columns = {name: _FEATURES[name] for name in action_features}
-    features = tuple(
-        tuple(float(column(page, action, text, taken)) for column in columns.values())
-        for action, text in zip(valid_actions, actions, strict=True)
-    )
-    return ChoiceInput(page.instruction, state, actions, features)
+    """Turns a decision into the scorer's texts and numbers."""
+    page = decision.page
+    state = _compact_state(page) if state_form == "compact" else _full_state(decision.observation)
+    shown = [show_action(page, action) for action in decision.valid_actions]
+    taken = frozenset(decision.previous_actions)
+    columns = [_FEATURES[name] for name in action_features]
+    features = tuple(tuple(float(column(page, one, taken)) for column in columns) for one in shown)
+    return ChoiceInput(page.instruction, state, tuple(one.text for one in shown), features)
 
 
-_read_page = lru_cache(maxsize=4096)(read_page)
-_price_bound = lru_cache(maxsize=4096)(price_bound)
-
-
-def _compact_state(page: Page) -> str:
-    parts: list[str] = []
+def _compact_state(page: Page) -> tuple[Piece, ...]:
+    button, button_end, clicked, clicked_end = (Piece(marker, is_marker=True) for marker in PAGE_MARKERS)
+    parts: list[Piece] = []
     if page.kind == "results":
-        parts.append(f"results page {page.page_number}")
+        parts.append(Piece(f"results page {page.page_number}"))
     elif page.kind == "search":
-        parts.append("search page")
-    parts += [f"{PAGE_MARKERS[2]} {value} {PAGE_MARKERS[3]}" for value in page.clicked]
-    if page.title:
-        parts.append(page.title)
-    if page.price_tag:
-        parts.append(page.price_tag)
-    parts += [f"{PAGE_MARKERS[0]} {group} {PAGE_MARKERS[1]}" for group in page.options]
+        parts.append(Piece("search page"))
+    for value in page.clicked:
+        parts += [clicked, Piece(value), clicked_end]
+    parts += [Piece(text) for text in (page.title, page.price_tag) if text]
+    for group in page.options:
+        parts += [button, Piece(group.name), button_end]
     if page.text:
-        parts.append(page.text)
-    return " ".join(parts)
+        parts.append(Piece(page.text))
+    return tuple(parts)
 
 
-def _argument(action: str) -> tuple[str, str]:
-    """``click[x]`` -> ("click", "x")."""
-    name, _, rest = action.partition("[")
-    return name, rest.removesuffix("]")
+def _full_state(observation: str) -> tuple[Piece, ...]:
+    """The whole text; its markers are read as such, as the paper's model does, whoever wrote them."""
+    parts = _MARKER.split(observation)
+    return tuple(Piece(text, is_marker=place % 2 == 1) for place, text in enumerate(parts) if text)
 
 
-def _option_group(page: Page, value: str) -> str | None:
-    """The group whose option a click on ``value`` sets: the later one where two groups share a value."""
-    groups = [group for group, values in page.options.items() if value in values]
-    return groups[-1] if groups else None
-
-
-def _link(page: Page, value: str) -> int | None:
-    """The place (from 0) of a product link on its results page."""
-    return next((place for place, listed in enumerate(page.listing) if listed.asin.lower() == value), None)
-
-
-def _action_text(page: Page, action: str) -> str:
-    name, value = _argument(action)
-    if name == "search":
-        return f"search: {value}"
-    place = _link(page, value)
+def show_action(page: Page, action: str) -> ShownAction:
+    """What an action stands for on its page."""
+    parsed = actions.parse(action)
+    argument = action if parsed is None else parsed.argument
+    if parsed is not None and parsed.verb == actions.SEARCH:
+        return ShownAction(action, argument, None, None, f"search: {argument}")
+    place, group = page.place_of(argument), page.group_of(argument)
+    text = argument
     if place is not None:
         listed = page.listing[place]
-        return f"item - {listed.title} {listed.price_tag}"
-    group = _option_group(page, value)
-    return f"{group}: {value}" if group is not None else value
+        text = f"item - {listed.title} {listed.price_tag}"
+    elif group is not None:
+        text = f"{group.name}: {argument}"
+    return ShownAction(action, argument, place, group, text)
 
 
-@lru_cache(maxsize=65536)
+@functools.lru_cache(maxsize=65536)
 def _words(text: str) -> frozenset[str]:
     return frozenset(_WORD.findall(text.lower()))
 
 
-def _reciprocal_rank(page: Page, action: str, text: str, taken: frozenset[str]) -> float:
-    place = _link(page, _argument(action)[1])
-    return 0.0 if place is None else 1.0 / (place + 1)
+def _reciprocal_rank(page: Page, shown: ShownAction, taken: frozenset[str]) -> float:
+    return 0.0 if shown.place is None else 1.0 / (shown.place + 1)
 
 
-def _price_fits(page: Page, action: str, text: str, taken: frozenset[str]) -> float:
-    place, bound = _link(page, _argument(action)[1]), _price_bound(page.instruction)
-    price = None if place is None else lowest_price(page.listing[place].price_tag)
+def _price_fits(page: Page, shown: ShownAction, taken: frozenset[str]) -> float:
+    bound = price_bound(page.instruction)
+    price = None if shown.place is None else lowest_price(page.listing[shown.place].price_tag)
     if price is None or bound is None:
         return 0.0
     return 1.0 if price <= bound else -1.0
 
 
-def _taken_before(page: Page, action: str, text: str, taken: frozenset[str]) -> float:
-    return float(action in taken)
+def _taken_before(page: Page, shown: ShownAction, taken: frozenset[str]) -> float:
+    return float(shown.action in taken)
 
 
-def _words_named(page: Page, action: str, text: str, taken: frozenset[str]) -> float:
-    words = _words(_argument(action)[1] if _link(page, _argument(action)[1]) is None else text)
+def _words_named(page: Page, shown: ShownAction, taken: frozenset[str]) -> float:
+    words = _words(shown.argument if shown.place is None else shown.text)
     return len(words & _words(page.instruction)) / max(1, len(words))
 
 
-def _instruction_covered(page: Page, action: str, text: str, taken: frozenset[str]) -> float:
+def _instruction_covered(page: Page, shown: ShownAction, taken: frozenset[str]) -> float:
     named = _words(page.instruction)
-    return len(_words(text) & named) / max(1, len(named))
+    return len(_words(shown.text) & named) / max(1, len(named))
 
 
-def _group_clicked(page: Page, action: str, text: str, taken: frozenset[str]) -> float:
-    value = _argument(action)[1]
-    group = _option_group(page, value)
-    return float(group is not None and any(other in page.options[group] for other in page.clicked))
+def _group_clicked(page: Page, shown: ShownAction, taken: frozenset[str]) -> float:
+    return float(shown.group is not None and bool(shown.group.clicked))
 
 
-def _groups_open(page: Page, action: str, text: str, taken: frozenset[str]) -> float:
-    if not page.options or _option_group(page, _argument(action)[1]) is not None:
+def _groups_open(page: Page, shown: ShownAction, taken: frozenset[str]) -> float:
+    if not page.options or shown.group is not None:
         return 0.0
-    clicked = frozenset(page.clicked)
-    return sum(not clicked.intersection(values) for values in page.options.values()) / len(page.options)
+    return sum(not group.clicked for group in page.options) / len(page.options)
 
 
-_FEATURES = {
+_FEATURES: dict[str, Callable[[Page, ShownAction, frozenset[str]], float]] = {
     "reciprocal_rank": _reciprocal_rank,
     "price_fits": _price_fits,
     "taken_before": _taken_before,

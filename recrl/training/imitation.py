@@ -8,6 +8,7 @@ the weights of the action features, in which the score is linear, are first fitt
 
 import copy
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import torch
 from transformers import Trainer, TrainingArguments, set_seed
 
 from recrl.episodes.data import Episode, load_episodes
+from recrl.episodes.decisions import LabelledDecision
 from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
@@ -72,26 +74,18 @@ class ImitationConfig(TrainingArguments):
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: the collator reads all."})
 
 
-def decisions_of(episodes: list[Episode]) -> list[dict[str, Any]]:
-    """Every decision of the episodes that offers a choice, as the rows that `ChoiceCollator` reads.
+def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
+    """Every decision of the episodes with two valid actions or more, labelled with the action that was taken.
 
     Raises:
         DatasetError: no decision has two valid actions or more.
     """
-    rows: list[dict[str, Any]] = []
-    for episode in episodes:
-        previous: list[str] = []
-        for step in episode.steps:
-            if len(step.valid_actions) > 1:
-                rows.append(
-                    {
-                        "observation": step.observation,
-                        "valid_actions": step.valid_actions,
-                        "previous_actions": tuple(previous),
-                        "action_index": step.action_index,
-                    }
-                )
-            previous.append(step.action)
+    rows = [
+        LabelledDecision(episode.decision(place), step.action_index)
+        for episode in episodes
+        for place, step in enumerate(episode.steps)
+        if len(step.valid_actions) > 1
+    ]
     if not rows:
         raise DatasetError(
             f"none of the {len(episodes)} episodes holds a page with two valid actions or more; there is nothing to "
@@ -133,22 +127,24 @@ PROBE_BATCH = 64
 
 @torch.no_grad()
 def _probe_data(
-    model: BertForChoiceScoring, rows: list[dict[str, Any]], collator: ChoiceCollator
+    model: BertForChoiceScoring, rows: Sequence[LabelledDecision], collator: ChoiceCollator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features (decisions, actions, features), valid mask (decisions, actions) and labels (decisions,) of all rows."""
-    width = max(len(row["valid_actions"]) for row in rows)
+    width = max(len(row.decision.valid_actions) for row in rows)
     features, masks = [], []
     for start in range(0, len(rows), PROBE_BATCH):
-        batch = {name: value.to(model.device) for name, value in collator(rows[start : start + PROBE_BATCH]).items()}
-        found, mask = model(**batch).features, batch["valid_mask"]
+        batch = collator([row.decision for row in rows[start : start + PROBE_BATCH]]).to(model.device)
+        found, mask = model(**batch.tensors()).features, batch.valid_mask
         missing = width - mask.shape[1]
         features.append(torch.nn.functional.pad(found.float(), (0, 0, 0, missing)))
         masks.append(torch.nn.functional.pad(mask, (0, missing)))
-    labels = torch.tensor([row["action_index"] for row in rows], device=model.device)
+    labels = torch.tensor([row.action_index for row in rows], device=model.device)
     return torch.cat(features), torch.cat(masks), labels
 
 
-def fit_feature_weights(model: BertForChoiceScoring, rows: list[dict[str, Any]], collator: ChoiceCollator) -> float:
+def fit_feature_weights(
+    model: BertForChoiceScoring, rows: Sequence[LabelledDecision], collator: ChoiceCollator
+) -> float:
     """Fits ``feature_score`` to the demonstrations with everything else as it is, by ridge-penalised cross-entropy.
 
     Returns:
@@ -224,7 +220,7 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
         model=prepare_for_training(model, tuning),
         args=trainer_config,
         train_dataset=rows,
-        data_collator=collator,
+        data_collator=lambda batch: collator.labelled(batch).tensors(),
     )
     result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     logs = [entry for entry in trainer.state.log_history if "loss" in entry]

@@ -26,6 +26,8 @@ from transformers import GenerationConfig
 from trl import DPOTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
+from recrl.episodes.decisions import Decision
+from recrl.preferences.data import row_to_move
 from recrl.scoring.collator import ChoiceCollator
 from recrl.training.tuning import make_optimizer
 
@@ -67,22 +69,20 @@ class PairCollator:
         self.collator = collator
 
     def __call__(self, pairs: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
-        sides = [pair[side] for side in READ_COLUMNS for pair in pairs]
-        decisions: dict[tuple[Any, ...], int] = {}
+        sides = [[row_to_move(move) for move in pair[side]] for side in READ_COLUMNS for pair in pairs]
+        decisions: dict[Decision, int] = {}
         width = 1 + max(map(len, sides))
         ids, mask, index = (torch.zeros(len(sides), width, dtype=torch.long) for _ in range(3))  # (rows, tokens)
         for row, moves in enumerate(sides):
             for token, move in enumerate(moves, start=1):
-                key = (move["observation"], tuple(move["valid_actions"]), tuple(move["previous_actions"]))
-                ids[row, token], mask[row, token] = move["action_index"], 1
-                index[row, token] = decisions.setdefault(key, len(decisions))
-        names = ("observation", "valid_actions", "previous_actions")
+                ids[row, token], mask[row, token] = move.action_index, 1
+                index[row, token] = decisions.setdefault(move.decision, len(decisions))
         batch = {
             "input_ids": ids,
             "attention_mask": mask,  # counts decisions in the metric num_tokens
             "completion_mask": mask.clone(),
             "decision_index": index,
-            **self.collator([dict(zip(names, key, strict=True)) for key in decisions]),
+            **self.collator(list(decisions)).tensors(),
         }
         for name in REFERENCE_COLUMNS:
             if name in pairs[0]:

@@ -12,6 +12,8 @@ from typing import Any
 
 from recrl.errors import ConfigError
 
+ALL_LINEAR = "all-linear"
+
 
 @dataclass
 class TuningArguments:
@@ -31,8 +33,8 @@ class TuningArguments:
     lora_alpha: int = field(default=32, metadata={"help": "LoRA alpha."})
     lora_dropout: float = field(default=0.0, metadata={"help": "LoRA dropout probability."})
     lora_target_modules: list[str] = field(
-        default_factory=lambda: ["query", "key", "value", "dense"],
-        metadata={"help": "Names of the encoder's linear layers that get adapters."},
+        default_factory=lambda: [ALL_LINEAR],
+        metadata={"help": f"Names of the encoder's linear layers that get adapters; {ALL_LINEAR} is every one."},
     )
 
     def __post_init__(self) -> None:
@@ -57,10 +59,23 @@ def lora_config(model: Any, tuning: TuningArguments) -> Any:
     """A `peft.LoraConfig` with adapters on the encoder; the heads that are trained at all are trained in full.
 
     The bare parameter ``dot_scale`` stays as it is.
+
+    Raises:
+        ConfigError: the encoder has no linear layer of a name that ``lora_target_modules`` holds.
     """
     from peft import LoraConfig
 
-    names = "|".join(map(re.escape, tuning.lora_target_modules))
+    from recrl.scoring.encoders import linear_layer_names
+
+    known = linear_layer_names(model.bert)
+    wanted = known if tuning.lora_target_modules == [ALL_LINEAR] else tuning.lora_target_modules
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ConfigError(
+            f"lora_target_modules: the encoder has no linear layer {unknown[0]!r}; it has {', '.join(known)}, and "
+            f"{ALL_LINEAR} stands for all of them"
+        )
+    names = "|".join(map(re.escape, wanted))
     heads = {name: getattr(model, name) for name in HEAD_MODULES if getattr(model, name) is not None}
     return LoraConfig(
         r=tuning.lora_r,

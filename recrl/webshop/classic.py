@@ -79,7 +79,7 @@ class WebAgentTextEnv:
     @property
     def state(self) -> dict[str, str]:
         """The page's address and the instruction; the original's ``html`` is not reproduced."""
-        return {"url": self._env.page.observation("url"), "instruction_text": self.instruction_text}
+        return {"url": self._env.screen.observation("url"), "instruction_text": self.instruction_text}
 
     def get_instruction_text(self) -> str:
         return self.instruction_text

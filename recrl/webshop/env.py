@@ -9,12 +9,15 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 
 from recrl.errors import CatalogError, ConfigError
-from recrl.webshop import pages
+from recrl.webshop import actions, screens
 from recrl.webshop.catalog import Catalog, CatalogSource, load_catalog
 from recrl.webshop.goals import Goal
-from recrl.webshop.pages import OBSERVATION_MODES, PageState
+from recrl.webshop.pages import Page
 from recrl.webshop.reward import purchase_reward
+from recrl.webshop.screens import OBSERVATION_MODES, PageState, Screen
 from recrl.webshop.spaces import UnicodeText
+
+DEFAULT_MAX_STEPS = 15  # the step limit of environments, commands and recipes
 
 
 class WebShopEnv(gym.Env[str, str]):
@@ -38,7 +41,8 @@ class WebShopEnv(gym.Env[str, str]):
 
     **Info** holds ``goal_index``, ``instruction``, ``has_search_bar``, ``clickables`` (the page's list, lower-cased),
     ``valid_actions`` (a tuple of what `step` accepts: on the search page the plain instruction without its price clause
-    as a query, then those that ``queries`` proposes, elsewhere a click for everything that can be clicked),
+    as a query, then those that ``queries`` proposes, elsewhere a click for everything that can be clicked), ``page``
+    (what is shown as a `recrl.webshop.pages.Page`, so that nothing has to be read back from the text),
     ``catalog_sha256``, ``goals_sha256``; after the purchase ``reward_parts``; after an invalid action
     ``invalid_action``.
 
@@ -81,7 +85,7 @@ class WebShopEnv(gym.Env[str, str]):
         observation_mode: str = "text_rich",
         num_prev_obs: int = 0,
         num_prev_actions: int = 0,
-        max_steps: int = 15,
+        max_steps: int = DEFAULT_MAX_STEPS,
         render_mode: str | None = None,
         queries: Callable[[str], Sequence[str]] | None = None,
     ) -> None:
@@ -105,7 +109,7 @@ class WebShopEnv(gym.Env[str, str]):
         self._goal: Goal | None = None  # None before the first reset
         self._proposed: tuple[str, ...] = ()  # for the goal's instruction
         self._state = PageState()
-        self._page: pages.Page | None = None  # None before the first reset
+        self._screen: Screen | None = None  # None before the first reset
         self._over = False
         self._num_steps = 0
         self._earlier_observations: deque[str] = deque(maxlen=num_prev_obs)
@@ -119,15 +123,20 @@ class WebShopEnv(gym.Env[str, str]):
         return self._goal
 
     @property
-    def page(self) -> pages.Page:
-        """The page that is shown.
+    def screen(self) -> Screen:
+        """What is shown at the moment, with its state, its lines and what can be clicked.
 
         Raises:
             ResetNeeded: before the first reset.
         """
-        if self._page is None:
+        if self._screen is None:
             raise ResetNeeded("call reset() before asking for the page")
-        return self._page
+        return self._screen
+
+    @property
+    def page(self) -> Page:
+        """What is shown at the moment, as a typed value; raises as `screen` does."""
+        return self.screen.page
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts an episode; see the class for ``seed`` and ``options``."""
@@ -138,20 +147,20 @@ class WebShopEnv(gym.Env[str, str]):
         self._state, self._over, self._num_steps = PageState(), False, 0
         self._earlier_observations.clear()
         self._earlier_actions.clear()
-        self._page = self._show()
+        self._screen = self._show()
         return self._observe(), self._info()
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Takes an action; see the class."""
-        if self._page is None or self._over:
+        if self._screen is None or self._over:
             raise ResetNeeded("call reset() before step(); an episode is over when it was terminated or truncated")
         if not isinstance(action, str):
             raise TypeError(f"expected an action's text such as 'click[buy now]', got {action!r:.60}")
         self._num_steps += 1
         if self.num_prev_obs:
-            self._earlier_observations.append(self._page.observation(self.observation_mode))
+            self._earlier_observations.append(self._screen.observation(self.observation_mode))
         self._earlier_actions.append(action)
-        following, reason = pages.follow(self._state, action, self._page, self.catalog)
+        following, reason = screens.follow(self._state, action, self._screen, self.catalog)
         reward = 0.0
         extra: dict[str, Any] = {} if reason is None else {"invalid_action": reason}
         if following is not self._state:
@@ -160,7 +169,7 @@ class WebShopEnv(gym.Env[str, str]):
                 product = self.catalog.product(following.asin)
                 reward, parts = purchase_reward(product, self.goal, following.options, product.price)
                 extra["reward_parts"] = parts
-            self._page = self._show(reward)
+            self._screen = self._show(reward)
         terminated = self._state.kind == "bought"
         truncated = not terminated and self._num_steps >= self.max_steps
         self._over = terminated or truncated
@@ -168,17 +177,17 @@ class WebShopEnv(gym.Env[str, str]):
 
     def render(self) -> str:
         """The page in mode ``text_rich``; raises as `page` does."""
-        return self.page.observation("text_rich")
+        return self.screen.observation("text_rich")
 
-    def _show(self, reward: float = 0.0) -> pages.Page:
-        return pages.show(self._state, self.catalog, self.goal, str(self.goal_index), reward, self._proposed)
+    def _show(self, reward: float = 0.0) -> Screen:
+        return screens.show(self._state, self.catalog, self.goal, str(self.goal_index), reward, self._proposed)
 
     def _proposals(self) -> tuple[str, ...]:
         if self.queries is None:
             return ()
         proposed = tuple(self.queries(self.goal.instruction_without_price))
         for query in proposed:
-            if not isinstance(query, str) or not pages.is_query(query):
+            if not isinstance(query, str) or not actions.is_query(query):
                 raise ConfigError(
                     f"queries proposed {query!r:.80} for goal {self.goal_index}, expected words without brackets or "
                     "line breaks"
@@ -202,8 +211,8 @@ class WebShopEnv(gym.Env[str, str]):
         return int(self.goal_indices[min(int(place), len(self.goal_indices) - 1)])
 
     def _observe(self) -> str:
-        assert self._page is not None
-        observation = self._page.observation(self.observation_mode)
+        assert self._screen is not None
+        observation = self._screen.observation(self.observation_mode)
         if not (self.num_prev_obs or self.num_prev_actions):
             return observation
         # Actions and observations alternate, newest last; where one kind has fewer, the other stands alone.
@@ -216,13 +225,14 @@ class WebShopEnv(gym.Env[str, str]):
         return " [SEP] ".join(reversed(parts))
 
     def _info(self) -> dict[str, Any]:
-        assert self._page is not None
+        assert self._screen is not None
         return {
             "goal_index": self.goal_index,
             "instruction": self.goal.instruction,
             "has_search_bar": self._state.kind == "search",
-            "clickables": list(self._page.clickables),
-            "valid_actions": self._page.valid_actions,
+            "clickables": list(self._screen.clickables),
+            "valid_actions": self._screen.valid_actions,
+            "page": self._screen.page,
             "catalog_sha256": self.catalog.sha256,
             "goals_sha256": self.catalog.goals_sha256,
         }

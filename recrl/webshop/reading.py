@@ -1,64 +1,17 @@
-"""Reading a ``text_rich`` observation back into its parts: the only parser of observations.
+"""Reading the text of a ``text_rich`` observation back into a `Page`, for rows that hold the text alone.
 
-What a policy may know of a page is what the page shows; so scripted policies and the scorer's inputs both start here.
+Where the page itself is at hand (in ``info["page"]`` and in stored episodes) nothing is read back: product text that
+looks like page markup would be mistaken for it here.
 """
 
 import re
-from dataclasses import dataclass, field
 
 from recrl.errors import PolicyError
+from recrl.webshop.pages import Listed, OptionGroup, Page
 
-PAGE_KINDS = ("search", "results", "item", "sub", "bought")
 _BUTTON = re.compile(r"(?: {2})?\[(clicked )?button\] (.*) \[(?:clicked )?button_\]", re.DOTALL)
-_LINK = re.compile(r"\n\n\[(?:clicked )?button\] (\S+) \[(?:clicked )?button_\]\n")
-_RESULTS = re.compile(r"Page (\d+) \(Total results: \d+\)")
-_BOUND = re.compile(r"(?:price )?(?:lower|less|cheaper) than \$?([0-9]+(?:\.[0-9]+)?)(?: dollars)?", re.IGNORECASE)
-_PRICE = re.compile(r"\$([0-9]+(?:\.[0-9]+)?)")
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A product link on a results page."""
-
-    asin: str
-    title: str
-    price_tag: str
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """What a page shows.
-
-    Attributes:
-        kind: one of `PAGE_KINDS`.
-        instruction: the shopper's words; empty on the purchase page, which does not show them.
-        listing: the product links of a results page, best first; page_number: from 1.
-        options: group -> values of an item page; clicked: the values that show as clicked, in the page's order.
-        title, price_tag: of an item page, else None.
-        text: the text of a sub page.
-    """
-
-    kind: str
-    instruction: str
-    listing: tuple[Listed, ...] = ()
-    page_number: int = 1
-    options: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    clicked: tuple[str, ...] = ()
-    title: str | None = None
-    price_tag: str | None = None
-    text: str = ""
-
-
-def price_bound(instruction: str) -> float | None:
-    """The highest price in dollars that the instruction allows; None if it names none."""
-    found = _BOUND.findall(instruction)
-    return float(found[-1]) if found else None
-
-
-def lowest_price(price_tag: str) -> float | None:
-    """The lower end of a price tag such as ``$5.0`` or ``$5.0 to $7.5``, in dollars; None if it shows no price."""
-    found = _PRICE.search(price_tag)
-    return float(found.group(1)) if found else None
+_LINK = re.compile(r"\n\n\[(clicked )?button\] (\S+) \[(?:clicked )?button_\]\n")
+_RESULTS = re.compile(r"Page (\d+) \(Total results: (\d+)\)")
 
 
 def read_page(observation: str) -> Page:
@@ -82,7 +35,7 @@ def read_page(observation: str) -> Page:
     body = observation[back + len("\n[button] Back to Search [button_]\n") :]
     results = _RESULTS.match(body)
     if results:
-        return Page("results", instruction, _listing(body), int(results.group(1)))
+        return Page("results", instruction, _listing(body), int(results.group(1)), int(results.group(2)))
     body = body.removeprefix("[button] < Prev [button_]\n")
     if body.endswith("[button] Buy Now [button_]\n"):
         return _item_page(instruction, body.split("\n"))
@@ -92,34 +45,33 @@ def read_page(observation: str) -> Page:
 def _listing(body: str) -> tuple[Listed, ...]:
     _, *pieces = _LINK.split(body)
     listed = []
-    for asin, text in zip(pieces[::2], pieces[1::2], strict=True):
+    for visited, asin, text in zip(pieces[::3], pieces[1::3], pieces[2::3], strict=True):
         title, _, tag = text.removesuffix("\n").rpartition("\n")
-        listed.append(Listed(asin, title.strip(), tag))
+        listed.append(Listed(asin, title.strip(), tag, bool(visited)))
     return tuple(listed)
 
 
 def _item_page(instruction: str, lines: list[str]) -> Page:
     """Option lines belong to the line without a button before them; the title is what is left before the price."""
     price = max(place for place, line in enumerate(lines) if line.startswith("Price: "))
-    options: dict[str, list[str]] = {}
-    clicked: list[str] = []
+    groups: dict[str, tuple[list[str], list[str]]] = {}  # values, clicked values
     plain: list[str] = []
+    name = ""
     for line in lines[:price]:
         button = _BUTTON.fullmatch(line) if line.startswith("  [") else None
         if button is None:
             plain.append(line)
             continue
         if plain:
-            group = plain.pop()
-            options.setdefault(group, [])
-        options[group].append(button.group(2))
+            name = plain.pop()
+        values, clicked = groups.setdefault(name, ([], []))
+        values.append(button.group(2))
         if button.group(1):
             clicked.append(button.group(2))
     return Page(
         "item",
         instruction,
-        options={group: tuple(values) for group, values in options.items()},
-        clicked=tuple(clicked),
+        options=tuple(OptionGroup(group, tuple(values), tuple(marks)) for group, (values, marks) in groups.items()),
         title=" ".join(plain).strip(),
         price_tag=lines[price].removeprefix("Price: "),
     )

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from decision_data import colour_episode, colour_page
+from decision_data import colour_episode, colour_page, text_decision
 from recrl.episodes.data import Episode, Step, episodes_to_dataset, load_episodes, row_to_episode
 from recrl.errors import DatasetError, PolicyError
 from recrl.evaluation.ceilings import ceiling_rewards
-from recrl.policies.base import Choice, Decision
+from recrl.policies.base import Choice
 from recrl.policies.loading import load_policy
 from recrl.policies.options import named_options
 from recrl.policies.reader import phrase_score, wanted_phrases
@@ -21,7 +21,9 @@ from recrl.webshop.best_purchase import best_options, best_reward
 from recrl.webshop.building import build_catalog
 from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.env import WebShopEnv
-from recrl.webshop.reading import price_bound, read_page
+from recrl.webshop.pages import OptionGroup, Page
+from recrl.webshop.prices import price_bound
+from recrl.webshop.reading import read_page
 from small_catalog import item, options, plain_nouns, write_catalog
 
 
@@ -152,7 +154,7 @@ def test_an_item_page_is_read_back() -> None:
         "cotton shirt",
         "$9.0",
     )
-    assert page.options == {"color": ("red", "blue")}
+    assert page.options == (OptionGroup("color", ("red", "blue"), ("blue",)),)
     assert page.clicked == ("blue",)
 
 
@@ -182,8 +184,8 @@ def test_phrases_and_named_options() -> None:
     )
     assert wanted_phrases(text) == ["double sided", "machine washable pillows", "printing technology"]
     assert phrase_score("machine washable pillows", "a machine washable cover") == pytest.approx(1 / 3)
-    values = {"size": ("8", "28 x 28", "28"), "color": ("red",)}
-    assert named_options(text, values) == {"size": "28 x 28"}
+    groups = (OptionGroup("size", ("8", "28 x 28", "28")), OptionGroup("color", ("red",)))
+    assert named_options(text, Page("item", text, options=groups)) == {"size": "28 x 28"}
 
 
 def test_a_dataset_gives_its_episodes_back(tmp_path: Path) -> None:
@@ -226,18 +228,21 @@ def test_impossible_steps_are_refused(changed: dict[str, Any], message: str) -> 
         row_to_episode(row)
 
 
+PAGE = Page("search", "i want a shirt")
+
+
 @given(index=st.integers(-3, 9), count=st.integers(0, 5))
 def test_an_action_is_an_index_into_the_valid_ones(index: int, count: int) -> None:
     actions = tuple(f"click[{number}]" for number in range(count))
     if 0 <= index < count:
-        assert Step("page", actions, index, -1.0, 0.0).action == actions[index]
+        assert Step("page", PAGE, actions, 15, index, -1.0, 0.0).action == actions[index]
     else:
         with pytest.raises(DatasetError, match="no index"):
-            Step("page", actions, index, -1.0, 0.0)
+            Step("page", PAGE, actions, 15, index, -1.0, 0.0)
 
 
 def test_the_demonstrator_needs_the_environment() -> None:
-    decision = Decision(colour_page("i want a red shirt", ("red",)), "", ("click[buy now]",), ())
+    decision = text_decision(colour_page("i want a red shirt", ("red",)), ("click[buy now]",))
     with pytest.raises(PolicyError, match="hidden goal"):
         load_policy("demonstrator").act([decision], [np.random.default_rng(0)])
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from decision_data import colour_page
+from decision_data import colour_page, text_decision
+from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
-from recrl.policies.base import Decision
 from recrl.policies.scorer import ScorerPolicy
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
-from recrl.scoring.inputs import ACTION_FEATURES, read_decision
+from recrl.scoring.inputs import ACTION_FEATURES, PAGE_MARKERS, Piece, read_decision
 
 RESULTS = """Instruction:
 i need a red cotton shirt, and price lower than 20.00 dollars
@@ -31,12 +31,12 @@ ACTIONS = ("click[back to search]", "click[next >]", "click[b000000001]", "click
 
 
 def columns(observation: str, actions: tuple[str, ...], taken: tuple[str, ...] = ()) -> dict[str, list[float]]:
-    choice = read_decision(observation, actions, taken, action_features=list(ACTION_FEATURES))
+    choice = read_decision(text_decision(observation, actions, taken), action_features=list(ACTION_FEATURES))
     return {name: [row[place] for row in choice.features] for place, name in enumerate(ACTION_FEATURES)}
 
 
 def test_a_results_page_is_read_as_titles_with_rank_and_price() -> None:
-    choice = read_decision(RESULTS, ACTIONS, ())
+    choice = read_decision(text_decision(RESULTS, ACTIONS))
     assert choice.actions == ("back to search", "next >", "item - Soft wool shirt $25.0 to $30.0",
                               "item - Red cotton shirt $9.5")  # fmt: skip
     assert choice.instruction.startswith("i need a red cotton shirt")
@@ -51,9 +51,10 @@ def test_a_results_page_is_read_as_titles_with_rank_and_price() -> None:
 def test_an_item_page_is_read_as_groups_and_values() -> None:
     page = colour_page("i want a red shirt", ("red", "blue"), clicked="blue")
     actions = ("click[buy now]", "click[red]", "click[blue]")
-    choice = read_decision(page, actions, ())
+    choice = read_decision(text_decision(page, actions))
     assert choice.actions == ("buy now", "color: red", "color: blue")
-    assert "[clicked button] blue [clicked button_]" in choice.state
+    marks = Piece("[clicked button]", is_marker=True), Piece("[clicked button_]", is_marker=True)
+    assert choice.state[:3] == (marks[0], Piece("blue"), marks[1])
     features = columns(page, actions)
     assert features["words_named"] == [0, 1, 0]
     assert features["group_clicked"] == [0, 1, 1]
@@ -62,7 +63,23 @@ def test_an_item_page_is_read_as_groups_and_values() -> None:
 
 
 def test_the_full_state_is_the_whole_observation() -> None:
-    assert read_decision(RESULTS, ACTIONS, (), state_form="full").state == RESULTS
+    found = read_decision(text_decision(RESULTS, ACTIONS), state_form="full").state
+    assert "".join(piece.text for piece in found) == RESULTS
+    assert [piece.text for piece in found if piece.is_marker] == ["[button]", "[button_]"] * 4
+
+
+@pytest.mark.parametrize(
+    "text", ["red [SEP] shoes", "[CLS]", "a [PAD] b", "a [MASK] b", "red [button] shoes [button_]"]
+)
+def test_text_that_spells_a_special_token_stays_text(tiny_scorer: Path, text: str) -> None:
+    model, tokenizer = load_scorer(tiny_scorer)
+    collator = ChoiceCollator(tokenizer, model.config)
+    state = list(collator.state_tokens(f"find {text}", (Piece(f"title {text}"),)))
+    action = list(collator.action_tokens(text))
+    special = [tokenizer.convert_tokens_to_ids(marker) for marker in PAGE_MARKERS]
+    special += [tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id, tokenizer.mask_token_id]
+    assert [state.count(token) for token in special] == [0, 0, 0, 0, 1, 2, 0, 0]
+    assert [action.count(token) for token in special] == [0, 0, 0, 0, 1, 1, 0, 0]
 
 
 def test_the_instruction_is_never_cut_and_equal_texts_are_encoded_once(tiny_scorer: Path) -> None:
@@ -70,12 +87,12 @@ def test_the_instruction_is_never_cut_and_equal_texts_are_encoded_once(tiny_scor
     collator = ChoiceCollator(tokenizer, model.config)
     instruction = " ".join(["red"] * 110)
     page = colour_page(instruction, ("red", "blue"))
-    rows = [{"observation": page, "valid_actions": ("click[red]", "click[blue]"), "previous_actions": ()}] * 2
-    batch = collator(rows)
-    assert batch["state_ids"].shape == (1, 112)  # beyond max_state_tokens=96, which cuts the rest only
-    assert batch["state_index"].tolist() == [0, 0]
-    assert batch["action_ids"].shape[0] == 2
-    assert "labels" not in batch
+    batch = collator([text_decision(page, ("click[red]", "click[blue]"))] * 2)
+    assert batch.state_ids.shape == (1, 112)  # beyond max_state_tokens=96, which cuts the rest only
+    assert batch.state_index.tolist() == [0, 0]
+    assert batch.action_ids.shape[0] == 2
+    assert batch.labels is None
+    assert "labels" not in batch.tensors()
 
 
 def decisions(count: int) -> list[Decision]:
@@ -85,7 +102,7 @@ def decisions(count: int) -> list[Decision]:
         offered = tuple(str(colour) for colour in np.random.default_rng(number).permutation(colours)[: 2 + number % 3])
         actions = ("click[buy now]", *(f"click[{colour}]" for colour in offered))
         page = colour_page(f"i want shirt {number} in {offered[0]}", offered)
-        made.append(Decision(page, "", actions, ()))
+        made.append(text_decision(page, actions))
     return made
 
 

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from decision_data import colour_episode, colour_page
-from recrl.episodes.data import Episode, Step
+from decision_data import colour_episode, colour_page, text_step
+from recrl.episodes.data import Episode
 from recrl.errors import ConfigError, DatasetError, NoPairsError
 from recrl.policies.base import Decision
 from recrl.preferences.builders import (
@@ -36,6 +36,7 @@ from recrl.preferences.data import (
     preferences_to_dataset,
     resample_by_weight,
 )
+from recrl.webshop.pages import Page
 
 
 def uniform(decisions: Sequence[Decision]) -> list[np.ndarray]:
@@ -54,9 +55,10 @@ def by_text(decisions: Sequence[Decision]) -> list[np.ndarray]:
 def episode(goal_index: int, moves: Sequence[tuple[str, tuple[str, ...], int]], reward: float) -> Episode:
     """An episode of (word on the page, actions, action taken)."""
     steps = tuple(
-        Step(
+        text_step(
             colour_page(f"goal {goal_index}", ("red", "blue"), word or None),
             tuple(actions),
+            len(moves) - place,
             index,
             -1.0,
             reward if place == len(moves) - 1 else 0.0,
@@ -115,7 +117,7 @@ def outcomes_of(episodes: list[Episode], goal_index: int, move: Move) -> dict[st
     for one in episodes:
         last = None
         for step in one.steps:
-            if one.goal_index == goal_index and (step.observation, step.valid_actions) == move.page:
+            if one.goal_index == goal_index and (step.observation, step.valid_actions) == move.seen:
                 last = step.action
         if last is not None:
             rewards.setdefault(last, []).append(Fraction(one.reward))
@@ -157,7 +159,7 @@ def test_no_pair_prefers_the_lower_outcome(
                 assert sides[0].goal_index == sides[1].goal_index
                 continue
             [chosen], [rejected] = pair.chosen_moves, pair.rejected_moves
-            assert chosen.page == rejected.page
+            assert chosen.decision == rejected.decision
             outcomes = outcomes_of(episodes, pair.goal_index, chosen)
             if rejected.action in outcomes:
                 assert pair.rejected_outcome == float(outcomes[rejected.action])
@@ -215,7 +217,7 @@ def test_each_choice_of_a_trajectory_gives_one_pair() -> None:
     assert [pair.chosen for pair in pairs] == [step.action for step in steps]
     assert len(pairs) == 4
     assert made.left_out == {"pages without a choice": 2}  # the search pages
-    assert pairs[1].chosen_moves[0].previous_actions == tuple(step.action for step in episodes[0].steps[:2])
+    assert pairs[1].chosen_moves[0].decision.previous_actions == tuple(step.action for step in episodes[0].steps[:2])
     assert {pair.origin for pair in pairs} == {"steps"}
     assert {pair.rejected_outcome for pair in pairs} == {None}
 
@@ -274,7 +276,7 @@ def test_contrasts_compare_the_last_departure_from_a_page() -> None:
     assert [(pair.chosen, pair.rejected, pair.chosen_outcome, pair.rejected_outcome) for pair in pairs] == [
         ("click[blue]", "click[buy now]", 1.0, 0.25)
     ]
-    assert pairs[0].chosen_moves[0].previous_actions == ("search[x]", "click[red]")
+    assert pairs[0].chosen_moves[0].decision.previous_actions == ("search[x]", "click[red]")
     # A second loss by the winning action lowers its mean below what is asked for.
     lost_too = episode(7, [search, ("red", ACTIONS, 1), ("blue", ACTIONS, 2)], 0.5)
     none = contrast_preferences([lost, won, lost_too], uniform, np.random.default_rng(0))
@@ -300,13 +302,13 @@ def test_the_best_episode_of_a_goal_against_each_worse_one() -> None:
     ]
     assert made.left_out == {"episodes that tie with the best": 1, "episodes of goals without one of min_reward": 1}
     assert made.pairs[0].log_probs == pytest.approx((-2 * math.log(3), -math.log(3)))
-    assert made.pairs[0].chosen_moves[1].previous_actions == ("search[x]", "click[blue]")
+    assert made.pairs[0].chosen_moves[1].decision.previous_actions == ("search[x]", "click[blue]")
     assert made.pairs[1].parting == made.pairs[1].chosen_moves[0]
 
 
 def test_sides_part_where_they_first_differ() -> None:
-    together = Move("page", ACTIONS, (), 0, -1.0)
-    buys, looks = Move("next", ACTIONS, ("click[red]",), 2, -1.0), Move("next", ACTIONS, ("click[red]",), 1, -1.0)
+    together = move()
+    buys, looks = (move(observation="next", previous_actions=("click[red]",), action_index=index) for index in (2, 1))
     assert pair(chosen_moves=(together, buys), rejected_moves=(together, looks)).parting == buys
     assert pair(chosen_moves=(together,), rejected_moves=(together, looks)).parting == together
 
@@ -376,9 +378,10 @@ def test_resampling_has_the_weights_as_its_mean() -> None:
 
 
 def move(**changed: Any) -> Move:
-    fields = {"observation": "page", "valid_actions": ACTIONS, "previous_actions": (), "action_index": 0,
-              "log_prob": -1.0}  # fmt: skip
-    return Move(**(fields | changed))
+    page = Page("search", "i want a shirt")
+    fields = {"observation": "page", "page": page, "valid_actions": ACTIONS, "previous_actions": (), "steps_left": 9}
+    of_move = {name: changed.pop(name, default) for name, default in (("action_index", 0), ("log_prob", -1.0))}
+    return Move(Decision(**(fields | changed)), **of_move)
 
 
 def pair(**changed: Any) -> Preference:

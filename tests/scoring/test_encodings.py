@@ -42,7 +42,7 @@ def test_kept_encodings_change_neither_the_loss_nor_the_gradients(tiny_scorer: P
     plain.bert.requires_grad_(False)
     freeze_encoder(keeping, num_layers=num_frozen_layers)
     assert (keeping.kept_encodings is not None) == (num_frozen_layers == 2)  # of two layers
-    batch = ChoiceCollator(tokenizer, plain.config)(rows)
+    batch = ChoiceCollator(tokenizer, plain.config).labelled(rows).tensors()
     for _ in range(2):  # the second time from what is kept
         losses = [model(**batch).loss for model in (plain, keeping)]
         torch.testing.assert_close(losses[0], losses[1], atol=1e-6, rtol=0)

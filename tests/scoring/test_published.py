@@ -10,8 +10,8 @@ from torch import nn
 from transformers import AutoTokenizer, BertConfig, BertModel
 
 from decision_data import colour_episode
+from recrl.episodes.decisions import LabelledDecision
 from recrl.errors import CheckpointError
-from recrl.policies.base import Decision
 from recrl.policies.scorer import ScorerPolicy
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
@@ -76,7 +76,7 @@ def original(tokenizer_folder: Path, path: Path, *, values: bool = False) -> Ori
     return model
 
 
-def pages(folder: Path) -> tuple[ChoiceCollator, list[dict]]:
+def pages(folder: Path) -> tuple[ChoiceCollator, list[LabelledDecision]]:
     model, tokenizer = load_scorer(folder)
     return ChoiceCollator(tokenizer, model.config), decisions_of([colour_episode(number) for number in range(3)])
 
@@ -89,7 +89,7 @@ def test_a_converted_model_equals_the_original(tokenizer_folder: Path, tmp_path:
     assert ("value_head" in notes) != values
     ours, _ = load_scorer(tmp_path / "scorer")
     collator, rows = pages(tmp_path / "scorer")
-    batch = collator(rows)
+    batch = collator.labelled(rows).tensors()
     found = ours(**batch)
     expected = []
     for page in range(len(rows)):
@@ -122,7 +122,7 @@ def test_masking_changes_pages_of_unequal_actions_only(tokenizer_folder: Path, t
     for way in ("original", "masked"):
         convert_published(tmp_path / "choice.pth", tmp_path / way, tokenizer=tokenizer_folder, pad_attention=way)
     collator, rows = pages(tmp_path / "masked")
-    batch = collator(rows)
+    batch = collator.labelled(rows).tensors()
     models = {way: load_scorer(tmp_path / way)[0] for way in ("original", "masked")}
     unequal = {way: model(**batch).log_probs for way, model in models.items()}
     assert (unequal["original"] - unequal["masked"]).abs().nan_to_num(0).max() > 1e-4
@@ -137,10 +137,8 @@ def test_the_policy_scores_as_the_model_does(tokenizer_folder: Path, tmp_path: P
     convert_published(tmp_path / "choice.pth", tmp_path / "scorer", tokenizer=tokenizer_folder)
     model, tokenizer = load_scorer(tmp_path / "scorer")
     collator, rows = pages(tmp_path / "scorer")
-    decisions = [
-        Decision(row["observation"], "", tuple(row["valid_actions"]), tuple(row["previous_actions"])) for row in rows
-    ]
-    expected = model(**collator(rows)).log_probs
+    decisions = [row.decision for row in rows]
+    expected = model(**collator(decisions).tensors()).log_probs
     for row, log_probs in enumerate(ScorerPolicy(model, tokenizer).log_probs(decisions)):
         torch.testing.assert_close(torch.tensor(log_probs), expected[row, : len(log_probs)], atol=1e-5, rtol=0)
 

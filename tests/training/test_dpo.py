@@ -17,6 +17,7 @@ from trl import DPOTrainer
 
 from decision_data import colour_episode
 from recrl.episodes.data import Episode, episodes_to_dataset
+from recrl.episodes.decisions import row_to_decision
 from recrl.errors import CheckpointError, ConfigError, DatasetError
 from recrl.preferences.building import PairingConfig, write_pairs
 from recrl.preferences.data import SIDES, load_preferences
@@ -136,7 +137,10 @@ def test_the_loss_is_the_papers(preferences: Path, tiny_scorer: Path, tmp_path: 
         for side in SIDES:
             [move] = row[f"{side}_moves"]
             with torch.no_grad():
-                policy, start = (load(**collator([move])).log_probs[0] for load in (plain(model), plain(reference)))
+                policy, start = (
+                    load(**collator([row_to_decision(move)]).tensors()).log_probs[0]
+                    for load in (plain(model), plain(reference))
+                )
             ratio[side] = float(policy[move["action_index"]] - start[move["action_index"]])
         expected.append(-math.log(1 / (1 + math.exp(-0.3 * (ratio["chosen"] - ratio["rejected"])))))
     loss = loss.detach()
@@ -357,7 +361,10 @@ def test_the_loss_of_two_episodes_sums_over_their_decisions(
         for side in SIDES:
             for move in row[f"{side}_moves"]:
                 with torch.no_grad():
-                    policy, start = (load(**collator([move])).log_probs[0] for load in (plain(model), plain(reference)))
+                    policy, start = (
+                        load(**collator([row_to_decision(move)]).tensors()).log_probs[0]
+                        for load in (plain(model), plain(reference))
+                    )
                 ratio[side] += float(policy[move["action_index"]] - start[move["action_index"]])
         expected.append(-math.log(1 / (1 + math.exp(-0.3 * (ratio["chosen"] - ratio["rejected"])))))
     assert loss == pytest.approx(np.mean(expected), abs=1e-5)

@@ -90,7 +90,7 @@ def test_search_words_cannot_fake_another_page(catalog: Catalog, words: str) -> 
     *_, info = play(env, f"search[{words} hat]")
     assert info["clickables"][:2] == ["back to search", "next >"]
     assert not info["has_search_bar"]
-    assert env.page.state.kind == "results"
+    assert env.screen.state.kind == "results"
 
 
 def test_an_episode_leaves_nothing_behind(catalog: Catalog) -> None:
@@ -99,12 +99,12 @@ def test_an_episode_leaves_nothing_behind(catalog: Catalog) -> None:
     first = env.reset(options={"goal_index": 3})
     play(env, "search[wool hat]", "click[b0hat00003]", "click[< prev]", goal=3)
     assert env.reset(options={"goal_index": 3}) == first
-    assert env.page.state == type(env.page.state)()
+    assert env.screen.state == type(env.screen.state)()
 
 
 def test_asking_before_the_first_reset_is_refused(catalog: Catalog) -> None:
     env = make(catalog)
-    for ask in (lambda: env.step("search[hat]"), lambda: env.page, lambda: env.goal, env.render):
+    for ask in (lambda: env.step("search[hat]"), lambda: env.page, lambda: env.screen, lambda: env.goal, env.render):
         with pytest.raises(ResetNeeded):
             ask()
 
@@ -186,7 +186,7 @@ def test_moving_about(catalog: Catalog) -> None:
     env.step("click[< prev]")
     again, *_ = env.step("click[< prev]")
     assert again == first
-    asin = env._page.clickables[2]  # type: ignore[union-attr]
+    asin = env.screen.clickables[2]
     env.step(f"click[{asin}]")
     features, *_ = env.step("click[features]")
     assert features.endswith("\n soft sole\n")

@@ -14,7 +14,7 @@ from recrl.errors import CatalogError
 from recrl.webshop.building import build_catalog
 from recrl.webshop.catalog import catalog_info, load_catalog
 from recrl.webshop.env import WebShopEnv
-from recrl.webshop.pages import OBSERVATION_MODES
+from recrl.webshop.screens import OBSERVATION_MODES
 from small_catalog import ATTRIBUTES, item, options, plain_nouns, write_catalog
 
 ODD = st.sampled_from(

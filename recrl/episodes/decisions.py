@@ -1,0 +1,120 @@
+"""A decision: what is known at one step of one episode. It is one type from the environment to the logit."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from recrl.errors import DatasetError
+from recrl.webshop.pages import Page, page_features, page_to_row, row_to_page
+from recrl.webshop.reading import read_page
+
+if TYPE_CHECKING:
+    from recrl.webshop.env import WebShopEnv
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a policy sees at one step of one episode.
+
+    Attributes:
+        observation: the page's text, mode ``text_rich``; page: the same as a typed value.
+        valid_actions: what can be done; a policy answers with an index into them.
+        previous_actions: the episode's actions so far, oldest first.
+        steps_left: actions that may still be taken, this one included.
+        memory: the policy's own notes on this episode, empty at its start.
+        env: the environment, for policies that ask for it with ``knows_goal``; None for all others.
+    """
+
+    observation: str
+    page: Page
+    valid_actions: tuple[str, ...]
+    previous_actions: tuple[str, ...]
+    steps_left: int
+    memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    env: "WebShopEnv | None" = field(default=None, compare=False, repr=False)
+
+    @property
+    def instruction(self) -> str:
+        """The shopper's words."""
+        return self.page.instruction
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledDecision:
+    """A decision with the action that is right there, as an index into its valid actions."""
+
+    decision: Decision
+    action_index: int
+
+    def __post_init__(self) -> None:
+        check_action_index(self.action_index, self.decision.valid_actions)
+
+    @property
+    def action(self) -> str:
+        """The right action's text."""
+        return self.decision.valid_actions[self.action_index]
+
+
+def check_action_index(action_index: int, valid_actions: Sequence[str]) -> None:
+    """Raises DatasetError unless the index is one into the valid actions."""
+    if not 0 <= action_index < len(valid_actions):
+        raise DatasetError(f"action_index={action_index} is no index into {len(valid_actions)} actions")
+
+
+DECISION_COLUMNS = ("observation", "page", "valid_actions", "previous_actions", "steps_left")
+
+
+def decision_features() -> dict[str, Any]:
+    """The `datasets` features of a decision inside a row."""
+    from datasets import List, Value
+
+    return {
+        "observation": Value("string"),
+        "page": page_features(),
+        "valid_actions": List(Value("string")),
+        "previous_actions": List(Value("string")),  # of the episode, oldest first
+        "steps_left": Value("int64"),
+    }
+
+
+def decision_to_row(decision: Decision) -> dict[str, Any]:
+    """A decision as plain JSON values, as `decision_features` describes them."""
+    return {
+        "observation": decision.observation,
+        "page": page_to_row(decision.page),
+        "valid_actions": list(decision.valid_actions),
+        "previous_actions": list(decision.previous_actions),
+        "steps_left": decision.steps_left,
+    }
+
+
+def row_to_decision(row: dict[str, Any]) -> Decision:
+    """The inverse of `decision_to_row`.
+
+    Raises:
+        DatasetError: a value is missing or impossible.
+    """
+    absent = [name for name in DECISION_COLUMNS if row.get(name) is None and name != "page"]
+    if absent:
+        raise DatasetError(f"{absent[0]} of a decision has no value")
+    return Decision(
+        row["observation"],
+        stored_page(row),
+        tuple(row["valid_actions"]),
+        tuple(row["previous_actions"]),
+        row["steps_left"],
+    )
+
+
+def stored_page(row: dict[str, Any]) -> Page:
+    """The page of a row; it is read back from the observation where the row holds the text alone.
+
+    Raises:
+        DatasetError: the page is damaged.
+    """
+    if row.get("page") is None:
+        return read_page(row["observation"])
+    try:
+        return row_to_page(row["page"])
+    except ValueError as error:
+        raise DatasetError(str(error)) from error

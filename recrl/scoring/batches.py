@@ -1,0 +1,73 @@
+"""The typed batches between the collator and the scorer. Shape words as in `recrl.scoring.model`."""
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import torch
+
+
+@dataclass(frozen=True, slots=True)
+class ChoiceBatch:
+    """Decisions as the tensors of `recrl.scoring.model.BertForChoiceScoring`.
+
+    Attributes:
+        state_ids: (states, tokens) token ids of the distinct states; state_mask: same shape, True at real tokens.
+        action_ids, action_mask: (texts, tokens) the same of the distinct action texts.
+        state_index: (decisions,) each decision's row of ``state_ids``.
+        action_index: (decisions, actions) rows of ``action_ids``; valid_mask: same shape, True at valid actions.
+        action_features: (decisions, actions, features) in the order of the config's ``action_features``.
+        labels: (decisions,) the index of the right action; None where none is known.
+    """
+
+    state_ids: torch.Tensor
+    state_mask: torch.Tensor
+    action_ids: torch.Tensor
+    action_mask: torch.Tensor
+    state_index: torch.Tensor
+    action_index: torch.Tensor
+    valid_mask: torch.Tensor
+    action_features: torch.Tensor
+    labels: torch.Tensor | None = None
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The tensors by name, as the model's ``forward`` and the trainers take them; without absent labels."""
+        named = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+    def to(self, device: torch.device | str) -> "ChoiceBatch":
+        """The same batch on a device."""
+        return ChoiceBatch(**{name: tensor.to(device) for name, tensor in self.tensors().items()})
+
+
+class EncodedTexts(NamedTuple):
+    """Encoded texts, one after the other.
+
+    Attributes:
+        hidden: (tokens of all texts, hidden).
+        lengths: (texts,) tokens of each.
+        real: (tokens of all texts,) False at padding that only the attention over action tokens counts; None where no
+            padding was kept.
+    """
+
+    hidden: torch.Tensor
+    lengths: torch.Tensor
+    real: torch.Tensor | None = None
+
+
+class Choices(NamedTuple):
+    """Which texts each decision is made of; see `ChoiceBatch` for the shapes."""
+
+    state_index: torch.Tensor
+    action_index: torch.Tensor
+    valid_mask: torch.Tensor
+    action_features: torch.Tensor | None = None
+
+    def rows(self, chosen: torch.Tensor, num_actions: int) -> "Choices":
+        """The decisions ``chosen``, (rows,), with their first ``num_actions`` slots."""
+        features = self.action_features
+        return Choices(
+            self.state_index[chosen],
+            self.action_index[chosen, :num_actions],
+            self.valid_mask[chosen, :num_actions],
+            None if features is None else features[chosen, :num_actions],
+        )
