@@ -15,9 +15,11 @@ if TYPE_CHECKING:
     from recrl.episodes import Decision, Episode, Step, load_episodes
     from recrl.evaluation import compare_results, evaluate, load_result
     from recrl.policies import Choice, Policy, load_policy
-    from recrl.preferences import build_preferences
+    from recrl.preferences.builders import build_preferences
     from recrl.queries import QueryModel
-    from recrl.rollouts import TrajectoryConfig, generate_trajectories, rollout
+    from recrl.rollouts.collecting import generate_trajectories
+    from recrl.rollouts.config import TrajectoryConfig
+    from recrl.rollouts.rollout import rollout
     from recrl.scoring import BertForChoiceScoring, load_scorer
     from recrl.webshop.catalog import load_catalog
     from recrl.webshop.env import WebShopEnv
@@ -45,27 +47,29 @@ __all__ = [
     "rollout",
 ]
 
-_ROOMS = {
+_HOMES = {
     "recrl.episodes": ("Decision", "Episode", "Step", "load_episodes"),
     "recrl.evaluation": ("compare_results", "evaluate", "load_result"),
     "recrl.policies": ("Choice", "Policy", "load_policy"),
-    "recrl.preferences": ("build_preferences",),
+    "recrl.preferences.builders": ("build_preferences",),
     "recrl.queries": ("QueryModel",),
-    "recrl.rollouts": ("TrajectoryConfig", "generate_trajectories", "rollout"),
+    "recrl.rollouts.collecting": ("generate_trajectories",),
+    "recrl.rollouts.config": ("TrajectoryConfig",),
+    "recrl.rollouts.rollout": ("rollout",),
     "recrl.scoring": ("BertForChoiceScoring", "load_scorer"),
     "recrl.webshop.catalog": ("load_catalog",),
     "recrl.webshop.env": ("WebShopEnv",),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
 if not TYPE_CHECKING:  # type checkers know the names from the imports above, and find misspelled ones
 
     def __getattr__(name: str) -> Any:
         """Imports a name of ``__all__`` from its room (PEP 562)."""
-        if name not in _ROOM_OF:
+        if name not in _HOME_OF:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        globals()[name] = value = getattr(import_module(_ROOM_OF[name]), name)
+        globals()[name] = value = getattr(import_module(_HOME_OF[name]), name)
         return value
 
 

@@ -46,6 +46,6 @@ def test_type_checkers_see_the_same_names() -> None:
     tree = ast.parse(Path(recrl.__file__).read_text(encoding="utf-8"))
     [block] = [node for node in tree.body if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
     seen = {(alias.name, node.module) for node in block.body for alias in getattr(node, "names", ())}
-    assert seen == set(recrl._ROOM_OF.items())
-    assert {"__version__", *recrl._ROOM_OF} == set(recrl.__all__)
+    assert seen == set(recrl._HOME_OF.items())
+    assert {"__version__", *recrl._HOME_OF} == set(recrl.__all__)
     assert (files("recrl") / "py.typed").is_file()

@@ -14,10 +14,10 @@ from typing import Any
 from recrl.errors import CheckpointError, DatasetError, RecrlError
 from recrl.files import write_text
 from recrl.publishing.markdown import code_span, escaped, one_line, python_string
+from recrl.runs import README_FILE, README_MARK
 from recrl.training.runs import CONFIG_FILE, training_metrics
 from recrl.version import __version__
 
-CARD_FILE = "README.md"
 RESULTS_BEGIN, RESULTS_END = "<!-- results -->", "<!-- end of results -->"
 SCORER_METHODS = ("imitation", "dpo", "self-improvement", "ppo")  # each has a block in templates/scorer_card.md
 # A trained model comes under its encoder's licence; of other encoders the card names none.
@@ -57,8 +57,8 @@ def model_card(folder: Path, *, repo_id: str, results: Sequence[Any] = ()) -> st
 def write_results(folder: Path, *, repo_id: str, results: Sequence[Any]) -> None:
     """Puts results into the card of a finished run, in place of those that it has or of "Not evaluated".
 
-    The rest of the card stays as it is. A folder without a card gets a new one; a card without a place for results gets
-    them at its end.
+    The rest of the card stays as it is. A folder without a card, or with the README of `recrl.runs` in its place, gets
+    a new one; a card without a place for results gets them at its end.
 
     Args:
         folder, repo_id, results: see `model_card`.
@@ -69,12 +69,13 @@ def write_results(folder: Path, *, repo_id: str, results: Sequence[Any]) -> None
     import yaml
     from huggingface_hub import ModelCard
 
-    path, new = folder / CARD_FILE, model_card(folder, repo_id=repo_id, results=results)
-    if not path.exists():
+    path, new = folder / README_FILE, model_card(folder, repo_id=repo_id, results=results)
+    earlier = path.read_text(encoding="utf-8") if path.exists() else README_MARK
+    if earlier.startswith(README_MARK):
         write_text(path, new)
         return
     try:
-        card = ModelCard(path.read_text(encoding="utf-8"))
+        card = ModelCard(earlier)
     except (ValueError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path} cannot be read as a card: {one_line(str(error))}; mend or remove it") from error
     fresh: Any = ModelCard(new)

@@ -8,7 +8,8 @@ from typing import Any
 
 from recrl.files import write_text
 from recrl.hub import failed_push, push_folder, with_user
-from recrl.publishing.cards import CARD_FILE, dataset_card, model_card
+from recrl.publishing.cards import dataset_card, model_card
+from recrl.runs import README_FILE
 
 
 def push_run(config: Any, *, results: Sequence[Any] = (), endpoint: str | None = None) -> str | None:
@@ -32,7 +33,7 @@ def push_run(config: Any, *, results: Sequence[Any] = (), endpoint: str | None =
     if config.push_to_hub:
         with failed_push(folder, repo_id, "model", private):
             repo_id = with_user(repo_id, token=token, endpoint=endpoint)
-    write_text(folder / CARD_FILE, model_card(folder, repo_id=repo_id, results=results))
+    write_text(folder / README_FILE, model_card(folder, repo_id=repo_id, results=results))
     if not config.push_to_hub:
         return None
     return push_folder(folder, repo_id, private=private, token=token, endpoint=endpoint)
@@ -55,5 +56,5 @@ def push_dataset(
     folder = Path(folder)
     with failed_push(folder, repo_id, "dataset", private):
         repo_id = with_user(repo_id, token=token, endpoint=endpoint)
-    write_text(folder / CARD_FILE, dataset_card(folder, repo_id=repo_id))
+    write_text(folder / README_FILE, dataset_card(folder, repo_id=repo_id))
     return push_folder(folder, repo_id, repo_type="dataset", private=private, token=token, endpoint=endpoint)

@@ -17,7 +17,8 @@ from recrl.episodes.data import episodes_to_dataset
 from recrl.errors import CheckpointError
 from recrl.publishing.cards import SCORER_METHODS, dataset_card, model_card, write_results
 from recrl.publishing.markdown import code_span, escaped
-from recrl.rollouts.collecting import TrajectoryConfig
+from recrl.rollouts.config import TrajectoryConfig
+from recrl.runs import README_MARK
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import ImitationArguments, ImitationConfig
@@ -175,7 +176,7 @@ def test_imitation_says_where_it_began(tmp_path: Path) -> None:
 def test_dpo_shows_lora_where_it_was_used(tmp_path: Path) -> None:
     card = model_card(dpo_run(tmp_path / "run", use_peft=True), repo_id="user/agent")
     assert set(LORA) <= named(card)
-    assert "\n- lora_target_modules: query, key, value, dense\n" in card
+    assert "\n- lora_target_modules: all-linear\n" in card
     assert "\n- loss_type: sigmoid, sft\n" in card
 
 
@@ -272,8 +273,11 @@ def test_results_take_the_place_of_not_evaluated_and_nothing_else_changes(tmp_pa
 def test_results_find_a_place_in_any_card(tmp_path: Path) -> None:
     folder = imitation_run(tmp_path / "run")
     write_results(folder, repo_id="user/agent", results=[RESULT])
-    path = folder / "README.md"
-    assert path.read_text() == model_card(folder, repo_id="user/agent", results=[RESULT])
+    path, card = folder / "README.md", model_card(folder, repo_id="user/agent", results=[RESULT])
+    assert path.read_text() == card
+    path.write_text(f"{README_MARK}\n# Training run\n")
+    write_results(folder, repo_id="user/agent", results=[RESULT])
+    assert path.read_text() == card
     path.write_text("# Mine\n\nBy hand.\n")
     write_results(folder, repo_id="user/agent", results=[RESULT])
     assert "# Mine\n\nBy hand.\n\n## Results\n\n<!-- results -->\n| protocol" in path.read_text()
@@ -324,9 +328,11 @@ def test_foreign_text_changes_no_cards_structure(text: str, tmp_path: Path) -> N
         assert ModelCard(card).data.language == "en"
     data = tmp_path / "data"
     episodes_to_dataset([colour_episode(0)]).save_to_disk(str(data))
-    summary = {"config": dataclasses.asdict(TrajectoryConfig("p", "d")), "protocol": "custom", "policy": "rule",
-               "num_episodes": 9, "num_trajectories": 1, "success_rate": 33.3, "score": 50.0,
-               "catalog_sha256": "c", "goals_sha256": "g"}  # fmt: skip
+    config = TrajectoryConfig(policy="rule", output_dir="data")
+    summary = {
+        "config": dataclasses.asdict(config), "protocol": "custom", "policy": "rule", "num_episodes": 9,
+        "num_trajectories": 1, "success_rate": 33.3, "score": 50.0, "catalog_sha256": "c", "goals_sha256": "g",
+    }  # fmt: skip
     (data / "trajectories.json").write_text(json.dumps(summary))
     plain = structure(dataset_card(data, repo_id="user/data"))
     (data / "trajectories.json").write_text(json.dumps(nested(summary, text)))
