@@ -12,6 +12,7 @@ import numpy as np
 from recrl.episodes.data import REWARD_PARTS, Episode
 from recrl.errors import DatasetError, StorageError
 from recrl.evaluation.ceilings import ceiling_rewards
+from recrl.evaluation.config import DECODINGS
 from recrl.evaluation.results import check_same_goals, compare_results, summarise
 from recrl.policies.base import Policy
 from recrl.queries.proposing import describe_queries
@@ -19,7 +20,6 @@ from recrl.rollouts.rollout import rollout
 from recrl.version import __version__
 from recrl.webshop.catalog import Catalog
 
-DECODINGS = ("greedy", "sample")
 POLICY_SETTINGS = ("temperature", "loop_guard")  # what a checkpoint's policy has beside its name
 
 
