@@ -520,7 +520,7 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     assert metrics["protocol"] == "embedded-unseen"
     assert not (tmp_path / "run" / "best").exists()
     assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
-    with pytest.raises(ConfigError, match="holds a complete run"):
+    with pytest.raises(ConfigError, match="holds a complete training run"):
         train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
 
 
