@@ -4,7 +4,6 @@ Each stage writes a folder or file of its own inside the run's folder and is pas
 that was interrupted goes on where it stopped. So the run's folder holds everything that led to its table.
 """
 
-import json
 import logging
 import sys
 from collections.abc import Callable
@@ -12,15 +11,25 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from recrl.errors import ConfigError
 from recrl.files import write_json, write_text
 from recrl.rollouts.config import CATALOG_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP, UNIFORM_GOALS_HELP
+from recrl.runs import RunFolder
 from recrl.settings import check_at_least, check_values, to_seed
 
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "quickstart.json"
 START = "imitation start"
+FILES = {
+    CONFIG_FILE: "all settings",
+    "demonstrations": "episodes of the demonstrator, which knows the goal",
+    "imitation": "the agent that learned from them",
+    "trajectories": "its own successful episodes",
+    "dpo": "the agent that learned from these, with the preference pairs",
+    "evaluation": "the results of every agent and ceiling on test goals, with all episodes",
+    "table.json": "the results without their episodes; written last",
+    "table.md": "the table alone",
+}
 SCRIPTED_POLICIES = ("random", "rule", "matching", "matching-price", "reader")
 
 
@@ -106,45 +115,43 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
     from recrl.evaluation.tables import markdown_table
     from recrl.publishing.cards import model_card
 
-    folder = Path(config.output_dir)
-    _claim(folder, config)
-    encoder = _tiny_encoder(folder) if config.tiny and config.model_name_or_path is None else config.model_name_or_path
-    say("1/6 demonstrations: the demonstrator knows the goal and shows how to buy it")
-    _collect(config, folder / "demonstrations", "demonstrator", config.num_demonstrations, say)
-    say("2/6 imitation start: the scorer learns the demonstrated actions")
-    _imitate(config, folder, encoder)
-    say("3/6 own trajectories: the start's successful episodes, without loops")
-    _collect(config, folder / "trajectories", str(folder / "imitation"), config.num_trajectories, say)
-    say("4/6 preference pairs and 5/6 DPO: the trajectory's action against one drawn from the start")
-    _prefer(config, folder)
-    say("6/6 evaluation on test goals")
-    results = _evaluate(config, folder, say)
-    for stage, name in (("imitation", START), ("dpo", "DPO")):
-        card = model_card(folder / stage, repo_id=f"user/{stage}", results=[results[name]])
-        write_text(folder / stage / "README.md", card)
-    write_json(folder / "table.json", {name: _headline(result) for name, result in results.items()})
-    table = markdown_table(results, baseline=START)
-    write_text(folder / "table.md", table)
+    run = _run_folder(config)
+    folder = run.path
+    with run.claim():
+        encoder = (
+            _tiny_encoder(folder) if config.tiny and config.model_name_or_path is None else config.model_name_or_path
+        )
+        say("1/6 demonstrations: the demonstrator knows the goal and shows how to buy it")
+        _collect(config, folder / "demonstrations", "demonstrator", config.num_demonstrations, say)
+        say("2/6 imitation start: the scorer learns the demonstrated actions")
+        _imitate(config, folder, encoder)
+        say("3/6 own trajectories: the start's successful episodes, without loops")
+        _collect(config, folder / "trajectories", str(folder / "imitation"), config.num_trajectories, say)
+        say("4/6 preference pairs and 5/6 DPO: the trajectory's action against one drawn from the start")
+        _prefer(config, folder)
+        say("6/6 evaluation on test goals")
+        results = _evaluate(config, folder, say)
+        for stage, name in (("imitation", START), ("dpo", "DPO")):
+            card = model_card(folder / stage, repo_id=f"user/{stage}", results=[results[name]])
+            write_text(folder / stage / "README.md", card)
+        table = markdown_table(results, baseline=START)
+        write_text(folder / "table.md", table)
+        run.complete({name: _headline(result) for name, result in results.items()}, table)
     return table
 
 
-def _claim(folder: Path, config: QuickstartConfig) -> None:
-    """Records the configuration, or checks that it is the recorded one."""
-    path, settings = folder / CONFIG_FILE, asdict(config)
-    if folder.exists() and not folder.is_dir():
-        raise ConfigError(f"{folder} is no folder; choose another --output_dir")
-    if not path.exists():
-        if folder.exists() and any(folder.iterdir()):
-            raise ConfigError(f"{folder} is not empty and holds no quickstart run; choose another --output_dir")
-        write_json(path, settings)
-        return
-    earlier = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in settings.items():
-        if name != "output_dir" and earlier.get(name) != value:
-            raise ConfigError(
-                f"{folder} holds a run with {name}={earlier.get(name)!r}, not {value!r}; use the same settings to go "
-                "on, choose another --output_dir or remove it"
-            )
+def _run_folder(config: QuickstartConfig) -> RunFolder:
+    return RunFolder(
+        path=Path(config.output_dir),
+        kind="quickstart run",
+        command="recrl quickstart",
+        settings=asdict(config),
+        settings_file=CONFIG_FILE,
+        result_file="table.json",
+        files=FILES,
+        free=("output_dir",),
+        scratch=("tiny_encoder",),
+    )
 
 
 def _collect(config: QuickstartConfig, output_dir: Path, policy: str, count: int, say: Callable[[str], None]) -> None:

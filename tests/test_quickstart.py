@@ -2,12 +2,13 @@
 
 import json
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from recrl.errors import ConfigError
-from recrl.quickstart import QuickstartConfig, run_quickstart
+from recrl.errors import CatalogError, ConfigError
+from recrl.quickstart import TINY, QuickstartConfig, run_quickstart
 
 
 def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path) -> None:
@@ -22,6 +23,7 @@ def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path) -> None:
     run = tmp_path / "run"
     assert (run / "table.md").read_text() == table
     assert json.loads((run / "table.json").read_text())["DPO"]["num_episodes"] == 8
+    assert table.strip() in (run / "README.md").read_text()
     for path in ("quickstart.json", "demonstrations/trajectories.json", "imitation/model.safetensors",
                  "trajectories/trajectories.json", "dpo/preferences", "dpo/model.safetensors",
                  "imitation/config_resolved.json", "dpo/README.md", "evaluation/DPO.json"):  # fmt: skip
@@ -44,6 +46,13 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not empty and holds no quickstart run"):
         run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True))
     (tmp_path / "run" / "thesis.txt").unlink()
-    (tmp_path / "run" / "quickstart.json").write_text(json.dumps({"seed": 7}))
-    with pytest.raises(ConfigError, match="holds a run with"):
+    settings = asdict(QuickstartConfig(output_dir="elsewhere", **TINY)) | {"tiny": True, "seed": 7}
+    (tmp_path / "run" / "quickstart.json").write_text(json.dumps(settings))
+    with pytest.raises(ConfigError, match="holds an interrupted quickstart run with seed=7, not 0;"):
         run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True))
+
+
+def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(CatalogError):
+        run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), catalog=str(tmp_path / "none"), tiny=True))
+    assert not list(tmp_path.iterdir())

@@ -7,7 +7,6 @@ replacement from a split, so an interval here is about episodes on these goals; 
 goes on.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,19 +14,27 @@ from typing import Any
 
 import numpy as np
 
-from recrl.errors import ConfigError, DatasetError, PolicyError
+from recrl.errors import PolicyError
 from recrl.evaluation.bandits import adaptive_estimate, allotment, probability_best
+from recrl.evaluation.comparison_tables import comparison_table
 from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.results import BOOTSTRAP_SEED
 from recrl.evaluation.statistics import cluster_bootstrap, cluster_sign_test
-from recrl.files import clear_disk_errors, write_json
 from recrl.policies.base import Policy
 from recrl.policies.loading import load_policy
 from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.rollout import rollout
+from recrl.runs import JOURNAL_FILE, Journal, RunFolder
 from recrl.webshop.catalog import Catalog
 
-SETTINGS_FILE, JOURNAL_FILE, REPORT_FILE = "config.json", "journal.jsonl", "report.json"
+SETTINGS_FILE, REPORT_FILE = "config.json", "report.json"
+FILES = {
+    SETTINGS_FILE: "all settings",
+    JOURNAL_FILE: "a round a line: who played which goal, and what came of it",
+    REPORT_FILE: "posteriors, estimates and running means of every run, for every agent",
+    "table.md": "the table alone",
+    "comparison.png": "running means and the probability of being the best; also as `comparison.svg`",
+}
 
 
 @dataclass(frozen=True)
@@ -74,61 +81,50 @@ def compare(
                 "name its catalogue with --catalog, or say --allow_other_catalog"
             )
     queries = config.load_queries()
-    folder = Path(config.output_dir)
-    _claim(folder, config, catalog, queries)
-    rounds = _read_journal(folder / JOURNAL_FILE, len(agents))
-    play = _Player(config, catalog, agents, rounds, queries)
-    with clear_disk_errors(folder), open(folder / JOURNAL_FILE, "a", encoding="utf-8") as journal:
+    run_folder = _run_folder(config, catalog, queries)
+    with run_folder.claim():
+        rounds = _read_rounds(run_folder.journal, len(agents))
+        play = _Player(config, catalog, agents, rounds, queries)
         for run in range(config.runs):
             of_run = [one for one in rounds if one.run == run]
             while (one := play.round(run, of_run)) is not None:
                 of_run.append(one)
                 rounds.append(one)
-                journal.write(json.dumps(asdict(one)) + "\n")
-                journal.flush()
+                run_folder.journal.append(asdict(one))
                 progress(_progress_line(config, of_run))
-    report = make_report(config, catalog, sorted(rounds, key=lambda one: (one.run, one.number)))
-    report |= describe_queries(queries)
-    write_json(folder / REPORT_FILE, report)
+        report = make_report(config, catalog, sorted(rounds, key=lambda one: (one.run, one.number)))
+        report |= describe_queries(queries)
+        run_folder.complete(report, comparison_table(report, "md"))
     return report
 
 
-def _claim(folder: Path, config: ComparisonConfig, catalog: Catalog, queries: QueryModel | None) -> None:
-    """Records what is compared, or checks that it is what the folder holds."""
-    free = ("output_dir", "batch_size", "runs")  # may differ when a comparison goes on
-    wanted = json.loads(json.dumps(recorded(config))) | {"catalog_sha256": catalog.sha256}
-    if queries is not None:
-        wanted["query_model_sha256"] = queries.sha256
-    path = folder / SETTINGS_FILE
-    if not path.exists():
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise ConfigError(f"{folder} is not empty and holds no comparison; choose another --output_dir")
-        write_json(path, wanted)
-        return
-    earlier = json.loads(path.read_text(encoding="utf-8"))
-    for name, value in ({"query_model": None} | wanted).items():
-        if name not in free and earlier.get(name) != value:
-            raise ConfigError(
-                f"{folder} holds a comparison with {name}={earlier.get(name)!r}, not {value!r}; use the same settings, "
-                "choose another --output_dir or remove it"
-            )
+def _run_folder(config: ComparisonConfig, catalog: Catalog, queries: QueryModel | None) -> RunFolder:
+    """The comparison's folder; more runs can be added to a complete one."""
+    return RunFolder(
+        path=Path(config.output_dir),
+        kind="comparison",
+        command="recrl compare",
+        settings=recorded(config)
+        | {"catalog_sha256": catalog.sha256}
+        | ({} if queries is None else {"query_model_sha256": queries.sha256}),
+        settings_file=SETTINGS_FILE,
+        result_file=REPORT_FILE,
+        files=FILES,
+        free=("output_dir", "batch_size", "runs"),
+    )
 
 
-def _read_journal(path: Path, num_agents: int) -> list[Round]:
-    """The rounds that were played; a line that a kill cut off is removed."""
-    if not path.exists():
-        return []
-    content = path.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]
-    try:
-        rounds = [Round(**json.loads(line)) for line in whole.decode("utf-8").splitlines()]
-    except (ValueError, TypeError) as error:
-        raise DatasetError(f"{path} is corrupt ({error}); remove its folder and compare again") from error
-    if any(len(one.probabilities) != num_agents for one in rounds):
-        raise DatasetError(f"{path} is of another number of agents; remove its folder and compare again")
-    if len(whole) < len(content):
-        with open(path, "r+b") as file:
-            file.truncate(len(whole))
+def _read_rounds(journal: Journal, num_agents: int) -> list[Round]:
+    """The rounds that were played."""
+    rounds = []
+    for line, record in enumerate(journal.read(), start=1):
+        try:
+            one = Round(**record)
+        except TypeError as error:
+            raise journal.damaged(line, str(error)) from error
+        if len(one.probabilities) != num_agents:
+            raise journal.damaged(line, f"a round of {len(one.probabilities)} agents, expected {num_agents}")
+        rounds.append(one)
     return rounds
 
 

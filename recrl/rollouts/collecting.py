@@ -1,36 +1,41 @@
 """Collecting trajectories: what `recrl generate-trajectories` does.
 
-Every finished episode is written to ``journal.jsonl`` beside the dataset before the next one is counted. A collection
-that was killed reads it, drops a torn last line and goes on with the next episode's number; since each episode has a
-generator of its own, the result is that of an uninterrupted collection. When enough episodes are kept, the dataset is
-written as a whole and the journal removed.
+While it plays, the run's folder (`recrl.runs`) stands beside the dataset's, and every finished episode is in its
+journal before the next one is counted. A collection that was killed goes on with the next episode's number; since each
+episode has a generator of its own, the result is that of an uninterrupted collection. When enough episodes are kept,
+the dataset is written as a whole and the run's folder is removed.
 """
 
 import itertools
-import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 
 from recrl.episodes.data import episode_to_row, episodes_to_dataset, row_to_episode
-from recrl.errors import ConfigError, DatasetError
-from recrl.files import clear_disk_errors, replace_folder, sha256_of, write_json
+from recrl.errors import DatasetError
+from recrl.files import replace_folder, sha256_of, write_json, write_text
 from recrl.policies.base import Policy
 from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.config import TrajectoryConfig
 from recrl.rollouts.pruning import prune_loops
 from recrl.rollouts.rollout import rollout
+from recrl.runs import JOURNAL_FILE, README_FILE, Journal, RunFolder, outcome_of, read_object, refuse_other_settings
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
 
 SUMMARY_FILE = "trajectories.json"
 JOURNAL_ENDING = ".collecting"
+FREE_FIELDS = ("batch_size", "max_episodes", "output_dir")  # may differ when a collection goes on: no influence
+DATASET_FILES = {
+    "data-*.arrow": "the episodes, a row each; `datasets.load_from_disk` and `recrl.episodes.load_episodes` read them",
+    "dataset_info.json": "the columns; `state.json`: the list of the data files",
+    SUMMARY_FILE: "settings and counts",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,34 +104,47 @@ def generate_trajectories(
     """
     output_dir = Path(config.output_dir)
     journal_folder = output_dir.with_name(output_dir.name + JOURNAL_ENDING)
-    if (output_dir / SUMMARY_FILE).exists():
-        summary = _read_json(output_dir / SUMMARY_FILE)
-        if "config" not in summary:
-            raise DatasetError(f"{output_dir} holds no collection of ours; choose another --output_dir")
-        _check_same(summary["config"], recorded(config), output_dir)
-        if journal_folder.exists():  # killed between writing the dataset and removing the journal
-            shutil.rmtree(journal_folder)
+    if (summary := _finished(output_dir, config)) is not None:
+        shutil.rmtree(journal_folder, ignore_errors=True)  # of a kill between writing the dataset and removing it
         return summary
-    if output_dir.exists():
-        raise DatasetError(f"{output_dir} exists and holds no finished collection; choose another --output_dir")
     catalog = config.load_catalog()
     policy = policy or config.load_policy()
     queries = config.load_queries()
-    with clear_disk_errors(journal_folder):
-        records = _open_journal(journal_folder, recorded(config) | _identity(config, policy, catalog, queries))
-        with open(journal_folder / "journal.jsonl", "a", encoding="utf-8") as journal:
-            records += _collect(config, policy, catalog, queries, records, journal, progress)
-    kept = [record for record in records if record["row"] is not None]
-    if len(kept) < config.num_trajectories:
-        raise DatasetError(
-            f"only {len(kept)} of {len(records)} episodes reached min_reward={config.min_reward}, asked for were "
-            f"{config.num_trajectories}; raise --max_episodes to go on from here, or lower --min_reward"
-        )
-    summary = _summary(config, policy, catalog, queries, records)
-    with replace_folder(output_dir) as folder:
-        episodes_to_dataset(row_to_episode(record["row"]) for record in kept).save_to_disk(str(folder))
-        write_json(folder / SUMMARY_FILE, summary)
-    shutil.rmtree(journal_folder)
+    run = RunFolder(
+        path=journal_folder,
+        kind="collection",
+        command="recrl generate-trajectories",
+        settings=recorded(config) | _identity(config, policy, catalog, queries),
+        settings_file="config.json",
+        result_file=f"../{output_dir.name}/{SUMMARY_FILE}",
+        files={
+            "config.json": "all settings",
+            JOURNAL_FILE: "an episode a line: its reward, and its steps if it is kept",
+        },
+        free=FREE_FIELDS,
+    )
+    with run.claim():
+        summary = _finished(output_dir, config)  # by a process that held the folder until now
+        if summary is None:
+            records = _records(run.journal)
+            records += _collect(config, policy, catalog, queries, records, run.journal, progress)
+            summary = _summary(config, policy, catalog, queries, records)
+            _write_dataset(run, output_dir, records, summary)
+        shutil.rmtree(journal_folder, ignore_errors=True)
+    return summary
+
+
+def _finished(output_dir: Path, config: TrajectoryConfig) -> dict[str, Any] | None:
+    """The summary of the collection that the folder holds, None if there is no such folder."""
+    path = output_dir / SUMMARY_FILE
+    if not path.exists():
+        if output_dir.exists():
+            raise DatasetError(f"{output_dir} exists and holds no finished collection; choose another --output_dir")
+        return None
+    summary = read_object(path, output_dir)
+    if "config" not in summary:
+        raise DatasetError(f"{output_dir} holds no collection of ours; choose another --output_dir")
+    refuse_other_settings(f"{output_dir} holds a complete collection", summary["config"], recorded(config), FREE_FIELDS)
     return summary
 
 
@@ -136,7 +154,7 @@ def _collect(
     catalog: Catalog,
     queries: QueryModel | None,
     earlier: Sequence[dict[str, Any]],
-    journal: TextIO,
+    journal: Journal,
     progress: Callable[[Progress], None] | None,
 ) -> list[dict[str, Any]]:
     """Plays until enough episodes are kept or the budget is spent; every episode is on the disk before it counts."""
@@ -175,15 +193,13 @@ def _collect(
         steps += episode.num_steps
         if keep and config.prune:
             episode = prune_loops(episode, env)
-        record = {
+        record: dict[str, Any] = {
             "number": start + len(records),
             "reward": episode.reward,
             "success": episode.success,
             "row": episode_to_row(episode) if keep else None,
         }
-        journal.write(json.dumps(record, ensure_ascii=False) + "\n")
-        journal.flush()
-        os.fsync(journal.fileno())
+        journal.append(record)
         records.append(record)
         kept, successes = kept + keep, successes + episode.success
         if progress is not None:
@@ -210,50 +226,25 @@ def _identity(config: TrajectoryConfig, policy: Policy, catalog: Catalog, querie
     } | ({} if queries is None else {"query_model_sha256": queries.sha256})
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DatasetError(f"{path} is corrupt ({error}); remove {path.parent} and collect again") from error
-    if not isinstance(value, dict):
-        raise DatasetError(f"{path}: expected a JSON object; choose another --output_dir")
-    return value
-
-
-def _open_journal(folder: Path, wanted: dict[str, Any]) -> list[dict[str, Any]]:
-    """The records of an interrupted collection; an empty list, and a new journal, if there is none."""
-    settings, journal = folder / "config.json", folder / "journal.jsonl"
-    if not settings.exists():
-        write_json(settings, wanted)
-        return []
-    _check_same(_read_json(settings), wanted, folder)
-    if not journal.exists():
-        return []
-    content = journal.read_bytes()
-    whole = content[: content.rfind(b"\n") + 1]  # a line that a kill cut off has no end
-    try:
-        records = [json.loads(line) for line in whole.decode("utf-8").split("\n") if line]
-        in_order = [record["number"] for record in records] == list(range(len(records)))
-    except (ValueError, KeyError, TypeError) as error:
-        raise DatasetError(f"{journal} is corrupt ({error}); remove {folder} and collect again") from error
-    if not in_order:
-        raise DatasetError(f"{journal} is corrupt: its episodes are not numbered 0, 1, 2 ...; remove {folder}")
-    if len(whole) < len(content):
-        with open(journal, "r+b") as file:
-            file.truncate(len(whole))
+def _records(journal: Journal) -> list[dict[str, Any]]:
+    """The records of an interrupted collection; an empty list for a new one."""
+    records = journal.read()
+    for place, record in enumerate(records):
+        if record.get("number") != place or not {"reward", "success", "row"} <= record.keys():
+            raise journal.damaged(place + 1, f"expected episode {place} with its reward, success and row")
     return records
 
 
-FREE_FIELDS = ("batch_size", "max_episodes", "output_dir")  # may differ when a collection goes on: no influence
-
-
-def _check_same(earlier: dict[str, Any], wanted: dict[str, Any], folder: Path) -> None:
-    for name, value in ({"query_model": None} | wanted).items():
-        if name not in FREE_FIELDS and earlier.get(name) != value:
-            raise ConfigError(
-                f"{folder} holds a collection with {name}={earlier.get(name)!r}, not {value!r}; use the same settings, "
-                "choose another --output_dir or remove it"
-            )
+def _write_dataset(
+    run: RunFolder, output_dir: Path, records: Sequence[dict[str, Any]], summary: dict[str, Any]
+) -> None:
+    """Writes the kept episodes with their summary and a README, all or nothing."""
+    dataset = replace(run, path=output_dir, settings_file=SUMMARY_FILE, files=DATASET_FILES)
+    rows = [record["row"] for record in records if record["row"] is not None]
+    with replace_folder(output_dir) as folder:
+        episodes_to_dataset(row_to_episode(row) for row in rows).save_to_disk(str(folder))
+        write_json(folder / SUMMARY_FILE, summary)
+        write_text(folder / README_FILE, dataset.readme(outcome_of(summary)))
 
 
 def _summary(
@@ -263,7 +254,17 @@ def _summary(
     queries: QueryModel | None,
     records: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
+    """Settings and counts.
+
+    Raises:
+        DatasetError: fewer episodes are kept than were asked for.
+    """
     rows = [record["row"] for record in records if record["row"] is not None]
+    if len(rows) < config.num_trajectories:
+        raise DatasetError(
+            f"only {len(rows)} of {len(records)} episodes reached min_reward={config.min_reward}, asked for were "
+            f"{config.num_trajectories}; raise --max_episodes to go on from here, or lower --min_reward"
+        )
     return {
         "config": recorded(config),
         "protocol": catalog.protocol(config.split_by),

@@ -40,12 +40,17 @@ from recrl.preferences.data import (
     resample_by_weight,
 )
 from recrl.scoring.checkpoints import load_scorer
-from recrl.training.runs import CONFIG_FILE, checkpoint_to_resume, save_result
+from recrl.training.runs import save_result, training_run
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
 
 PREFERENCES_FOLDER = "preferences"
 RESAMPLED_FOLDER = "preferences_resampled"  # what is trained on where the pairs' weights differ
+FILES = {
+    PREFERENCES_FOLDER: "the preference pairs, and counts about them",
+    RESAMPLED_FOLDER: "the pairs as they are trained on, if their weights differ",
+    "adapter": "the LoRA adapters, if there are any; they are merged into the weights",
+}
 
 
 @dataclass
@@ -148,76 +153,70 @@ def train_dpo(
         DatasetError, CheckpointError, ConfigError: see the modules that read them.
     """
     model, tokenizer = load_scorer(arguments.model_name_or_path)
-    output_dir = Path(config.output_dir or "")
-    with config.main_process_first(local=False, desc="making preference pairs"):
-        dataset, resume = _pairs_and_checkpoint(arguments, tuning, config)
-    catalogs = set(dataset["catalog_sha256"])
-    if model.config.catalog_sha256 is None and len(catalogs) == 1:
-        model.config.catalog_sha256 = catalogs.copy().pop()
-    # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
-    model.value_head.requires_grad_(False)
-    # Without LoRA and without precomputing, the reference is a model of its own; else TRL finds it in the policy.
-    ref_source = arguments.ref_model_name_or_path
-    if ref_source is None and not (tuning.use_peft or config.precompute_ref_log_probs):
-        ref_source = arguments.model_name_or_path
-    trainer_config = copy.copy(config)
-    trainer_config.push_to_hub = (
-        False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
-    )
-    try:
-        trainer = ChoiceDPOTrainer(
-            model if tuning.use_peft else prepare_for_training(model, tuning),
-            tokenizer,
-            ref_model=None if ref_source is None else load_scorer(ref_source)[0],
-            args=trainer_config,
-            train_dataset=dataset,
-            callbacks=list(callbacks),
-            peft_config=lora_config(model, tuning) if tuning.use_peft else None,
+    settings = {"arguments": arguments, "tuning": tuning}
+    with training_run("dpo", config, settings, files=FILES, scratch=(PREFERENCES_FOLDER, RESAMPLED_FOLDER)) as run:
+        if run.checkpoint is not None and config.sync_ref_model:
+            raise ConfigError(
+                f"{run.folder.path} holds an interrupted run with sync_ref_model, whose moving reference TRL's "
+                "checkpoints do not hold; remove the folder and start again"
+            )
+        with config.main_process_first(local=False, desc="making preference pairs"):
+            dataset = _pairs_of_run(run.folder.path, arguments, config)
+        catalogs = set(dataset["catalog_sha256"])
+        if model.config.catalog_sha256 is None and len(catalogs) == 1:
+            model.config.catalog_sha256 = catalogs.copy().pop()
+        # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
+        model.value_head.requires_grad_(False)
+        # Without LoRA and without precomputing, the reference is a model of its own; else TRL finds it in the policy.
+        ref_source = arguments.ref_model_name_or_path
+        if ref_source is None and not (tuning.use_peft or config.precompute_ref_log_probs):
+            ref_source = arguments.model_name_or_path
+        trainer_config = copy.copy(config)
+        trainer_config.push_to_hub = (
+            False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
         )
-    except (ValueError, NotImplementedError) as error:
-        if isinstance(error, RecrlError):
-            raise
-        raise ConfigError(f"TRL refuses this configuration: {error}") from error
-    result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
-    metrics = {
-        "method": "dpo",
-        "num_pairs": len(dataset),
-        "num_processes": config.world_size,
-        "global_step": trainer.state.global_step,
-        "train_loss": result.training_loss,
-        "last_loss": logs[-1]["loss"] if logs else None,
-        "last_accuracy": logs[-1]["rewards/accuracies"] if logs else None,
-        "last_margin": logs[-1]["rewards/margins"] if logs else None,
-        "protocol": "+".join(sorted(set(dataset["protocol"]))),
-        "catalog_sha256": "+".join(sorted(catalogs)),
-        "goals_sha256": "+".join(sorted(set(dataset["goals_sha256"]))),
-        "log_history": trainer.state.log_history,
-    }
-    save_result(trainer, tokenizer, metrics)
-    return output_dir
+        try:
+            trainer = ChoiceDPOTrainer(
+                model if tuning.use_peft else prepare_for_training(model, tuning),
+                tokenizer,
+                ref_model=None if ref_source is None else load_scorer(ref_source)[0],
+                args=trainer_config,
+                train_dataset=dataset,
+                callbacks=list(callbacks),
+                peft_config=lora_config(model, tuning) if tuning.use_peft else None,
+            )
+        except (ValueError, NotImplementedError) as error:
+            if isinstance(error, RecrlError):
+                raise
+            raise ConfigError(f"TRL refuses this configuration: {error}") from error
+        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+        metrics = {
+            "method": "dpo",
+            "num_pairs": len(dataset),
+            "num_processes": config.world_size,
+            "global_step": trainer.state.global_step,
+            "train_loss": result.training_loss,
+            "last_loss": logs[-1]["loss"] if logs else None,
+            "last_accuracy": logs[-1]["rewards/accuracies"] if logs else None,
+            "last_margin": logs[-1]["rewards/margins"] if logs else None,
+            "protocol": "+".join(sorted(set(dataset["protocol"]))),
+            "catalog_sha256": "+".join(sorted(catalogs)),
+            "goals_sha256": "+".join(sorted(set(dataset["goals_sha256"]))),
+            "log_history": trainer.state.log_history,
+        }
+        save_result(trainer, tokenizer, metrics, run)
+    return Path(config.output_dir or "")
 
 
-def _pairs_and_checkpoint(
-    arguments: DPOArguments, tuning: TuningArguments, config: ChoiceDPOConfig
-) -> tuple[Dataset, Path | None]:
-    """The pairs from the run's folder, made first if the run is new, and the checkpoint to go on from, if any.
+def _pairs_of_run(output_dir: Path, arguments: DPOArguments, config: ChoiceDPOConfig) -> Dataset:
+    """The pairs from the run's folder, made first if the run is new.
 
     The pairs are read from the disk by every process: TRL's precomputing needs one cache for all.
     """
-    output_dir = Path(config.output_dir or "")
     folder = output_dir / PREFERENCES_FOLDER
-    made = None if (output_dir / CONFIG_FILE).exists() and folder.exists() else load_pairs(arguments, config.device)
-    resume = checkpoint_to_resume(
-        output_dir, {"arguments": arguments, "tuning": tuning, "trainer": config}, main_process=config.should_save
-    )
-    if resume is not None and config.sync_ref_model:
-        raise ConfigError(
-            f"{output_dir} holds an interrupted run with sync_ref_model, whose moving reference TRL's checkpoints do "
-            "not hold; remove the folder and start again"
-        )
-    if made is not None:
-        save_pairs(made, folder)
+    if not folder.exists():
+        save_pairs(load_pairs(arguments, config.device), folder)
     pairs = dataset_to_preferences(load_preferences(folder))
     resampled = resample_by_weight(pairs, np.random.default_rng([arguments.pairs_seed, 1]))
     if resampled != pairs:
@@ -230,4 +229,4 @@ def _pairs_and_checkpoint(
         sums = zip(*(pair.log_probs for pair in dataset_to_preferences(dataset)), strict=True)
         for name, values in zip(REFERENCE_COLUMNS, sums, strict=True):
             dataset = dataset.add_column(name, list(values))
-    return dataset, resume
+    return dataset

@@ -23,7 +23,7 @@ from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.scoring.inputs import ACTION_FEATURES
 from recrl.scoring.model import BertForChoiceScoring
-from recrl.training.runs import checkpoint_to_resume, save_result
+from recrl.training.runs import save_result, training_run
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
 
 logger = logging.getLogger(__name__)
@@ -188,55 +188,56 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
             )
         episodes = episodes[: arguments.num_demonstrations]
     rows = decisions_of(episodes)
-    resume = checkpoint_to_resume(
-        config.output_dir or "",
-        {"arguments": arguments, "tuning": tuning, "trainer": config},
-        main_process=config.should_save,
-    )
-    set_seed(config.seed)
-    if arguments.start_from is not None:
-        model, tokenizer = load_scorer(arguments.start_from)
-    else:
-        model, tokenizer = BertForChoiceScoring.from_encoder(
-            arguments.model_name_or_path,
-            seed=config.seed,
-            action_features=arguments.action_features,
-            state_form=arguments.state_form,
-            similarity=arguments.similarity,
-            max_state_tokens=arguments.max_state_tokens,
-            max_action_tokens=arguments.max_action_tokens,
+    with training_run("imitation", config, {"arguments": arguments, "tuning": tuning}) as run:
+        set_seed(config.seed)
+        if arguments.start_from is not None:
+            model, tokenizer = load_scorer(arguments.start_from)
+        else:
+            model, tokenizer = BertForChoiceScoring.from_encoder(
+                arguments.model_name_or_path,
+                seed=config.seed,
+                action_features=arguments.action_features,
+                state_form=arguments.state_form,
+                similarity=arguments.similarity,
+                max_state_tokens=arguments.max_state_tokens,
+                max_action_tokens=arguments.max_action_tokens,
+            )
+        model.config.catalog_sha256 = episodes[0].catalog_sha256
+        collator = ChoiceCollator(tokenizer, model.config)
+        if (
+            arguments.linear_probe
+            and arguments.start_from is None
+            and run.checkpoint is None
+            and model.feature_score is not None
+        ):
+            logger.info("linear probe: mean loss %.4f", fit_feature_weights(model, rows, collator))
+        # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
+        model.value_head.requires_grad_(False)
+        trainer_config = copy.copy(config)
+        trainer_config.push_to_hub = (
+            False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
         )
-    model.config.catalog_sha256 = episodes[0].catalog_sha256
-    collator = ChoiceCollator(tokenizer, model.config)
-    if arguments.linear_probe and arguments.start_from is None and resume is None and model.feature_score is not None:
-        logger.info("linear probe: mean loss %.4f", fit_feature_weights(model, rows, collator))
-    # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
-    model.value_head.requires_grad_(False)
-    trainer_config = copy.copy(config)
-    trainer_config.push_to_hub = (
-        False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
-    )
-    trainer = ImitationTrainer(
-        model=prepare_for_training(model, tuning),
-        args=trainer_config,
-        train_dataset=rows,
-        data_collator=lambda batch: collator.labelled(batch).tensors(),
-    )
-    result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
-    metrics = {
-        "method": "imitation",
-        "num_demonstrations": len(episodes),
-        "num_decisions": len(rows),
-        "num_processes": config.world_size,
-        "global_step": trainer.state.global_step,
-        "train_loss": result.training_loss,
-        "last_loss": logs[-1]["loss"] if logs else None,
-        "last_accuracy": logs[-1].get("accuracy") if logs else None,
-        "protocol": episodes[0].protocol,
-        "catalog_sha256": episodes[0].catalog_sha256,
-        "goals_sha256": episodes[0].goals_sha256,
-        "log_history": trainer.state.log_history,
-    }
-    save_result(trainer, tokenizer, metrics)
+        trainer = ImitationTrainer(
+            model=prepare_for_training(model, tuning),
+            args=trainer_config,
+            train_dataset=rows,
+            data_collator=lambda batch: collator.labelled(batch).tensors(),
+        )
+        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+        metrics = {
+            "method": "imitation",
+            "num_demonstrations": len(episodes),
+            "num_decisions": len(rows),
+            "num_processes": config.world_size,
+            "global_step": trainer.state.global_step,
+            "train_loss": result.training_loss,
+            "last_loss": logs[-1]["loss"] if logs else None,
+            "last_accuracy": logs[-1].get("accuracy") if logs else None,
+            "protocol": episodes[0].protocol,
+            "catalog_sha256": episodes[0].catalog_sha256,
+            "goals_sha256": episodes[0].goals_sha256,
+            "log_history": trainer.state.log_history,
+        }
+        save_result(trainer, tokenizer, metrics, run)
     return Path(config.output_dir or "")

@@ -1,69 +1,29 @@
-"""A training run's folder: claimed, resumed, completed.
+"""A training run's folder: what `recrl.runs` says of every run, with checkpoints.
 
-A run's folder holds ``checkpoint-N`` folders while it trains; at the end the model, its tokenizer,
-``config_resolved.json`` and, written last, ``training_metrics.json``: where that file is, the run is complete.
+It holds ``checkpoint-N`` folders while it trains; at the end the model, its tokenizer and, written last,
+``training_metrics.json``. Of several processes only the main one claims the folder and writes to it.
 """
 
+import contextlib
 import dataclasses
 import json
 import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from recrl.errors import CheckpointError, ConfigError
-from recrl.files import clear_disk_errors, write_json
+from recrl.errors import CheckpointError
+from recrl.files import clear_disk_errors
+from recrl.runs import RunFolder
 
 METRICS_FILE = "training_metrics.json"
 CONFIG_FILE = "config_resolved.json"
-
-
-def last_complete_checkpoint(output_dir: str | Path) -> Path | None:
-    """The newest ``checkpoint-N`` that was written to its end; incomplete ones are removed.
-
-    The trainer writes ``trainer_state.json`` last, so a folder without a readable one was cut off.
-    """
-    found: list[tuple[int, Path]] = []
-    for folder in Path(output_dir).glob("checkpoint-*"):
-        number = folder.name.removeprefix("checkpoint-")
-        if not number.isdigit():
-            continue
-        try:
-            json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError):
-            shutil.rmtree(folder)
-        else:
-            found.append((int(number), folder))
-    return max(found)[1] if found else None
-
-
-def checkpoint_to_resume(output_dir: str | Path, configs: dict[str, Any], *, main_process: bool) -> Path | None:
-    """The checkpoint from which this run goes on, None for a fresh one; records the run's configuration.
-
-    Raises:
-        ConfigError: the folder holds a run with another configuration, or a complete one.
-    """
-    output_dir = Path(output_dir)
-    resolved = {name: _plain(config) for name, config in configs.items()}
-    path = output_dir / CONFIG_FILE
-    if (output_dir / METRICS_FILE).exists():
-        raise ConfigError(f"{output_dir} holds a complete run; choose another --output_dir or remove it")
-    if path.exists():
-        earlier = json.loads(path.read_text(encoding="utf-8"))
-        for name, fields in resolved.items():
-            for key, value in fields.items():
-                if earlier.get(name, {}).get(key) != value:
-                    raise ConfigError(
-                        f"{output_dir} holds an interrupted run with {key}={earlier.get(name, {}).get(key)!r}, not "
-                        f"{value!r}; resume with the same settings, choose another --output_dir or remove it"
-                    )
-        return last_complete_checkpoint(output_dir)
-    if main_process:
-        with clear_disk_errors(output_dir):
-            output_dir.mkdir(parents=True, exist_ok=True)
-        write_json(path, resolved)
-    return None
-
-
+FILES = {
+    CONFIG_FILE: "all settings",
+    "checkpoint-N": "where an interrupted run goes on, after step N; removed at the end",
+    "model.safetensors": "the trained weights; beside them the model's `config.json` and its tokenizer",
+    METRICS_FILE: "the log and what came out; written last",
+}
 RUNTIME_FIELDS = (
     "local_rank",
     "logging_dir",
@@ -75,6 +35,104 @@ RUNTIME_FIELDS = (
 )
 
 
+@dataclasses.dataclass(frozen=True)
+class TrainingRun:
+    """A run that was claimed.
+
+    Attributes:
+        folder: where it is.
+        checkpoint: from which it goes on; None for a fresh start.
+    """
+
+    folder: RunFolder
+    checkpoint: Path | None
+
+    def complete(self, metrics: dict[str, Any]) -> None:
+        """Writes the metrics of a run whose model is saved, which mark it as complete, then removes its checkpoints."""
+        self.folder.complete(metrics)
+        for checkpoint in _checkpoints(self.folder.path):
+            shutil.rmtree(checkpoint)
+
+
+@contextlib.contextmanager
+def training_run(
+    recipe: str,
+    config: Any,
+    settings: Mapping[str, Any],
+    *,
+    files: Mapping[str, str] | None = None,
+    scratch: Sequence[str] = (),
+) -> Iterator[TrainingRun]:
+    """Claims ``config.output_dir`` for a run, or goes on with the run that was interrupted there.
+
+    Every process must enter it.
+
+    Args:
+        recipe: the script's name in ``recipes/``.
+        config: the trainer's, a `transformers.TrainingArguments`.
+        settings: the other dataclasses that determine the result, by name.
+        files, scratch: of this recipe, see `recrl.runs.RunFolder`; files beside `FILES`.
+
+    Raises:
+        ConfigError: the folder holds something else, a run with other settings, or a complete one; or another process
+            works in it.
+    """
+    groups = {name: _plain(group) for name, group in (dict(settings) | {"trainer": config}).items()}
+    folder = RunFolder(
+        path=Path(config.output_dir or ""),
+        kind="training run",
+        command=f"recipes/{recipe}.py",
+        settings=groups,
+        settings_file=CONFIG_FILE,
+        result_file=METRICS_FILE,
+        files=FILES | dict(files or {}),
+        shown=groups | {"trainer": {name: groups["trainer"].get(name) for name in _own_fields(config)}},
+        scratch=scratch,
+        runs_once=True,
+    )
+    with contextlib.ExitStack() as claimed:
+        with config.main_process_first(local=False, desc="claiming the run's folder"):
+            if config.should_save:
+                claimed.enter_context(folder.claim())
+                remove_cut_off_checkpoints(folder.path)
+            else:
+                folder.state()
+            checkpoint = last_checkpoint(folder.path)
+        yield TrainingRun(folder, checkpoint)
+
+
+def last_checkpoint(output_dir: str | Path) -> Path | None:
+    """The newest ``checkpoint-N`` that was written to its end."""
+    found = [folder for folder in _checkpoints(output_dir) if _is_whole(folder)]
+    return max(found, key=_step) if found else None
+
+
+def remove_cut_off_checkpoints(output_dir: str | Path) -> None:
+    """Removes every ``checkpoint-N`` that a kill cut off."""
+    for folder in _checkpoints(output_dir):
+        if not _is_whole(folder):
+            shutil.rmtree(folder)
+
+
+def _checkpoints(output_dir: str | Path) -> list[Path]:
+    return [
+        folder for folder in Path(output_dir).glob("checkpoint-*") if folder.name.removeprefix("checkpoint-").isdigit()
+    ]
+
+
+def _step(checkpoint: Path) -> int:
+    return int(checkpoint.name.removeprefix("checkpoint-"))
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    """The trainer writes ``trainer_state.json`` last, so a folder without a readable one was cut off."""
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    return True
+
+
 def _plain(config: Any) -> dict[str, Any]:
     """A dataclass's fields as JSON values, without those that differ from process to process or hold a secret."""
     fields = config.to_dict() if hasattr(config, "to_dict") else dataclasses.asdict(config)
@@ -83,9 +141,14 @@ def _plain(config: Any) -> dict[str, Any]:
     }
 
 
-def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any]) -> None:
-    """Saves what a transformers trainer trained as a plain scorer with its tokenizer, then the metrics, which mark the
-    run as complete.
+def _own_fields(config: Any) -> list[str]:
+    """The trainer's settings that are worth a line in the README: the seed, and what the recipe itself declares."""
+    names = type(config).__annotations__
+    return ["seed", *(name for name in names if name not in RUNTIME_FIELDS)]
+
+
+def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any], run: TrainingRun) -> None:
+    """Saves what a transformers trainer trained as a plain scorer with its tokenizer, then completes the run.
 
     Every process must call it. LoRA adapters are kept in ``adapter/`` and merged into the saved model.
     """
@@ -100,15 +163,8 @@ def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any]) -> None:
         if trainer.args.should_save:
             tokenizer.save_pretrained(output_dir)
     if trainer.args.should_save:
-        complete_run(output_dir, metrics)
+        run.complete(metrics)
     trainer.accelerator.wait_for_everyone()
-
-
-def complete_run(output_dir: Path, metrics: dict[str, Any]) -> None:
-    """Writes the metrics of a run whose result is saved, which mark it as complete, then removes its checkpoints."""
-    write_json(output_dir / METRICS_FILE, metrics)
-    for folder in output_dir.glob("checkpoint-*"):
-        shutil.rmtree(folder)
 
 
 def is_complete(output_dir: str | Path) -> bool:

@@ -21,7 +21,7 @@ from recrl.errors import ConfigError, DatasetError
 from recrl.queries.pairs import content_words, is_held_out, left_out_words, load_instructions, load_pairs, split_pairs
 from recrl.queries.proposing import MAX_INSTRUCTION_TOKENS, MAX_QUERY_TOKENS
 from recrl.queries.seq2seq import new_query_model
-from recrl.training.runs import checkpoint_to_resume, save_result
+from recrl.training.runs import save_result, training_run
 
 logger = logging.getLogger(__name__)
 
@@ -163,43 +163,41 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
     examples += in_order(pairs, int(config.num_train_epochs), batch, rng)
     if not examples:
         raise ConfigError("num_copy_epochs=0 and num_train_epochs=0: nothing to do; set one of them")
-    resume = checkpoint_to_resume(
-        config.output_dir or "", {"arguments": arguments, "trainer": config}, main_process=config.should_save
-    )
-    set_seed(config.seed)
-    model, tokenizer = new_query_model(
-        arguments.model_name_or_path,
-        texts=[text for text, _ in copies],
-        num_decoder_layers=arguments.num_decoder_layers,
-        seed=config.seed,
-    )
-    freeze(model, arguments)
-    trainer_config = copy.copy(config)
-    trainer_config.push_to_hub = (
-        False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
-    )
-    trainer_config.num_train_epochs = 1  # the passes of both phases are in the examples
-    start_token = model.config.decoder_start_token_id
-    trainer = Seq2SeqTrainer(
-        model=model,
-        args=trainer_config,
-        train_dataset=encode(tokenizer, examples, start_token),
-        data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
-    )
-    result = trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    of_held_out = [(pair.instruction, query) for pair in held_out for query in pair.queries]
-    held_out_loss = trainer.evaluate(encode(tokenizer, of_held_out, start_token))["eval_loss"]
-    metrics = {
-        "method": "search",
-        "num_instructions": len(train),
-        "num_query_pairs": len(pairs),
-        "num_copied_instructions": len(copies) if arguments.num_copy_epochs else 0,
-        "num_held_out_instructions": len(held_out),
-        "num_processes": config.world_size,
-        "global_step": trainer.state.global_step,
-        "train_loss": result.training_loss,
-        "held_out_loss": held_out_loss,
-        "log_history": trainer.state.log_history,
-    }
-    save_result(trainer, tokenizer, metrics)
+    with training_run("search", config, {"arguments": arguments}) as run:
+        set_seed(config.seed)
+        model, tokenizer = new_query_model(
+            arguments.model_name_or_path,
+            texts=[text for text, _ in copies],
+            num_decoder_layers=arguments.num_decoder_layers,
+            seed=config.seed,
+        )
+        freeze(model, arguments)
+        trainer_config = copy.copy(config)
+        trainer_config.push_to_hub = (
+            False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
+        )
+        trainer_config.num_train_epochs = 1  # the passes of both phases are in the examples
+        start_token = model.config.decoder_start_token_id
+        trainer = Seq2SeqTrainer(
+            model=model,
+            args=trainer_config,
+            train_dataset=encode(tokenizer, examples, start_token),
+            data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
+        )
+        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        of_held_out = [(pair.instruction, query) for pair in held_out for query in pair.queries]
+        held_out_loss = trainer.evaluate(encode(tokenizer, of_held_out, start_token))["eval_loss"]
+        metrics = {
+            "method": "search",
+            "num_instructions": len(train),
+            "num_query_pairs": len(pairs),
+            "num_copied_instructions": len(copies) if arguments.num_copy_epochs else 0,
+            "num_held_out_instructions": len(held_out),
+            "num_processes": config.world_size,
+            "global_step": trainer.state.global_step,
+            "train_loss": result.training_loss,
+            "held_out_loss": held_out_loss,
+            "log_history": trainer.state.log_history,
+        }
+        save_result(trainer, tokenizer, metrics, run)
     return Path(config.output_dir or "")

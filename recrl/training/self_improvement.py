@@ -6,7 +6,7 @@ a round begins with the best agent so far on dev goals, the start included, whic
 that did harm is not built on. The budget counts every episode that is played, kept or not.
 
 The run's folder holds ``round_N`` with its ``trajectories``, the ``dpo`` run and ``dev.json``; ``rounds.json`` records
-them. Every stage goes on where it was interrupted, see `recrl.rollouts.collecting` and `recrl.training.tuning`.
+them. Every stage goes on where it was interrupted, see `recrl.rollouts.collecting` and `recrl.training.runs`.
 """
 
 import copy
@@ -30,7 +30,7 @@ from recrl.rollouts.config import LOOP_GUARD_HELP, ROLLOUTS_PER_GOAL_HELP, TEMPE
 from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.training.dpo import PREFERENCES_FOLDER, ChoiceDPOConfig, DPOArguments, train_dpo
 from recrl.training.environment import EnvironmentArguments
-from recrl.training.runs import checkpoint_to_resume, complete_run, is_complete, training_metrics
+from recrl.training.runs import TrainingRun, is_complete, training_metrics, training_run
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.catalog import Catalog
 
@@ -38,6 +38,10 @@ logger = logging.getLogger(__name__)
 
 ROUNDS_FILE = "rounds.json"
 DEV_FILE = "dev.json"
+FILES = {
+    ROUNDS_FILE: "what each round played, learned and reached on dev goals",
+    "round_N": f"a round: its `trajectories`, its `dpo` run, and the result on dev goals, `{DEV_FILE}`",
+}
 
 
 @dataclass
@@ -90,8 +94,6 @@ def train_self_improvement(
     output_dir = Path(config.output_dir or "")
     catalog, queries = environment.load_catalog(), environment.load_queries()
     load_scorer(arguments.model_name_or_path)  # fails before anything is written
-    settings = {"arguments": arguments, "environment": environment, "tuning": tuning, "trainer": config}
-    checkpoint_to_resume(output_dir, settings, main_process=config.should_save)
 
     def on_dev(scorer: str, folder: Path) -> dict[str, float]:
         """Success and score on dev goals, played once, by the main process."""
@@ -105,29 +107,33 @@ def train_self_improvement(
     def scorer_of(number: int) -> str:
         return str(output_dir / f"round_{number}" / "dpo") if number else arguments.model_name_or_path
 
-    records: list[dict[str, Any]] = [{"round": 0, **on_dev(scorer_of(0), output_dir / "round_0"), "best": True}]
-    best = records[0]
-    for number in range(1, arguments.num_rounds + 1):
-        folder = output_dir / f"round_{number}"
-        record: dict[str, Any] = {"round": number, "start": best["round"]}
-        seeds = np.random.SeedSequence([config.seed, number]).generate_state(3).tolist()
-        start = scorer_of(best["round"])
-        with config.main_process_first(local=False, desc="playing"):
-            record |= _play(folder / "trajectories", start, seeds[0], arguments, environment, config)
-        try:
-            record |= _prefer(folder, start, seeds[1:], arguments, tuning, config)
-        except NoPairsError as error:
-            logger.warning("round %d has nothing to learn: %s", number, error)
-            records.append(record | {"num_pairs": 0, "left_out": str(error), "best": False})
-            continue
-        record |= on_dev(scorer_of(number), folder)
-        record["best"] = record["dev_score"] > best["dev_score"]
-        best = record if record["best"] else best
-        records.append(record)
-        logger.info("round %d: %s", number, {name: value for name, value in records[-1].items() if name != "left_out"})
-    if config.should_save:
-        write_json(output_dir / ROUNDS_FILE, records)
-        _finish(output_dir, scorer_of(best["round"]), records, catalog, environment, arguments, config)
+    settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
+    with training_run("self_improvement", config, settings, files=FILES) as run:
+        records: list[dict[str, Any]] = [{"round": 0, **on_dev(scorer_of(0), output_dir / "round_0"), "best": True}]
+        best = records[0]
+        for number in range(1, arguments.num_rounds + 1):
+            folder = output_dir / f"round_{number}"
+            record: dict[str, Any] = {"round": number, "start": best["round"]}
+            seeds = np.random.SeedSequence([config.seed, number]).generate_state(3).tolist()
+            start = scorer_of(best["round"])
+            with config.main_process_first(local=False, desc="playing"):
+                record |= _play(folder / "trajectories", start, seeds[0], arguments, environment, config)
+            try:
+                record |= _prefer(folder, start, seeds[1:], arguments, tuning, config)
+            except NoPairsError as error:
+                logger.warning("round %d has nothing to learn: %s", number, error)
+                records.append(record | {"num_pairs": 0, "left_out": str(error), "best": False})
+                continue
+            record |= on_dev(scorer_of(number), folder)
+            record["best"] = record["dev_score"] > best["dev_score"]
+            best = record if record["best"] else best
+            records.append(record)
+            logger.info(
+                "round %d: %s", number, {name: value for name, value in records[-1].items() if name != "left_out"}
+            )
+        if config.should_save:
+            write_json(output_dir / ROUNDS_FILE, records)
+            _finish(run, scorer_of(best["round"]), records, catalog, environment, arguments, config)
     return output_dir
 
 
@@ -209,7 +215,7 @@ def _prefer(
 
 
 def _finish(
-    output_dir: Path,
+    run: TrainingRun,
     best: str,
     records: list[dict[str, Any]],
     catalog: Catalog,
@@ -220,7 +226,7 @@ def _finish(
     """Puts the best scorer into the run's folder, then the metrics, which mark the run as complete."""
     model, tokenizer = load_scorer(best)
     model.config.catalog_sha256 = catalog.sha256
-    save_scorer(model, tokenizer, output_dir)
+    save_scorer(model, tokenizer, run.folder.path)
     about = {
         "method": "self-improvement",
         "num_rounds": arguments.num_rounds,
@@ -234,4 +240,4 @@ def _finish(
         "goals_sha256": catalog.goals_sha256,
         "rounds": records,
     }
-    complete_run(output_dir, about)
+    run.complete(about)

@@ -112,6 +112,7 @@ def test_tables_and_pictures(tmp_path: Path) -> None:
     table = comparison_table(report, "md")
     assert [line.split(" | ")[0] for line in table.splitlines()[2:5]] == ["| rule", "| matching", "| random"]
     assert "valid under adaptive allotment; the running mean is not" in table
+    assert table.strip() in (tmp_path / "run" / "README.md").read_text()
     assert comparison_table(report, "csv").startswith("agent,episodes,success % [95% CI]")
     latex = comparison_table(report, "latex")
     assert latex.count(r"\\") == 4
@@ -153,7 +154,7 @@ def test_bad_agents_and_folders_are_named(tmp_path: Path, tiny_scorer: Path) -> 
     with pytest.raises(PolicyError, match=r"'b' was trained on the catalogue ffffffffffff, this is .*--allow_other"):
         compare(config(tmp_path / "run", policies=("a", "b")), policies=[load_policy("rule"), Other()])
     compare(config(tmp_path / "run", num_episodes=20, runs=1))
-    with pytest.raises(ConfigError, match="holds a comparison with seed=0, not 7"):
+    with pytest.raises(ConfigError, match="holds a complete comparison with seed=0, not 7"):
         compare(config(tmp_path / "run", num_episodes=20, runs=1, seed=7))
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("")

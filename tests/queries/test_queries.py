@@ -156,11 +156,11 @@ def test_a_collection_goes_on_with_the_same_query_model_only(query_folder: Path,
     assert summary["query_model"] == "tiny_queries"
     assert summary["config"]["num_queries"] == 2
     for other in ({"num_queries": 3}, {"query_model": None, "num_queries": DEFAULT_NUM_QUERIES}):
-        with pytest.raises(ConfigError, match="holds a collection with"):
+        with pytest.raises(ConfigError, match="holds a complete collection with"):
             generate_trajectories(TrajectoryConfig(output_dir=str(tmp_path / "a"), **(with_queries | other)))
     summary = generate_trajectories(TrajectoryConfig(output_dir=str(tmp_path / "b"), **fields))
     assert not [name for name in (*summary, *summary["config"]) if "quer" in name]
-    with pytest.raises(ConfigError, match="holds a collection with query_model=None"):
+    with pytest.raises(ConfigError, match="holds a complete collection with query_model=None"):
         generate_trajectories(TrajectoryConfig(output_dir=str(tmp_path / "b"), **with_queries))
 
 
@@ -172,7 +172,7 @@ def test_a_comparison_goes_on_with_the_same_query_model_only(query_folder: Path,
     report = compare(ComparisonConfig(**fields))
     assert (report["query_model"], report["num_queries"]) == ("tiny_queries", 2)
     for other in ({"num_queries": 3}, {"query_model": None, "num_queries": DEFAULT_NUM_QUERIES}):
-        with pytest.raises(ConfigError, match="holds a comparison with"):
+        with pytest.raises(ConfigError, match="holds a complete comparison with"):
             compare(ComparisonConfig(**(fields | other)))
 
 

@@ -69,7 +69,7 @@ def test_the_result_does_not_depend_on_the_batch(built: Path, tmp_path: Path) ->
 def test_a_finished_collection_is_not_done_again(built: Path, tmp_path: Path) -> None:
     first = generate_trajectories(config(built, tmp_path / "data"))
     assert generate_trajectories(config(built, tmp_path / "data")) == first
-    with pytest.raises(ConfigError, match="holds a collection with seed=3, not 4"):
+    with pytest.raises(ConfigError, match="holds a complete collection with seed=3, not 4"):
         generate_trajectories(config(built, tmp_path / "data", seed=4))
     (tmp_path / "something").mkdir()
     with pytest.raises(DatasetError, match="exists and holds no finished collection"):
@@ -107,7 +107,7 @@ def test_killed_again_and_again_it_ends_like_an_uninterrupted_one(built: Path, t
             file.write(b'{"number": 99, "torn')
     assert not (tmp_path / "cut").exists()
     assert sizes[1] > sizes[0] >= 3
-    with pytest.raises(ConfigError, match="holds a collection with seed=3, not 8"):
+    with pytest.raises(ConfigError, match="holds an interrupted collection with seed=3, not 8"):
         generate_trajectories(config(built, tmp_path / "cut", seed=8))
     generate_trajectories(config(built, tmp_path / "cut", batch_size=2))
     assert load_episodes(tmp_path / "cut") == load_episodes(tmp_path / "whole")
@@ -227,6 +227,10 @@ def test_the_summary_is_beside_the_dataset(built: Path, tmp_path: Path) -> None:
     assert summary["num_trajectories"] == 6
     assert summary["config"]["policy"] == "demonstrator"
     assert (summary["success_rate"], summary["score"], summary["mean_steps"]) == (100, 100, 4)
+    text = (tmp_path / "data" / "README.md").read_text()
+    assert "This collection is complete.\n\n## Result\n" in text
+    assert "- num_trajectories: 6\n" in text
+    assert "- `trajectories.json`: settings and counts\n" in text
 
 
 def test_an_episode_that_the_limit_cut_off_keeps_its_loops(built: Path) -> None:
@@ -257,7 +261,9 @@ def interrupted(settings: TrajectoryConfig, episodes: int, **more: Any) -> Path:
 
 
 def test_another_policy_under_the_same_name_is_not_mixed_in(built: Path, tmp_path: Path) -> None:
-    interrupted(config(built, tmp_path / "data"), 3)
+    folder = interrupted(config(built, tmp_path / "data"), 3)
+    text = (folder / "README.md").read_text()
+    assert "This collection is not complete as long as `../data/trajectories.json` is missing." in text
     with pytest.raises(ConfigError, match="policy_name='random', not 'rule'"):
         generate_trajectories(config(built, tmp_path / "data"), policy=load_policy("rule"))
 

@@ -25,7 +25,7 @@ from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
 from recrl.training.recipe import parse_recipe
-from recrl.training.runs import CONFIG_FILE, training_metrics
+from recrl.training.runs import training_metrics
 from recrl.training.trl_adapter import LOSS_TYPES, ChoiceDPOTrainer, PairCollator, check_trl, fused_output
 from recrl.training.tuning import TuningArguments
 
@@ -256,7 +256,7 @@ def test_resume_equals_uninterrupted(
     config = settings(tmp_path / "cut", num_train_epochs=2, **fields)
     with pytest.raises(KeyboardInterrupt):
         train_dpo(start, tuning, config, callbacks=[InterruptAt(6)])
-    with pytest.raises(ConfigError, match=r"interrupted run with beta=0\.1, not 0\.5"):
+    with pytest.raises(ConfigError, match=r"interrupted training run with beta=0\.1, not 0\.5"):
         train_dpo(start, tuning, settings(tmp_path / "cut", num_train_epochs=2, beta=0.5, **fields))
     train_dpo(start, tuning, settings(tmp_path / "cut", num_train_epochs=2, **fields))
     whole = weights(tmp_path / "whole")
@@ -290,7 +290,7 @@ def test_bad_input_is_refused_before_anything_is_written(
             train_dpo(arguments(tiny_scorer, **broken), TuningArguments(), settings(run))
     with pytest.raises(CheckpointError):
         train_dpo(arguments(tmp_path / "no scorer", preferences=good), TuningArguments(), settings(run))
-    assert not (run / CONFIG_FILE).exists()
+    assert not run.exists()
 
 
 def test_weights_are_not_silently_ignored(preferences: Path, tiny_scorer: Path, tmp_path: Path) -> None:
@@ -413,6 +413,7 @@ def test_trls_own_refusals_are_passed_on(preferences: Path, tiny_scorer: Path, t
     config = settings(tmp_path / "run", loss_type=["exo_pair"])
     with pytest.raises(ConfigError, match="Label smoothing must be greater than"):
         train_dpo(arguments(tiny_scorer, preferences=str(preferences)), TuningArguments(), config)
+    assert not (tmp_path / "run").exists()  # the corrected command finds no run with other settings
 
 
 def test_one_source_of_pairs_is_needed() -> None:

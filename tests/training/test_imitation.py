@@ -9,10 +9,10 @@ from transformers import TrainerCallback
 
 from decision_data import colour_episode
 from recrl.episodes.data import episodes_to_dataset
-from recrl.errors import ConfigError, DatasetError
+from recrl.errors import CheckpointError, ConfigError, DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.imitation import ImitationArguments, ImitationConfig, ImitationTrainer, train_imitation
-from recrl.training.runs import CONFIG_FILE, training_metrics
+from recrl.training.runs import training_metrics
 from recrl.training.tuning import TuningArguments
 
 
@@ -94,7 +94,7 @@ def test_resume_equals_uninterrupted(
         with pytest.raises(KeyboardInterrupt):
             train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut"))
     (tmp_path / "cut" / "checkpoint-12").mkdir()  # as if killed while the next checkpoint was written
-    with pytest.raises(ConfigError, match=r"interrupted run with learning_rate=0\.001, not 0\.5"):
+    with pytest.raises(ConfigError, match=r"interrupted training run with learning_rate=0\.001, not 0\.5"):
         train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut", learning_rate=0.5))
     train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut"))
 
@@ -114,4 +114,6 @@ def test_bad_input_is_refused_before_anything_is_written(
         )
     with pytest.raises(DatasetError):
         train_imitation(arguments(tmp_path / "none", tiny_encoder), TuningArguments(), settings(tmp_path / "a"))
-    assert not (tmp_path / "a" / CONFIG_FILE).exists()
+    with pytest.raises(CheckpointError, match="no encoder could be loaded"):
+        train_imitation(arguments(demonstrations, tmp_path / "none"), TuningArguments(), settings(tmp_path / "a"))
+    assert not (tmp_path / "a").exists()

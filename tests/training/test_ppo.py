@@ -36,7 +36,7 @@ from recrl.training.ppo.losses import (
 from recrl.training.ppo.metrics import METRICS
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import minibatch_loss, update_model
-from recrl.training.runs import last_complete_checkpoint, training_metrics
+from recrl.training.runs import last_checkpoint, training_metrics
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.reading import read_page
 
@@ -477,7 +477,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     with pytest.raises(_Stop):
         run(tiny_scorer, shop, tmp_path / "cut", **settings)
     monkeypatch.undo()
-    checkpoint = last_complete_checkpoint(tmp_path / "cut")
+    checkpoint = last_checkpoint(tmp_path / "cut")
     assert checkpoint is not None
     assert checkpoint.name == "checkpoint-2"
     state = new_state(tiny_scorer, shop, tmp_path / "cut", **settings)

@@ -20,7 +20,7 @@ from recrl.publishing.cards import model_card
 from recrl.queries.pairs import load_pairs, split_pairs
 from recrl.queries.proposing import QueryModel, words_of
 from recrl.queries.seq2seq import load_seq2seq
-from recrl.training.runs import CONFIG_FILE, is_complete, training_metrics
+from recrl.training.runs import is_complete, training_metrics
 from recrl.training.search import QueryArguments, QueryConfig, in_order, train_queries
 
 COLOURS = ("black", "blue", "green", "red", "white", "yellow", "brown")
@@ -88,7 +88,7 @@ def test_resume_equals_uninterrupted(
         with pytest.raises(KeyboardInterrupt):
             train_queries(arguments(pairs, tiny_encoder), settings(tmp_path / "cut"))
     assert not is_complete(tmp_path / "cut")
-    with pytest.raises(ConfigError, match=r"interrupted run with num_copy_epochs=1, not 2"):
+    with pytest.raises(ConfigError, match=r"interrupted training run with num_copy_epochs=1, not 2"):
         train_queries(arguments(pairs, tiny_encoder, num_copy_epochs=2), settings(tmp_path / "cut"))
     train_queries(arguments(pairs, tiny_encoder), settings(tmp_path / "cut"))
     whole, cut = load_seq2seq(tmp_path / "whole")[0], load_seq2seq(tmp_path / "cut")[0]
@@ -169,4 +169,4 @@ def test_bad_settings_are_refused_before_anything_is_written(pairs: Path, tiny_e
     (tmp_path / "few.json").write_text('{"a hat": ["hat"]}', encoding="utf-8")
     with pytest.raises(DatasetError, match="1 instructions to train on and 0 held out"):
         train_queries(arguments(tmp_path / "few.json", tiny_encoder), settings(tmp_path / "run"))
-    assert not (tmp_path / "run" / CONFIG_FILE).exists()
+    assert not (tmp_path / "run").exists()

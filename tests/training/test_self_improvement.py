@@ -60,7 +60,7 @@ def test_rounds_are_played_within_the_budget_and_recorded(tiny_scorer: Path, tmp
     saved, _ = load_scorer(run)
     assert all(tensor.equal(expected[name]) for name, tensor in saved.state_dict().items())
     assert saved.config.catalog_sha256 == metrics["catalog_sha256"]
-    with pytest.raises(ConfigError, match="holds a complete run"):
+    with pytest.raises(ConfigError, match="holds a complete training run"):
         train_self_improvement(arguments(tiny_scorer), SHOP, TuningArguments(), settings(run))
 
 
@@ -104,7 +104,7 @@ def test_an_interrupted_run_goes_on_to_the_same_numbers(
         patched.setattr(self_improvement, broken, stops)
         with pytest.raises(KeyboardInterrupt):
             train_self_improvement(arguments(tiny_scorer), SHOP, TuningArguments(), settings(run))
-    with pytest.raises(ConfigError, match="holds an interrupted run with num_rounds=2, not 3"):
+    with pytest.raises(ConfigError, match="holds an interrupted training run with num_rounds=2, not 3"):
         train_self_improvement(
             arguments(tiny_scorer, num_rounds=3, num_episodes=9), SHOP, TuningArguments(), settings(run)
         )

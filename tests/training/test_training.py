@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from transformers import TrainingArguments
 from trl import TrlParser
 
 from recrl.errors import ConfigError
 from recrl.training.recipe import parse_recipe
-from recrl.training.runs import last_complete_checkpoint
+from recrl.training.runs import last_checkpoint, remove_cut_off_checkpoints, training_run
 from recrl.training.tuning import TuningArguments
 
 
@@ -58,11 +59,52 @@ def test_a_missing_file_is_named(parser: TrlParser) -> None:
         parse_recipe(parser, ["--config", "nowhere.yaml"])
 
 
+def test_a_foreign_folder_is_refused_before_anything_in_it_is_touched(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-3").mkdir()  # without the file that marks it as whole
+    (tmp_path / "checkpoint-3" / "optimizer.pt").write_bytes(b"somebody's")
+    config = TrainingArguments(output_dir=str(tmp_path), use_cpu=True)
+    with (
+        pytest.raises(ConfigError, match="is not empty and holds no training run; choose another --output_dir"),
+        training_run("imitation", config, {"arguments": Arguments()}),
+    ):
+        raise AssertionError
+    assert [path.relative_to(tmp_path).as_posix() for path in sorted(tmp_path.rglob("*"))] == [
+        "checkpoint-3",
+        "checkpoint-3/optimizer.pt",
+    ]
+
+
+def test_a_training_run_says_what_it_is_and_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    config = TrainingArguments(output_dir=str(tmp_path / "run"), use_cpu=True, hub_token="secret")
+    with training_run("imitation", config, {"arguments": Arguments()}, files={"adapter": "LoRA"}) as run:
+        assert run.checkpoint is None
+        (tmp_path / "run" / "checkpoint-5").mkdir()
+        (tmp_path / "run" / "checkpoint-5" / "trainer_state.json").write_text("{}")
+        (tmp_path / "run" / "checkpoint-6").mkdir()
+    text = (tmp_path / "run" / "README.md").read_text()
+    assert "run `recipes/imitation.py` again with the settings below" in text
+    assert "- arguments:\n  - learning_rate: 1.0\n  - name: a\n- trainer:\n  - seed: 42\n" in text
+    assert "- `adapter`: LoRA\n" in text
+    assert "secret" not in text + (tmp_path / "run" / "config_resolved.json").read_text()
+    with training_run("imitation", config, {"arguments": Arguments()}) as run:
+        assert run.checkpoint == tmp_path / "run" / "checkpoint-5"
+        assert not (tmp_path / "run" / "checkpoint-6").exists()
+        run.complete({"method": "imitation", "global_step": 7})
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "README.md",
+        "config_resolved.json",
+        "training_metrics.json",
+    }
+    assert "- global_step: 7\n" in (tmp_path / "run" / "README.md").read_text()
+
+
 def test_a_checkpoint_that_was_cut_off_is_passed_over_and_removed(tmp_path: Path) -> None:
-    assert last_complete_checkpoint(tmp_path) is None
+    assert last_checkpoint(tmp_path) is None
     for step, state in ((2, json.dumps({"global_step": 2})), (10, '{"global_'), (9, json.dumps({"global_step": 9}))):
         (tmp_path / f"checkpoint-{step}").mkdir()
         (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
     (tmp_path / "checkpoint-11").mkdir()
-    assert last_complete_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-9"]
+    (tmp_path / "checkpoint-notes").mkdir()
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"
+    remove_cut_off_checkpoints(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint-2", "checkpoint-9", "checkpoint-notes"]

@@ -33,7 +33,7 @@ from recrl.training.ppo.config import PPOArguments, PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
-from recrl.training.runs import checkpoint_to_resume, complete_run
+from recrl.training.runs import training_run
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.env import WebShopEnv
 
@@ -68,32 +68,32 @@ def train_ppo(
         result = environment.evaluate_on_dev(policy, catalog, queries)
         return {"dev/success": result["success_rate"], "dev/score": result["score"]}
 
-    state = PPOState.create(model, tokenizer, make_env, tuning, config, demonstrations=demonstrations, on_dev=on_dev)
-    resume = checkpoint_to_resume(
-        config.output_dir or "",
-        {"arguments": arguments, "environment": environment, "tuning": tuning, "trainer": config},
-        main_process=config.should_save,
-    )
-    if resume is not None:
-        resume_checkpoint(state, resume)
-    ppo_loop(state)
-    if config.should_save:
-        about = {
-            "method": "ppo",
-            "num_updates": config.num_updates,
-            "num_processes": config.world_size,
-            "num_environment_steps": config.num_updates * config.num_steps * config.num_envs * config.world_size,
-            **({"num_decisions": len(demonstrations)} if demonstrations else {}),
-            "global_step": config.num_updates,
-            "best_update": state.best_update,
-            "protocol": catalog.protocol(environment.split_by),
-            "catalog_sha256": catalog.sha256,
-            "goals_sha256": catalog.goals_sha256,
-            **describe_queries(queries),
-            "log_history": state.log,
-        }
-        complete_run(state.output_dir, about)
-        shutil.rmtree(state.output_dir / BEST_FOLDER, ignore_errors=True)
+    settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
+    files = {BEST_FOLDER: "while it trains: the best scorer on dev goals so far"}
+    with training_run("ppo", config, settings, files=files) as run:
+        state = PPOState.create(
+            model, tokenizer, make_env, tuning, config, demonstrations=demonstrations, on_dev=on_dev
+        )
+        if run.checkpoint is not None:
+            resume_checkpoint(state, run.checkpoint)
+        ppo_loop(state)
+        if config.should_save:
+            about = {
+                "method": "ppo",
+                "num_updates": config.num_updates,
+                "num_processes": config.world_size,
+                "num_environment_steps": config.num_updates * config.num_steps * config.num_envs * config.world_size,
+                **({"num_decisions": len(demonstrations)} if demonstrations else {}),
+                "global_step": config.num_updates,
+                "best_update": state.best_update,
+                "protocol": catalog.protocol(environment.split_by),
+                "catalog_sha256": catalog.sha256,
+                "goals_sha256": catalog.goals_sha256,
+                **describe_queries(queries),
+                "log_history": state.log,
+            }
+            run.complete(about)
+            shutil.rmtree(state.output_dir / BEST_FOLDER, ignore_errors=True)
     return state.output_dir
 
 
