@@ -23,9 +23,9 @@ from recrl.training.environment import EnvironmentArguments
 from recrl.training.ppo.loop import PPOArguments, PPOConfig, train_ppo
 from recrl.training.runs import training_metrics
 from recrl.training.tuning import TuningArguments
+from recrl.webshop.actions import SEARCH, Action, parse
 from recrl.webshop.catalog import load_catalog
 from recrl.webshop.env import WebShopEnv
-from recrl.webshop.pages import parse_action
 
 TEXTS = ("i need a red cotton shirt in size large", "blue bottle", "i want white shoes for men, size 7.5")
 
@@ -47,7 +47,7 @@ def test_queries_are_valid_distinct_and_ordered(query_folder: Path) -> None:
         assert len(queries) == len({words_of(query) for query in queries}) == 4
         assert words_of(text) not in map(words_of, queries)
         for query in queries:
-            assert parse_action(f"search[{query}]") == ("search", query)
+            assert parse(f"search[{query}]") == Action(SEARCH, query)
             assert query == query.lower()
             assert query.strip()
         scores = [proposal.log_prob for proposal in proposals]
