@@ -353,13 +353,10 @@ def _describe_preferences(arguments: argparse.Namespace) -> None:
 
 
 def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
-    from recrl.evaluation.tables import print_rows
     from recrl.files import write_json
-    from recrl.preferences.counts import HEADER, statistics_rows
+    from recrl.preferences.counts import statistics_table
 
-    print_rows(
-        HEADER, statistics_rows(summary), caption=f"{summary['num_pairs']} pairs on {summary['num_goals']} goals"
-    )
+    statistics_table(summary).print()
     for reason, count in summary.get("left_out", {}).items():
         print(f"left out: {count} {reason}")
     if output_json:
@@ -368,9 +365,8 @@ def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
 
 def _evaluate(arguments: argparse.Namespace) -> None:
     from recrl.evaluation.measure import check_result_path, evaluate
-    from recrl.evaluation.results import load_result
+    from recrl.evaluation.results import load_result, save_result
     from recrl.evaluation.tables import comparison_lines, print_table
-    from recrl.files import write_json
     from recrl.policies.loading import load_policy
     from recrl.webshop.catalog import load_catalog
 
@@ -397,13 +393,13 @@ def _evaluate(arguments: argparse.Namespace) -> None:
     )
     line.end()
     if arguments.output_json:
-        write_json(arguments.output_json, result)
+        save_result(arguments.output_json, result)
     results = {policy.name: result}
     if baseline is not None:
-        results[f"baseline: {baseline['policy']}"] = baseline
+        results[f"baseline: {baseline.policy}"] = baseline
     print_table(results)
-    if baseline is not None:
-        print("\n".join(comparison_lines(result["comparison"])))
+    if result.comparison is not None:
+        print("\n".join(comparison_lines(result.comparison)))
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -424,7 +420,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     if not arguments.no_plots:
         draw_comparison(report, Path(arguments.output_dir))
     if arguments.format == "json":
-        print(json.dumps(report, indent=2, ensure_ascii=False))
+        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
         print(comparison_table(report, arguments.format))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import DatasetError
+from recrl.evaluation.results import Result
 from recrl.publishing.search_card import search_card_lines
 from recrl.training.runs import CONFIG_FILE, training_metrics
 from recrl.version import __version__
@@ -31,7 +32,7 @@ LICENSES = {"sentence-transformers/all-MiniLM-L6-v2": "apache-2.0"}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def model_card(folder: Path, *, repo_id: str, results: Sequence[dict[str, Any]] = ()) -> str:
+def model_card(folder: Path, *, repo_id: str, results: Sequence[Result] = ()) -> str:
     """The README of the folder of a trained scorer or query model.
 
     Args:
@@ -99,7 +100,7 @@ def model_card(folder: Path, *, repo_id: str, results: Sequence[dict[str, Any]] 
             "from recrl.evaluation import evaluate",
             "from recrl.policies import load_policy",
             "from recrl.webshop.catalog import load_catalog",
-            f'print(evaluate(load_policy("{repo_id}"), load_catalog(), num_episodes=10)["score"])',
+            f'print(evaluate(load_policy("{repo_id}"), load_catalog(), num_episodes=10).score)',
         ),
         "`load_catalog()` is the package's own catalogue; give it a folder for another. The bare model:",
         *_python(
@@ -233,25 +234,25 @@ def _pair_lines(folder: Path) -> list[str]:
     ]
 
 
-def _model_index(results: Sequence[dict[str, Any]]) -> list[Any]:
+def _model_index(results: Sequence[Result]) -> list[Any]:
     from huggingface_hub import EvalResult
 
     return [
         EvalResult(
             task_type="reinforcement-learning",
             dataset_type="recrl/WebShop-v0",
-            dataset_name=result["protocol"],
-            dataset_split=result["split"],
+            dataset_name=result.protocol,
+            dataset_split=result.split,
             metric_type=name,
-            metric_name=f"{title}, {result['decoding']} decoding, {result['max_steps']} steps",
-            metric_value=round(result[name], 2),
+            metric_name=f"{title}, {result.decoding} decoding, {result.max_steps} steps",
+            metric_value=round(getattr(result, name), 2),
         )
         for result in results
         for name, title in (("success_rate", "success (%)"), ("score", "score (0-100)"))
     ]
 
 
-def _result_lines(results: Sequence[dict[str, Any]], metrics: Mapping[str, Any]) -> list[str]:
+def _result_lines(results: Sequence[Result], metrics: Mapping[str, Any]) -> list[str]:
     if not results:
         return []
     lines = [
@@ -259,12 +260,12 @@ def _result_lines(results: Sequence[dict[str, Any]], metrics: Mapping[str, Any])
         "|---|---|---|---|---|---|",
     ]
     for result in results:
-        success, score = result["success_ci"], result["score_ci"]
+        success, score = result.success_ci, result.score_ci
         lines.append(
-            f"| {result['protocol']}, {result['split']} | {result['num_episodes']} ({result['num_products']}) | "
-            f"{result['decoding']}, {result['max_steps']} | "
-            f"{result['success_rate']:.1f} [{success[0]:.1f}, {success[1]:.1f}] | "
-            f"{result['score']:.1f} [{score[0]:.1f}, {score[1]:.1f}] | {_targets(result, metrics)} |"
+            f"| {result.protocol}, {result.split} | {result.num_episodes} ({result.num_products}) | "
+            f"{result.decoding}, {result.max_steps} | "
+            f"{result.success_rate:.1f} [{success[0]:.1f}, {success[1]:.1f}] | "
+            f"{result.score:.1f} [{score[0]:.1f}, {score[1]:.1f}] | {_targets(result, metrics)} |"
         )
     return [
         *lines,
@@ -274,14 +275,14 @@ def _result_lines(results: Sequence[dict[str, Any]], metrics: Mapping[str, Any])
     ]
 
 
-def _targets(result: Mapping[str, Any], metrics: Mapping[str, Any]) -> str:
+def _targets(result: Result, metrics: Mapping[str, Any]) -> str:
     """What training can have known of the products to be bought."""
-    if result["catalog_sha256"] not in metrics["catalog_sha256"].split("+"):
+    if result.catalog_sha256 not in metrics["catalog_sha256"].split("+"):
         return "of another catalogue than in training"
-    if result["protocol"] not in metrics["protocol"].split("+"):
+    if result.protocol not in metrics["protocol"].split("+"):
         return "may have been in training, which used another protocol"
-    if result["split"] not in ("test", "dev"):
+    if result.split not in ("test", "dev"):
         return "may have been in training, which used this split"
-    if result["split_by"] == "product":
+    if result.split_by == "product":
         return "products that are no targets in training"
     return "other goals than in training, products may be the same"

@@ -5,12 +5,13 @@ to push it later.
 from pathlib import Path
 from typing import Any
 
+from recrl.evaluation.results import Result
 from recrl.files import write_text
 from recrl.hub import failed_push, push_folder, with_user
 from recrl.publishing.cards import dataset_card, model_card
 
 
-def push_run(config: Any, *, results: list[dict[str, Any]] | None = None, endpoint: str | None = None) -> str | None:
+def push_run(config: Any, *, results: list[Result] | None = None, endpoint: str | None = None) -> str | None:
     """Writes the card of a finished training run, and pushes the run if its configuration asks for it.
 
     Args:

@@ -1,12 +1,13 @@
 """Where an agent plays while it is trained, and how it is measured on dev goals: shared by the recipes that play."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from recrl.errors import ConfigError
-from recrl.evaluation.measure import DECODINGS, evaluate
+from recrl.evaluation.config import DECODINGS
+from recrl.evaluation.measure import evaluate
+from recrl.evaluation.results import Result
 from recrl.policies.base import Policy
 from recrl.queries.proposing import DEFAULT_NUM_QUERIES, QueryModel, load_queries
 from recrl.webshop.catalog import Catalog, load_catalog
@@ -77,7 +78,7 @@ class EnvironmentArguments:
         env.np_random = rng
         return env
 
-    def evaluate_on_dev(self, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> dict[str, Any]:
+    def evaluate_on_dev(self, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> Result:
         """The result of the first dev goals, see `recrl.evaluation.measure.evaluate`."""
         return evaluate(
             policy,

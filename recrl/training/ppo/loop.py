@@ -29,6 +29,7 @@ from transformers import TrainingArguments, get_scheduler, set_seed
 
 from recrl.episodes.data import load_episodes
 from recrl.errors import ConfigError
+from recrl.files import finite_or_none
 from recrl.policies.scorer import ScorerPolicy
 from recrl.queries.proposing import describe_queries
 from recrl.scoring.checkpoints import load_scorer, save_scorer
@@ -144,7 +145,7 @@ def train_ppo(
 
     def on_dev(policy: ScorerPolicy) -> dict[str, float]:
         result = environment.evaluate_on_dev(policy, catalog, queries)
-        return {"dev/success": result["success_rate"], "dev/score": result["score"]}
+        return {"dev/success": result.success_rate, "dev/score": result.score}
 
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
     files = {BEST_FOLDER: "while it trains: the best scorer on dev goals so far"}
@@ -246,7 +247,7 @@ def ppo_loop(
         last = update == config.num_updates
         if on_dev is not None and (last or update % config.eval_every == 0):
             entry |= keep_best(policy, on_dev, best, update, accelerator, tokenizer, output_dir)
-        log.append(entry)
+        log.append(finite_or_none(entry))
         accelerator.log({name: value for name, value in entry.items() if name in METRICS}, step=update)
         if accelerator.is_main_process:
             logger.info("%s", {name: round(value, 4) for name, value in entry.items()})
