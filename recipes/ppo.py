@@ -15,7 +15,7 @@ def make_parser() -> Any:
     from trl import TrlParser
 
     from recrl.training.environment import EnvironmentArguments
-    from recrl.training.ppo.loop import PPOArguments, PPOConfig
+    from recrl.training.ppo.config import PPOArguments, PPOConfig
     from recrl.training.tuning import TuningArguments
 
     return TrlParser((PPOArguments, EnvironmentArguments, TuningArguments, PPOConfig))

@@ -26,7 +26,7 @@ class ChoiceCollator:
         self.tokenizer, self.config = tokenizer, config
         self._max_positions = config.max_positions
         self._state_tokens: dict[tuple[str, tuple[Piece, ...]], tuple[int, ...]] = {}
-        self._markers = {marker: tokenizer.convert_tokens_to_ids(marker) for marker in PAGE_MARKERS}
+        self._markers: dict[str, Any] = {marker: tokenizer.convert_tokens_to_ids(marker) for marker in PAGE_MARKERS}
         self._action_tokens: dict[str, tuple[int, ...]] = {}
 
     def read(self, decision: Decision) -> ChoiceInput:

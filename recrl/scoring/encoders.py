@@ -47,7 +47,8 @@ def encoder_settings(encoder: PreTrainedModel) -> dict[str, Any]:
 
 def add_marker_embeddings(encoder: PreTrainedModel, tokenizer: Any) -> None:
     """Each marker starts as the mean of its words' embeddings, so that it means something before training."""
-    rows = max(len(tokenizer), encoder.get_input_embeddings().num_embeddings)  # some tables have rows to spare
+    embeddings: Any = encoder.get_input_embeddings()
+    rows = max(len(tokenizer), embeddings.num_embeddings)  # some tables have rows to spare
     encoder.resize_token_embeddings(rows, mean_resizing=False)
     table: Any = encoder.get_input_embeddings().weight
     with torch.no_grad():
@@ -61,11 +62,10 @@ def encoder_layers(encoder: PreTrainedModel) -> list[nn.Module]:
     count = encoder.config.num_hidden_layers
     lists = [module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
     alike = [layers for layers in lists if len({type(layer) for layer in layers}) == 1]
-    return list(max(alike, key=_num_parameters)) if alike else []
-
-
-def _num_parameters(module: nn.Module) -> int:
-    return sum(parameter.numel() for parameter in module.parameters())
+    if not alike:
+        return []
+    sizes = [sum(parameter.numel() for parameter in layers.parameters()) for layers in alike]
+    return list(alike[sizes.index(max(sizes))])
 
 
 def embedding_modules(encoder: PreTrainedModel) -> nn.Module:

@@ -1,6 +1,5 @@
 """PPO: its terms against closed forms and plain loops, and tasks with known answers that it must learn."""
 
-import copy
 import json
 import math
 from collections import Counter
@@ -16,17 +15,30 @@ from hypothesis import strategies as st
 from decision_data import colour_episode
 from recrl.errors import ConfigError
 from recrl.policies.scorer import ScorerPolicy
+from recrl.scoring.batches import ChoiceBatch
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import decisions_of
-from recrl.training.ppo.advantages import explained_variance, generalized_advantages
-from recrl.training.ppo.buffer import Collector
-from recrl.training.ppo.loop import PPOArguments, PPOConfig, ppo_loop, train_ppo
-from recrl.training.ppo.losses import categorical_kl, clipped_policy_loss, clipped_value_loss, entropies
+from recrl.training.ppo.advantages import explained_variance, generalized_advantages, normalized
+from recrl.training.ppo.buffer import Minibatch, RolloutBuffer
+from recrl.training.ppo.checkpoints import resume_checkpoint
+from recrl.training.ppo.collector import Collector
+from recrl.training.ppo.config import PPOArguments, PPOConfig
+from recrl.training.ppo.loop import ppo_loop, train_ppo
+from recrl.training.ppo.losses import (
+    categorical_kl,
+    clipped_policy_loss,
+    clipped_value_loss,
+    entropies,
+    relative_entropies,
+)
 from recrl.training.ppo.metrics import METRICS
+from recrl.training.ppo.state import PPOState
+from recrl.training.ppo.update import minibatch_loss, update_model
 from recrl.training.runs import last_checkpoint, training_metrics
 from recrl.training.tuning import TuningArguments
+from recrl.webshop.reading import read_page
 
 INSTRUCTION = "i want a green shirt, and price lower than 20.00 dollars"
 
@@ -55,8 +67,10 @@ class ToyShop:
         text = f"Instruction:\n{INSTRUCTION}\n[button] Back to Search [button_]\n[button] < Prev [button_]\n"
         text += f"color\n{shown}\n"
         text += f"shirt number {place}\nPrice: $9.0\nRating: N.A.\n[button] Buy Now [button_]\n"
-        info = {"instruction": INSTRUCTION, "valid_actions": tuple(f"click[{name}]" for name in self.pages[place])}
-        return text, info
+        return text, {
+            "page": read_page(text),
+            "valid_actions": tuple(f"click[{name}]" for name in self.pages[place]),
+        }
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         self.taken.append(action.removeprefix("click[").removesuffix("]"))
@@ -78,15 +92,27 @@ def config_for(output_dir: Path, **changed: Any) -> PPOConfig:
     return PPOConfig(**(fields | changed))
 
 
-def run(
-    scorer: Path, shop: Any, output_dir: Path, *, demonstrations: Any = (), **changed: Any
-) -> tuple[list[dict[str, float]], Path]:
+def new_state(
+    scorer: Path,
+    shop: Any,
+    output_dir: Path,
+    *,
+    demonstrations: Any = (),
+    on_dev: Any = None,
+    tuning: TuningArguments | None = None,
+    **changed: Any,
+) -> PPOState:
     torch.manual_seed(0)
-    model, tokenizer = load_scorer(scorer)
-    log, _ = ppo_loop(
-        model, tokenizer, shop, TuningArguments(), config_for(output_dir, **changed), demonstrations=demonstrations
-    )
-    return log, output_dir
+    return PPOState.create(
+        *load_scorer(scorer), shop, tuning or TuningArguments(), config_for(output_dir, **changed),
+        demonstrations=demonstrations, on_dev=on_dev,
+    )  # fmt: skip
+
+
+def run(scorer: Path, shop: Any, output_dir: Path, **changed: Any) -> tuple[list[dict[str, float]], Path]:
+    state = new_state(scorer, shop, output_dir, **changed)
+    ppo_loop(state)
+    return state.log, output_dir
 
 
 def shop_of(pages: list[tuple[str, ...]], right: list[str | None], **settings: Any) -> Any:
@@ -133,6 +159,18 @@ def test_explained_variance_in_closed_form() -> None:
     assert explained_variance(targets, targets) == 1
     assert explained_variance(np.full(3, 7.0), targets) == 0
     assert math.isnan(explained_variance(targets, np.ones(3)))
+
+
+def test_normalised_advantages_in_closed_form() -> None:
+    advantages = np.array([[1.0, 100.0], [3.0, 5.0]])
+    choices = np.array([1.0, 3.0])  # mean 2, deviation 1
+    np.testing.assert_allclose(normalized(advantages, choices), [[-1, 98], [1, 3]], atol=1e-5)
+    assert normalized(advantages, np.array([])).tolist() == advantages.tolist()
+
+
+def test_relative_entropies_are_1_where_all_actions_are_alike() -> None:
+    probabilities = torch.tensor([[0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]])
+    assert relative_entropies(probabilities.log()).tolist() == pytest.approx([1, 1, 0])
 
 
 def test_the_losses_and_their_gradients_equal_plain_loops() -> None:
@@ -200,15 +238,121 @@ def test_what_is_collected_is_what_happened() -> None:
     assert buffer.truncated.tolist() == [[False, False], [False, True], [False, False]]
     assert buffer.rewards.tolist() == [[0, 0], [2, 0], [0, 0]]  # scaled
     assert [(one.reward, one.num_steps, one.truncated) for one in episodes] == [(1.0, 2, False), (0.0, 2, True)]
-    assert buffer.log_probs[1].tolist() == pytest.approx([-math.log(3), -math.log(2)])
-    assert [page["previous_actions"] for page in buffer.decisions[2]] == [(), ()]
-    assert len(buffer.decisions[1][0]["previous_actions"]) == 1
+    assert buffer.page_log_probs[1][0].tolist() == pytest.approx([-math.log(3)] * 3)
+    assert buffer.page_log_probs[1][1].tolist() == pytest.approx([-math.log(2)] * 2)
+    assert [decision.previous_actions for decision in buffer.decisions[2]] == [(), ()]
+    assert len(buffer.decisions[1][0].previous_actions) == 1
+    assert [[decision.steps_left for decision in step] for step in buffer.decisions] == [[99, 2], [98, 1], [99, 2]]
     orders = [np.array([2, 0, 1]), np.array([1, 2, 0])]
-    assert [batch.tolist() for batch in buffer.minibatches(3, orders)] == [
+    assert [batch.tolist() for batch in buffer.places(3, orders)] == [
         [[2, 0], [1, 1]], [[0, 0], [2, 1]], [[1, 0], [0, 1]],
     ]  # fmt: skip
     with pytest.raises(ConfigError, match="num_steps=3 cannot be divided into num_minibatches=2"):
-        list(buffer.minibatches(2, orders))
+        list(buffer.places(2, orders))
+
+
+PAGES = ("red", "blue"), ("white",), ("grey", "pink", "black")
+
+
+def hand_made_buffer(*, reference: bool) -> RolloutBuffer:
+    """Three steps of one environment: pages with two actions, one, and three."""
+    shop = ToyShop(list(PAGES), [None], 0)
+    collector = Collector([shop], [np.random.default_rng(0)])
+    buffer = RolloutBuffer.empty(3, 1)
+    for step, actions in enumerate(PAGES):
+        buffer.decisions.append([collector.decision(0)])
+        buffer.page_log_probs.append([np.log(np.full(len(actions), 1 / len(actions), np.float32))])
+        if reference:
+            first = np.array([0.5] + [0.5 / (len(actions) - 1)] * (len(actions) - 1) if len(actions) > 1 else [1.0])
+            buffer.reference_log_probs.append([np.log(first).astype(np.float32)])
+        observation, _, _, _, info = shop.step(f"click[{actions[-1]}]")
+        collector.pages[0] = observation, info
+        collector.actions[0].append(f"click[{actions[-1]}]")
+        buffer.action_index[step] = len(actions) - 1
+    buffer.values[:, 0], buffer.rewards[2, 0], buffer.terminated[2, 0] = [0.25, 0.5, 0.75], 1.0, True
+    buffer.next_values[:, 0] = [0.5, 0.75, 9.0]
+    buffer.finish(gamma=1.0, gae_lambda=1.0)
+    return buffer
+
+
+@pytest.mark.parametrize("demonstrated", [False, True])
+def test_a_minibatch_holds_the_steps_at_its_places(tiny_scorer: Path, demonstrated: bool) -> None:
+    """With lambda 1 the returns are the reward of the end, and the advantages what the values lacked of it."""
+    model, tokenizer = load_scorer(tiny_scorer)
+    demonstrations = decisions_of([colour_episode(1)])[:2] if demonstrated else []
+    widest = max([3, *(len(row.decision.valid_actions) for row in demonstrations)])
+    buffer = hand_made_buffer(reference=True)
+    assert buffer.is_choice[:, 0].tolist() == [True, False, True]
+    minibatch = buffer.minibatch(
+        np.array([[2, 0], [0, 0], [1, 0]]), ScorerPolicy(model, tokenizer).collator, demonstrations
+    )
+    nothing = -math.inf
+    logs = [[-math.log(3)] * 3, [-math.log(2)] * 2 + [nothing], [0.0, nothing, nothing]]
+    expected = torch.tensor([row + [nothing] * (widest - 3) for row in logs])
+    torch.testing.assert_close(minibatch.old_log_probs, expected)
+    assert minibatch.reference_log_probs is not None
+    assert minibatch.reference_log_probs.shape == (3, widest)
+    assert minibatch.reference_log_probs[0, :3].exp().tolist() == pytest.approx([0.5, 0.25, 0.25])
+    assert minibatch.action_index.tolist() == [2, 1, 0]
+    assert minibatch.is_choice.tolist() == [True, True, False]
+    assert minibatch.old_values.tolist() == [0.75, 0.25, 0.5]
+    assert minibatch.returns.tolist() == [1, 1, 1]
+    assert minibatch.advantages.tolist() == [0.25, 0.75, 0.5]
+    assert minibatch.demonstrated_index.tolist() == [row.action_index for row in demonstrations]
+    assert minibatch.inputs.labels is None  # the model computes no loss of its own
+    output = model(**minibatch.to(model.device).inputs.tensors())
+    assert output.log_probs.shape == (3 + len(demonstrations), widest)
+    there = output.log_probs.isfinite().sum(-1).tolist()
+    assert there == [3, 2, 1] + [len(row.decision.valid_actions) for row in demonstrations]
+
+
+def test_a_minibatch_without_a_reference_has_none(tiny_scorer: Path) -> None:
+    collator = ScorerPolicy(*load_scorer(tiny_scorer)).collator
+    minibatch = hand_made_buffer(reference=False).minibatch(np.array([[0, 0], [1, 0]]), collator)
+    assert minibatch.reference_log_probs is None
+    assert minibatch.to("cpu").reference_log_probs is None
+    assert minibatch.old_log_probs.shape == (2, 2)
+
+
+def test_the_loss_of_a_minibatch_in_closed_form(tmp_path: Path) -> None:
+    """Two choices, a page with one action, and a demonstration; the ratios are 1.5 (clipped) and 0.5 (not)."""
+    nothing = -math.inf
+    minibatch = Minibatch(
+        inputs=ChoiceBatch(*[torch.empty(0)] * 8),  # read by the model alone
+        action_index=torch.tensor([0, 1, 0]),
+        is_choice=torch.tensor([True, True, False]),
+        old_log_probs=torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]).log(),
+        reference_log_probs=torch.tensor([[0.75, 0.25, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]).log(),
+        advantages=torch.tensor([2.0, 1.0, 50.0]),
+        returns=torch.tensor([1.0, 1.0, 1.0]),
+        old_values=torch.tensor([0.0, 0.0, 0.0]),
+        demonstrated_index=torch.tensor([2]),
+    )
+    probabilities = [[0.75, 0.25, 0.0], [0.75, 0.25, 0.0], [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]]
+    config = config_for(
+        tmp_path, clip_range=0.2, value_clip_range=None, value_coef=0.5, kl_coef=0.1, entropy_coef=0.01,
+        imitation_coef=0.3,
+    )  # fmt: skip
+    log_probs, values = torch.tensor(probabilities).log(), torch.tensor([0.0, 1.0, 2.0, nothing])
+    loss = minibatch_loss(minibatch, log_probs, values, torch.tensor(2.0), config)
+    surrogate = -(1.2 * 2 + 0.5 * 1) / 2
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    kl = (0 + 0.75 * math.log(1.5) + 0.25 * math.log(0.5)) / 2
+    imitation = -math.log(0.5)
+    assert loss.policy.item() == pytest.approx(surrogate - 0.01 * entropy + 0.1 * kl + 0.3 * imitation)
+    assert loss.value.item() == pytest.approx(0.5 * (0.5 + 0 + 0.5) / 3)
+    assert loss.metrics == pytest.approx(
+        {
+            "policy/ratio": (1.5 + 0.5) / 2,
+            "policy/clip_fraction": 1,
+            "policy/kl_old": 0.5 * math.log(0.5 / 0.75) + 0.5 * math.log(0.5 / 0.25),
+            "policy/kl_reference": kl,
+            "policy/entropy": entropy / math.log(2),
+            "loss/policy": surrogate,
+            "loss/value": (0.5 + 0 + 0.5) / 3,
+            "loss/imitation": imitation,
+        }
+    )
 
 
 def test_a_collection_goes_on_where_a_copy_was_restored() -> None:
@@ -234,7 +378,8 @@ def test_it_solves_a_page(tiny_scorer: Path, tmp_path: Path) -> None:
     collector = Collector([ToyShop(*ONE_PAGE, 0)], [np.random.default_rng(0)])
     [(log_probs, value)] = ScorerPolicy(model, tokenizer).outputs([collector.decision(0)])
     assert math.exp(log_probs[2]) > 0.95
-    assert log[-1]["value/explained_variance"] > -1 or math.isnan(log[-1]["value/explained_variance"])
+    explained = log[-1]["value/explained_variance"]  # None where the returns do not vary
+    assert explained is None or explained > -1
     assert value == pytest.approx(1, abs=0.25)
 
 
@@ -276,6 +421,26 @@ def test_the_policy_waits_for_the_values(tiny_scorer: Path, tmp_path: Path) -> N
     assert log[1]["loss/value"] < log[0]["loss/value"]
 
 
+def test_the_optimizer_remembers_nothing_of_a_policy_that_waited(tiny_scorer: Path, tmp_path: Path) -> None:
+    """With weights for every term of the loss, an update of the warm-up is a step on the values' loss alone."""
+    demonstrations = decisions_of([colour_episode(number) for number in range(4)])
+    settings: dict[str, Any] = {"num_updates": 2, "num_passes": 1, "value_warmup": 1, "num_steps": 4}
+    terms = {"kl_coef": 0.1, "entropy_coef": 0.1, "imitation_coef": 0.5, "demonstrations": demonstrations}
+    states = [
+        new_state(tiny_scorer, shop_of(*ONE_PAGE), tmp_path / str(number), **settings, **more)
+        for number, more in enumerate([terms, {}])
+    ]
+    for state in states:
+        state.update = 1
+        buffer, _ = state.collector.collect(4, state.policy.outputs, state.reference and state.reference.outputs)
+        buffer.finish(1.0, 0.95)
+        update_model(state, buffer)
+        moved = {name for name, one in state.model.named_parameters() if one in state.optimizer.state}
+        assert moved == {f"value_head.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")}
+    for (name, one), (_, other) in zip(*(state.model.named_parameters() for state in states), strict=True):
+        assert torch.equal(one, other), name
+
+
 def test_an_update_ends_when_the_policy_has_moved_enough(tiny_scorer: Path, tmp_path: Path) -> None:
     log, _ = run(tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run", num_updates=3, num_passes=8, target_kl=1e-4)
     assert log[0]["policy/passes"] == 8  # the policy waited
@@ -297,33 +462,29 @@ class _Stop(Exception):
 def test_a_resumed_run_equals_an_uninterrupted_one(
     tiny_scorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settings = {"num_updates": 5, "save_every": 2, "lr_scheduler_type": "linear", "num_envs": 2, "kl_coef": 0.1}
+    settings: dict[str, Any] = {
+        "num_updates": 5, "save_every": 2, "lr_scheduler_type": "linear", "num_envs": 2, "kl_coef": 0.1,
+        "imitation_coef": 0.1, "demonstrations": decisions_of([colour_episode(number) for number in range(4)]),
+    }  # fmt: skip
     shop = shop_of([("red", "blue", "white")] * 5, ["red", None, "blue"])
-    demonstrations = decisions_of([colour_episode(number) for number in range(4)])
-    terms = {"imitation_coef": 0.1, "demonstrations": demonstrations}
-    whole, folder = run(tiny_scorer, shop, tmp_path / "whole", **settings, **terms)
+    whole, folder = run(tiny_scorer, shop, tmp_path / "whole", **settings)
 
-    from recrl.training.ppo import loop as ppo
-
-    real = ppo._update
-
-    def stops(*args: Any) -> Any:
-        if args[-1] == 4:
+    def stops(state: PPOState, buffer: RolloutBuffer) -> dict[str, float]:
+        if state.update == 4:
             raise _Stop
-        return real(*args)
+        return update_model(state, buffer)
 
-    monkeypatch.setattr(ppo, "_update", stops)
+    monkeypatch.setattr("recrl.training.ppo.loop.update_model", stops)
     with pytest.raises(_Stop):
-        run(tiny_scorer, shop, tmp_path / "cut", **settings, **terms)
+        run(tiny_scorer, shop, tmp_path / "cut", **settings)
     monkeypatch.undo()
     checkpoint = last_checkpoint(tmp_path / "cut")
     assert checkpoint is not None
     assert checkpoint.name == "checkpoint-2"
-    model, tokenizer = load_scorer(tiny_scorer)
-    log, _ = ppo_loop(
-        model, tokenizer, shop, TuningArguments(), config_for(tmp_path / "cut", imitation_coef=0.1, **settings),
-        demonstrations=demonstrations, resume=checkpoint,
-    )  # fmt: skip
+    state = new_state(tiny_scorer, shop, tmp_path / "cut", **settings)
+    resume_checkpoint(state, checkpoint)
+    ppo_loop(state)
+    log = state.log
     left_out = {"train/steps_per_second"}
     for one, other in zip(whole, log, strict=True):
         assert {k: v for k, v in one.items() if k not in left_out} == pytest.approx(
@@ -336,15 +497,14 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
 
 def test_the_best_on_dev_goals_is_kept_even_if_it_is_the_start(tiny_scorer: Path, tmp_path: Path) -> None:
     scores = iter([50.0, 40.0, 45.0])
-    model, tokenizer = load_scorer(tiny_scorer)
-    before = copy.deepcopy(model.state_dict())
-    log, best = ppo_loop(
-        model, tokenizer, shop_of(*ONE_PAGE), TuningArguments(),
-        config_for(tmp_path / "run", num_updates=2, eval_every=1, value_warmup=0),
-        lambda policy: {"dev/score": next(scores), "dev/success": 1.0},
+    state = new_state(
+        tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run", num_updates=2, eval_every=1, value_warmup=0,
+        on_dev=lambda policy: {"dev/score": next(scores), "dev/success": 1.0},
     )  # fmt: skip
-    assert best == 0
-    assert [entry["dev/score"] for entry in log] == [40.0, 45.0]
+    ppo_loop(state)
+    assert (state.best_update, state.best_score) == (0, 50.0)
+    assert [entry["dev/score"] for entry in state.log] == [40.0, 45.0]
+    before = load_scorer(tiny_scorer)[0].state_dict()
     for name, tensor in load_scorer(tmp_path / "run")[0].state_dict().items():
         torch.testing.assert_close(tensor, before[name], atol=0, rtol=0)
 
@@ -365,6 +525,13 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
         train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
 
 
+def test_what_the_model_cannot_do_is_refused_before_the_folder_is_claimed(tiny_scorer: Path, tmp_path: Path) -> None:
+    arguments = PPOArguments(model_name_or_path=str(tiny_scorer))
+    with pytest.raises(ConfigError, match="num_frozen_layers=9, but the encoder has 2 layers"):
+        train_ppo(arguments, EnvironmentArguments(), TuningArguments(num_frozen_layers=9), config_for(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_training_the_heads_alone_encodes_no_text_twice(
     tiny_scorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -377,10 +544,9 @@ def test_training_the_heads_alone_encodes_no_text_twice(
         return encode(model, texts)
 
     monkeypatch.setattr(BertForChoiceScoring, "encode_texts", counting)
-    model, tokenizer = load_scorer(tiny_scorer)
-    log, _ = ppo_loop(
-        model, tokenizer, shop_of(*ONE_PAGE), TuningArguments(num_frozen_layers=2),
-        config_for(tmp_path / "run", num_updates=2, value_warmup=0, kl_coef=0.1, num_passes=2),
+    log, _ = run(
+        tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run", tuning=TuningArguments(num_frozen_layers=2),
+        num_updates=2, value_warmup=0, kl_coef=0.1, num_passes=2,
     )  # fmt: skip
     assert encoded
     assert set(encoded.values()) == {1}

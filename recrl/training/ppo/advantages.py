@@ -36,6 +36,15 @@ def generalized_advantages(
     return advantages
 
 
+def normalized(advantages: np.ndarray, choices: np.ndarray) -> np.ndarray:
+    """Shifts and scales advantages so that those of ``choices`` have mean 0 and deviation 1; none: leaves them.
+
+    Args:
+        advantages: of any shape; choices: (choices,) the advantages of all decisions that count.
+    """
+    return (advantages - choices.mean()) / (choices.std() + 1e-8) if len(choices) else advantages
+
+
 def explained_variance(predictions: np.ndarray, targets: np.ndarray) -> float:
     """1 - Var(targets - predictions) / Var(targets); nan where the targets do not vary."""
     variance = np.var(targets)

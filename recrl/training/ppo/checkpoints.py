@@ -3,83 +3,84 @@
 import json
 import logging
 import shutil
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from accelerate import Accelerator
 
 from recrl.files import replace_folder, write_json
-from recrl.policies.scorer import ScorerPolicy
-from recrl.scoring.checkpoints import save_scorer
-from recrl.training.ppo.buffer import Collector
+from recrl.scoring.checkpoints import load_scorer, save_scorer
+from recrl.training.ppo.state import PPOState
 
 logger = logging.getLogger(__name__)
 
 BEST_FOLDER = "best"
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint, as with transformers' trainer
-OnDev = Callable[[ScorerPolicy], Mapping[str, float]]
 
 
-def keep_best(
-    policy: ScorerPolicy,
-    on_dev: OnDev,
-    best: dict[str, float],
-    update: int,
-    accelerator: Accelerator,
-    tokenizer: Any,
-    output_dir: Path,
-) -> dict[str, float]:
-    """Evaluates on dev goals in the main process; where the score is the highest so far, saves the model as the
-    best."""
+def keep_best(state: PPOState) -> dict[str, float]:
+    """Plays dev goals in the main process; where the score is the highest so far, saves the model as the best.
+
+    Returns:
+        the measures on dev goals, none in other processes or where no dev goals are played.
+    """
     metrics: dict[str, float] = {}
-    if accelerator.is_main_process:
-        metrics = dict(on_dev(policy))
-        logger.info("update %d on dev goals: %s", update, metrics)
-        if metrics["dev/score"] > best["dev/score"]:
-            best.update({"update": update, **metrics})
-            with replace_folder(output_dir / BEST_FOLDER) as temporary:
-                save_scorer(policy.model, tokenizer, temporary)
-    accelerator.wait_for_everyone()
+    if state.on_dev is not None and state.accelerator.is_main_process:
+        metrics = dict(state.on_dev(state.policy))
+        logger.info("update %d on dev goals: %s", state.update, metrics)
+        if metrics["dev/score"] > state.best_score:
+            state.best_update, state.best_score = state.update, metrics["dev/score"]
+            with replace_folder(state.output_dir / BEST_FOLDER) as temporary:
+                save_scorer(state.policy.model, state.tokenizer, temporary)
+    state.accelerator.wait_for_everyone()
     return metrics
 
 
-def save_checkpoint(
-    output_dir: Path,
-    update: int,
-    accelerator: Accelerator,
-    scheduler: Any,
-    collector: Collector,
-    demonstration_rng: np.random.Generator,
-    log: list[dict[str, float]],
-    best: dict[str, float],
-) -> None:
+def save_result(state: PPOState) -> None:
+    """Saves the best scorer on dev goals, or where none were played the last, as what the run has come to.
+
+    The best's own folder stays until the run is marked as complete: a run that is cut off before needs it again.
+    """
+    if state.accelerator.is_main_process:
+        if state.on_dev is not None:
+            save_scorer(*load_scorer(state.output_dir / BEST_FOLDER), state.output_dir)
+        else:
+            save_scorer(state.policy.model, state.tokenizer, state.output_dir)
+            state.best_update = state.update
+    state.accelerator.wait_for_everyone()
+
+
+def save_checkpoint(state: PPOState) -> None:
     """Writes ``checkpoint-UPDATE`` whole, then removes the one before."""
-    folder, half = output_dir / f"checkpoint-{update}", output_dir / f".checkpoint-{update}"
+    accelerator, name = state.accelerator, f"checkpoint-{state.update}"
+    folder, half = state.output_dir / name, state.output_dir / f".{name}"
     if accelerator.is_main_process:
         shutil.rmtree(half, ignore_errors=True)
     accelerator.wait_for_everyone()
     accelerator.save_state(str(half))
-    write_json(half / f"collector-{accelerator.process_index}.json", collector.state())
+    write_json(half / f"collector-{accelerator.process_index}.json", state.collector.state())
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
-        state = {"scheduler": scheduler.state_dict(), "log": log, "best": best}
-        write_json(half / STATE_FILE, state | {"demonstration_generator": demonstration_rng.bit_generator.state})
+        saved = {
+            "update": state.update,
+            "scheduler": state.scheduler.state_dict(),
+            "log": state.log,
+            "best_update": state.best_update,
+            "best_score": state.best_score,
+            "demonstration_generator": state.demonstration_rng.bit_generator.state,
+        }
+        write_json(half / STATE_FILE, saved)
         half.replace(folder)
-        for earlier in output_dir.glob("checkpoint-*"):
+        for earlier in state.output_dir.glob("checkpoint-*"):
             if earlier != folder:
                 shutil.rmtree(earlier)
     accelerator.wait_for_everyone()
 
 
-def resume_checkpoint(
-    folder: Path, accelerator: Accelerator, scheduler: Any, collector: Collector, demonstration_rng: np.random.Generator
-) -> tuple[list[dict[str, float]], dict[str, float]]:
-    """Restores what `save_checkpoint` wrote; returns the log and the best so far."""
-    accelerator.load_state(str(folder))
-    state = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
-    collector.restore(json.loads((folder / f"collector-{accelerator.process_index}.json").read_text(encoding="utf-8")))
-    scheduler.load_state_dict(state["scheduler"])
-    demonstration_rng.bit_generator.state = state["demonstration_generator"]
-    return state["log"], state["best"]
+def resume_checkpoint(state: PPOState, folder: Path) -> None:
+    """Puts a new run where `save_checkpoint` saw the one that was interrupted."""
+    state.accelerator.load_state(str(folder))
+    saved = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+    collector = folder / f"collector-{state.accelerator.process_index}.json"
+    state.collector.restore(json.loads(collector.read_text(encoding="utf-8")))
+    state.scheduler.load_state_dict(saved["scheduler"])
+    state.update, state.log = saved["update"], saved["log"]
+    state.best_update, state.best_score = saved["best_update"], saved["best_score"]
+    state.demonstration_rng.bit_generator.state = saved["demonstration_generator"]

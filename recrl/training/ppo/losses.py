@@ -49,6 +49,12 @@ def entropies(log_probs: torch.Tensor) -> torch.Tensor:
     return -(finite.exp() * finite * there).sum(-1)
 
 
+def relative_entropies(log_probs: torch.Tensor) -> torch.Tensor:
+    """(decisions, actions) log-probabilities -> (decisions,) entropies divided by log(actions): 1 is uniform."""
+    most = log_probs.isfinite().sum(-1).clamp(min=2).float().log()
+    return entropies(log_probs) / most
+
+
 def categorical_kl(log_probs: torch.Tensor, other_log_probs: torch.Tensor) -> torch.Tensor:
     """The exact KL(p || q) over each page's actions.
 

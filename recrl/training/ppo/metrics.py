@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from recrl.training.ppo.buffer import FinishedEpisode
+from recrl.training.ppo.collector import FinishedEpisode
 
 METRICS = {
     "policy/ratio_first": "mean probability ratio in the first minibatch of the update: 1 but for rounding",
