@@ -99,15 +99,15 @@ def _estimates(config: ComparisonConfig, rounds: Sequence[Round]) -> tuple[Agent
     estimates = []
     for arm, name in enumerate(config.policies):
         chance = np.array([one.probabilities[arm] for one in rounds for _ in one.arms])
-        mine = rewards[np.array(arms) == arm]
+        played = np.array(arms) == arm
         entry: dict[str, Any] = {}
         for objective, outcomes in (("success", (rewards == 1).astype(float)), ("score", rewards)):
             estimate, low, high = adaptive_estimate(arm, arms, outcomes, chance, turns)
-            plain = (mine == 1).mean() if objective == "success" else mine.mean()
+            plain = outcomes[played]
             entry[objective] = 100 * estimate
             entry[f"{objective}_ci"] = (100 * max(low, 0.0), 100 * min(high, 1.0))
-            entry[f"{objective}_running_mean"] = 100 * float(plain) if len(mine) else None
-        estimates.append(AgentEstimate(policy=name, pulls=len(mine), **entry))
+            entry[f"{objective}_running_mean"] = 100 * float(plain.mean()) if played.any() else None
+        estimates.append(AgentEstimate(policy=name, pulls=int(played.sum()), **entry))
     return tuple(estimates)
 
 
