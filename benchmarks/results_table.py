@@ -11,7 +11,8 @@ import argparse
 from pathlib import Path
 
 from recrl.errors import ConfigError
-from recrl.evaluation.results import Result, aggregate_seeds, load_result
+from recrl.evaluation.result_types import Result
+from recrl.evaluation.results import aggregate_seeds, load_result
 from recrl.evaluation.tables import markdown_table
 from recrl.files import write_json, write_text
 from recrl.quickstart import SCRIPTED_POLICIES, START

@@ -16,7 +16,7 @@ from recrl.files import write_text
 from recrl.runs import RunFolder
 
 if TYPE_CHECKING:
-    from recrl.evaluation.results import Result
+    from recrl.evaluation.result_types import Result
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,8 @@
 """A comparison as text: Markdown, LaTeX or CSV."""
 
 from recrl.evaluation.report import Report
-from recrl.tables import FORMATS as TABLE_FORMATS
 from recrl.tables import Table, with_interval
 
-FORMATS = (*TABLE_FORMATS, "json")
 HEADER = (
     "agent", "episodes", "success % [95% CI]", "score [95% CI]", "running success %", "P(best) by run",
 )  # fmt: skip
@@ -53,5 +51,5 @@ def paired_lines(report: Report) -> list[str]:
 
 
 def comparison_table(report: Report, form: str) -> str:
-    """The table in one of `FORMATS` but json."""
+    """The table in one of `recrl.tables.FORMATS`."""
     return Table(HEADER, comparison_rows(report), caption(report), notes=paired_lines(report)).render(form)

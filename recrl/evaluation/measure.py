@@ -14,7 +14,8 @@ from recrl.episodes.data import REWARD_PARTS, Episode
 from recrl.errors import DatasetError, StorageError
 from recrl.evaluation.ceilings import ceiling_rewards
 from recrl.evaluation.config import DECODINGS
-from recrl.evaluation.results import EpisodeRecord, GoalList, Result, check_same_goals, compare_results, summarise
+from recrl.evaluation.result_types import EpisodeRecord, GoalList, Result
+from recrl.evaluation.results import check_same_goals, compare_results, summarise
 from recrl.policies.base import Policy
 from recrl.queries.proposing import describe_queries
 from recrl.rollouts.rollout import rollout

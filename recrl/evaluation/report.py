@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import DatasetError
-from recrl.evaluation.results import Interval
+from recrl.evaluation.result_types import Interval
 from recrl.evaluation.typed_json import ABSENT_IF_NONE, read_versioned, to_json, with_version
 
 

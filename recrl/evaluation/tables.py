@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from recrl.evaluation.results import Comparison, Result, compare_results
+from recrl.evaluation.result_types import Comparison, Result
+from recrl.evaluation.results import compare_results
 from recrl.tables import Table, with_interval
 
 HEADER = ("policy", "success % [95% CI]", "score [95% CI]", "success % per product", "steps", "success against {}")

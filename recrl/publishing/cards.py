@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import DatasetError
-from recrl.evaluation.results import Result
+from recrl.evaluation.result_types import Result
 from recrl.publishing.search_card import search_card_lines
 from recrl.training.runs import CONFIG_FILE, training_metrics
 from recrl.version import __version__

@@ -5,7 +5,7 @@ to push it later.
 from pathlib import Path
 from typing import Any
 
-from recrl.evaluation.results import Result
+from recrl.evaluation.result_types import Result
 from recrl.files import write_text
 from recrl.hub import failed_push, push_folder, with_user
 from recrl.publishing.cards import dataset_card, model_card

@@ -7,7 +7,7 @@ import numpy as np
 from recrl.errors import ConfigError
 from recrl.evaluation.config import DECODINGS
 from recrl.evaluation.measure import evaluate
-from recrl.evaluation.results import Result
+from recrl.evaluation.result_types import Result
 from recrl.policies.base import Policy
 from recrl.queries.proposing import DEFAULT_NUM_QUERIES, QueryModel, load_queries
 from recrl.webshop.catalog import Catalog, load_catalog

@@ -9,14 +9,8 @@ import pytest
 
 from recrl.errors import DatasetError, PolicyError, StorageError
 from recrl.evaluation.measure import check_result_path, evaluate, evaluate_ceiling
-from recrl.evaluation.results import (
-    BaselineSettings,
-    Result,
-    aggregate_seeds,
-    compare_results,
-    load_result,
-    save_result,
-)
+from recrl.evaluation.result_types import BaselineSettings, Result
+from recrl.evaluation.results import aggregate_seeds, compare_results, load_result, save_result
 from recrl.evaluation.tables import comparison_lines, markdown_table, print_table
 from recrl.policies.loading import load_policy
 from recrl.webshop.catalog import Catalog, load_catalog

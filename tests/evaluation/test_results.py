@@ -15,15 +15,8 @@ from recrl.evaluation.comparison import compare
 from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.measure import evaluate, evaluate_ceiling
 from recrl.evaluation.report import Report, load_report
-from recrl.evaluation.results import (
-    EpisodeRecord,
-    Result,
-    aggregate_seeds,
-    compare_results,
-    load_result,
-    save_result,
-    summarise,
-)
+from recrl.evaluation.result_types import EpisodeRecord, Result
+from recrl.evaluation.results import aggregate_seeds, compare_results, load_result, save_result, summarise
 from recrl.files import write_json
 from recrl.policies.loading import load_policy
 from recrl.webshop.catalog import load_catalog

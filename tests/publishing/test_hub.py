@@ -19,7 +19,7 @@ from decision_data import colour_episode
 from hub_server import TOKEN, HubServer, hub_environment
 from recrl.episodes.data import episodes_to_dataset
 from recrl.errors import CheckpointError, DatasetError, HubError
-from recrl.evaluation.results import EpisodeRecord, Result
+from recrl.evaluation.result_types import EpisodeRecord, Result
 from recrl.hub import later_command, pull
 from recrl.preferences.data import Move, Preference, load_preferences, preferences_to_dataset
 from recrl.publishing.cards import dataset_card, model_card

@@ -9,7 +9,8 @@ import pytest
 
 from recrl.episodes.data import load_episodes
 from recrl.errors import ConfigError
-from recrl.evaluation.results import Result, summarise
+from recrl.evaluation.result_types import Result
+from recrl.evaluation.results import summarise
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training import self_improvement
 from recrl.training.dpo import ChoiceDPOConfig
