@@ -7,13 +7,14 @@ that was interrupted goes on where it stopped. So the run's folder holds everyth
 import logging
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recrl.errors import ConfigError
 from recrl.files import write_text
+from recrl.rollouts.config import CATALOG_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP, UNIFORM_GOALS_HELP
 from recrl.runs import RunFolder
+from recrl.settings import check_at_least, check_values, to_seed
 
 if TYPE_CHECKING:
     from recrl.evaluation.result_types import Result
@@ -35,47 +36,48 @@ FILES = {
 SCRIPTED_POLICIES = ("random", "rule", "matching", "matching-price", "reader")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class QuickstartConfig:
-    """What `recrl quickstart` does.
+    """The run."""
 
-    Attributes:
-        output_dir: the run's folder.
-        catalog: None for the embedded catalogue, or a folder with raw files or a built catalogue.
-        split_by: "goal", or "product" for test targets that training never met.
-        uniform_goals: draw training goals uniformly, as test takes them, instead of by their weights.
-        model_name_or_path: the encoder; None is MiniLM-L6, or with ``tiny`` a random encoder made on the spot.
-        seed: of goals, new heads, the order of the data, actions and pairs.
-        num_demonstrations, num_trajectories: episodes for imitation and for DPO.
-        num_eval_episodes: goals of the test split; None is 200 of the embedded catalogue, else the whole split.
-        imitation_epochs, dpo_epochs: passes over the demonstrations and over the pairs.
-        num_frozen_layers: lowest encoder layers that are not trained; half of them halves a CPU's time.
-        bf16: bf16 mixed precision in training, which is faster where the processor has it in hardware.
-        max_steps: the step limit of every episode.
-        tiny: a run of under a minute, for tests: few episodes, and a model that knows nothing.
-    """
-
-    output_dir: str = "runs/quickstart"
-    catalog: str | None = None
-    split_by: str = "product"
-    uniform_goals: bool = False
-    model_name_or_path: str | None = None
-    seed: int = 0
-    num_demonstrations: int = 100
-    num_trajectories: int = 100
-    num_eval_episodes: int | None = None
-    imitation_epochs: float = 3.0
-    dpo_epochs: float = 2.0
-    num_frozen_layers: int = 3
-    bf16: bool = False
-    max_steps: int = 15
-    tiny: bool = False
+    output_dir: str = field(
+        default="runs/quickstart", metadata={"help": "The run's folder; repeat the command to go on in it."}
+    )
+    catalog: str | None = field(default=None, metadata=CATALOG_HELP)
+    split_by: str = field(default="product", metadata=SPLIT_BY_HELP)
+    uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
+    model_name_or_path: str | None = field(
+        default=None,
+        metadata={"help": "Encoder, by Hub id or folder; without it MiniLM-L6, or with --tiny a random one."},
+    )
+    seed: int = field(
+        default=0,
+        metadata={"help": "Seed of goals, new heads, actions, pairs and the order of the data.", "type": to_seed},
+    )
+    num_demonstrations: int = field(default=100, metadata={"help": "Demonstrations that imitation learns from."})
+    num_trajectories: int = field(default=100, metadata={"help": "Episodes of the agent's own that DPO learns from."})
+    num_eval_episodes: int | None = field(
+        default=None,
+        metadata={"help": "Test goals of the evaluation; without it 200, or with --catalog the whole split."},
+    )
+    imitation_epochs: float = field(default=3.0, metadata={"help": "Passes over the demonstrations."})
+    dpo_epochs: float = field(default=2.0, metadata={"help": "Passes over the preference pairs."})
+    num_frozen_layers: int = field(
+        default=3,
+        metadata={"help": "Lowest encoder layers that are left untrained; half of them halves a CPU's time."},
+    )
+    bf16: bool = field(
+        default=False, metadata={"help": "Train in bf16 mixed precision, which is faster where the hardware has it."}
+    )
+    max_steps: int = field(default=15, metadata=MAX_STEPS_HELP)
+    tiny: bool = field(
+        default=False,
+        metadata={"help": "Make a run of under a minute, with few episodes and a model that knows nothing."},
+    )
 
     def __post_init__(self) -> None:
-        for name in ("num_demonstrations", "num_trajectories", "num_eval_episodes", "max_steps"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name}={value}, expected at least 1")
+        check_values(self)
+        check_at_least(self, 1, "num_demonstrations", "num_trajectories", "num_eval_episodes", "max_steps")
 
 
 EMBEDDED_EVAL_EPISODES = 200

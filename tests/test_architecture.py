@@ -25,6 +25,7 @@ ROOMS = (
     "training",
     "publishing",
     "quickstart shop",
+    "commands",
     "cli __main__",
 )
 LIGHT = ("webshop", "policies", "rollouts", "evaluation", "queries", "episodes", "settings", "runs")

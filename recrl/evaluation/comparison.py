@@ -21,10 +21,10 @@ from recrl.evaluation.estimates import Round, make_report, posterior
 from recrl.evaluation.report import Report
 from recrl.policies.base import Policy
 from recrl.policies.loading import load_policy
-from recrl.queries.proposing import QueryModel, describe_queries, load_queries, recorded
+from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.rollout import rollout
 from recrl.runs import JOURNAL_FILE, Journal, RunFolder
-from recrl.webshop.catalog import Catalog, load_catalog
+from recrl.webshop.catalog import Catalog
 
 SETTINGS_FILE, REPORT_FILE = "config.json", "report.json"
 FILES = {
@@ -53,7 +53,7 @@ def compare(
         PolicyError: an agent is unknown, or was trained on another catalogue.
         DatasetError: the journal is corrupt.
     """
-    catalog = load_catalog(config.catalog, goal_seed=config.goal_seed, human_goals=config.human_goals)
+    catalog = config.load_catalog()
     agents = [load_policy(spec) for spec in config.policies] if policies is None else list(policies)
     for spec, agent in zip(config.policies, agents, strict=True):
         if agent.catalog_sha256 not in (None, catalog.sha256) and not config.allow_other_catalog:
@@ -61,7 +61,7 @@ def compare(
                 f"{spec!r} was trained on the catalogue {agent.catalog_sha256:.12}, this is {catalog.sha256:.12}; "
                 "name its catalogue with --catalog, or say --allow_other_catalog"
             )
-    queries = load_queries(config.query_model, config.num_queries)
+    queries = config.load_queries()
     run_folder = _run_folder(config, catalog, queries)
     with run_folder.claim():
         rounds = _read_rounds(run_folder.journal, len(agents))

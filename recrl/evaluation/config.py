@@ -1,63 +1,94 @@
-"""What can be set when policies are measured and compared."""
+"""What can be set when policies are measured: by `recrl evaluate`, `recrl compare` and `recrl evaluate-search`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from recrl.errors import ConfigError
-from recrl.queries.proposing import DEFAULT_NUM_QUERIES
+from recrl.rollouts.config import BATCH_SIZE_HELP, SPLIT_HELP, PlaySettings, PolicySettings, ShopSettings
+from recrl.settings import check_at_least
 
 DECODINGS = ("greedy", "sample")
 ALLOCATIONS, OBJECTIVES = ("thompson", "uniform"), ("success", "score")
+DECODING_HELP = {"help": "How actions are chosen: the most probable one, or sampled.", "choices": DECODINGS}
 
 
-@dataclass(frozen=True)
-class ComparisonConfig:
-    """What `recrl compare` does.
+@dataclass(frozen=True, kw_only=True)
+class EvaluationConfig(PolicySettings, PlaySettings):
+    """What is evaluated."""
 
-    Attributes:
-        policies: the agents, as `recrl.policies.loading.load_policy` reads them; at least two.
-        output_dir: takes journal and report.
-        num_episodes: of each run, all agents together; round_size: of a round, whose probabilities are fixed.
-        allocation, objective, decoding: see the module's constants.
-        prior_alpha, prior_beta: of the Beta prior on each agent.
-        exploration: share of episodes that Thompson's rule does not decide.
-        stop_at_probability: a run ends when an agent is the best with this probability; None for never.
-        allow_other_catalog: compare agents that were trained on another catalogue.
-        query_model: proposes ``num_queries`` search queries to every agent; None is the plain instruction alone.
-    """
+    num_episodes: int | None = field(
+        default=None, metadata={"help": "Play the first N goals of the split, once each; without it all of them."}
+    )
+    decoding: str = field(default="greedy", metadata=DECODING_HELP)
+    baseline: str | None = field(
+        default=None, metadata={"help": "Result file on the same goals, for the paired difference to it."}
+    )
+    output_json: str | None = field(
+        default=None, metadata={"help": "File that the result with all its episodes is written to."}
+    )
 
-    policies: tuple[str, ...]
-    output_dir: str
-    catalog: str | None = None
-    goal_seed: int = 0
-    human_goals: bool = False
-    split: str = "test"
-    split_by: str = "goal"
-    num_episodes: int = 1000
-    runs: int = 3
-    allocation: str = "thompson"
-    objective: str = "success"
-    decoding: str = "greedy"
-    prior_alpha: float = 1.0
-    prior_beta: float = 1.0
-    exploration: float = 0.2
-    round_size: int = 20
-    stop_at_probability: float | None = None
-    max_steps: int = 15
-    seed: int = 0
-    batch_size: int = 16
-    allow_other_catalog: bool = False
-    query_model: str | None = None
-    num_queries: int = DEFAULT_NUM_QUERIES
+
+@dataclass(frozen=True, kw_only=True)
+class SearchEvaluationConfig(ShopSettings):
+    """What is searched for."""
+
+    query_model: str = field(metadata={"help": "The query model that is evaluated, by folder or Hub id."})
+    pairs: str = field(
+        metadata={"help": "Instructions with the queries that people typed for them, as recipes/search.py reads them."}
+    )
+    split: str = field(default="test", metadata=SPLIT_HELP)
+    num_goals: int | None = field(
+        default=None, metadata={"help": "Search for the first N goals of the split; without it for all of them."}
+    )
+    output_json: str | None = field(
+        default=None, metadata={"help": "File that the report with all proposals is written to."}
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparisonConfig(PlaySettings):
+    """What is compared."""
+
+    policies: tuple[str, ...] = field(
+        metadata={"help": "The agents, at least two, each named as --policy of `recrl evaluate` names one."}
+    )
+    output_dir: str = field(
+        metadata={"help": "Folder for journal, report and pictures; repeat the command to go on in it."}
+    )
+    num_episodes: int = field(default=1000, metadata={"help": "Episodes of each run, of all agents together."})
+    runs: int = field(default=3, metadata={"help": "Independent runs."})
+    allocation: str = field(
+        default="thompson",
+        metadata={
+            "help": "How episodes are allotted: by Thompson's rule, or evenly.",
+            "choices": ALLOCATIONS,
+        },
+    )
+    objective: str = field(
+        default="success", metadata={"help": "The outcome in which an agent is to be the best.", "choices": OBJECTIVES}
+    )
+    decoding: str = field(default="greedy", metadata=DECODING_HELP)
+    prior_alpha: float = field(default=1.0, metadata={"help": "First parameter of the Beta prior on each agent."})
+    prior_beta: float = field(default=1.0, metadata={"help": "Second parameter of the Beta prior on each agent."})
+    exploration: float = field(
+        default=0.2, metadata={"help": "Share of the episodes, from 0 to 1, that is allotted uniformly all the same."}
+    )
+    round_size: int = field(
+        default=20, metadata={"help": "Episodes of a round, within which the probabilities of the agents are fixed."}
+    )
+    stop_at_probability: float | None = field(
+        default=None,
+        metadata={"help": "End a run when an agent is the best with this probability; without it no run ends early."},
+    )
+    allow_other_catalog: bool = field(
+        default=False, metadata={"help": "Also compare agents that were trained on another catalogue."}
+    )
+    batch_size: int = field(default=16, metadata=BATCH_SIZE_HELP)
 
     def __post_init__(self) -> None:
         if len(set(self.policies)) < max(2, len(self.policies)):
             raise ConfigError(f"policies {', '.join(self.policies)}: expected at least two, each once")
-        for name, known in (("allocation", ALLOCATIONS), ("objective", OBJECTIVES), ("decoding", DECODINGS)):
-            if getattr(self, name) not in known:
-                raise ConfigError(f"{name}={getattr(self, name)!r}, expected one of {', '.join(known)}")
-        for name in ("num_episodes", "runs", "round_size", "batch_size", "max_steps"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name}={getattr(self, name)}, expected at least 1")
+        super().__post_init__()
+        check_at_least(self, 1, "num_episodes", "runs", "round_size", "batch_size")
         if self.allocation == "uniform" and self.num_episodes % len(self.policies):
             raise ConfigError(
                 f"num_episodes={self.num_episodes} cannot be shared evenly by {len(self.policies)} agents; "

@@ -6,8 +6,8 @@ A file says in ``format_version`` how it is laid out. One without it is of versi
 import dataclasses
 import functools
 import json
-import math
 import reprlib
+import sys
 import types
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -158,9 +158,9 @@ def _is_scalar(kind: Any, value: Any) -> bool:
     """Whether a value is of a scalar type; a whole number is a number too, true and false are none."""
     if isinstance(value, bool):
         return kind is bool
-    if kind is float:
-        return isinstance(value, (int, float)) and math.isfinite(value)
-    return isinstance(value, kind)
+    if isinstance(value, (int, float)) and not -sys.float_info.max <= value <= sys.float_info.max:
+        return False
+    return isinstance(value, (int, float)) if kind is float else isinstance(value, kind)
 
 
 def _refuse_constant(name: str) -> Any:

@@ -1,6 +1,4 @@
-"""Episodes become preference pairs."""
+"""Episodes become preference pairs.
 
-from recrl.preferences.builders import PAIR_BUILDERS, PairSet, build_preferences
-from recrl.preferences.data import Move, Preference, load_preferences
-
-__all__ = ["PAIR_BUILDERS", "Move", "PairSet", "Preference", "build_preferences", "load_preferences"]
+Nothing is imported here, so that the settings in `recrl.preferences.config` are had at once.
+"""

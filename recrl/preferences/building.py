@@ -2,49 +2,22 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recrl.episodes.data import load_episodes
-from recrl.errors import ConfigError, DatasetError
+from recrl.errors import DatasetError
 from recrl.files import replace_folder, write_json
 from recrl.policies.scorer import ScorerPolicy
-from recrl.preferences.builders import PairSet, build_preferences, check_builders
+from recrl.preferences.builders import PairSet, build_preferences
+from recrl.preferences.config import PairingConfig
 from recrl.preferences.counts import describe_preferences
 from recrl.preferences.data import dataset_to_preferences, load_preferences, preferences_to_dataset
 
 PREFERENCES_SUMMARY = "preferences_summary.json"  # in a preference dataset's folder
 LEFT_OUT = "left_out"
-
-
-@dataclass(frozen=True)
-class PairingConfig:
-    """Which pairs are made of what.
-
-    Attributes:
-        trajectories: folder or Hub id of a trajectory dataset; num_trajectories: the first N only, None is all.
-        policy: the reference policy's checkpoint, which gives the log-probabilities and draws rejected actions.
-        pairs: names of builders, see `recrl.preferences.builders`.
-        min_reward: lowest reward, 0 to 1, of what is chosen.
-        weight_by_margin: pairs weigh the difference of their outcomes, where both are known.
-        seed: of the draws.
-    """
-
-    trajectories: str
-    policy: str
-    pairs: tuple[str, ...] = ("steps",)
-    num_trajectories: int | None = None
-    min_reward: float = 1.0
-    weight_by_margin: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        check_builders(self.pairs)
-        if not 0 <= self.min_reward <= 1:
-            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
 
 
 def pairs_of_trajectories(config: PairingConfig, *, device: str | None = None) -> PairSet:

@@ -1,6 +1,4 @@
-"""Playing: a policy and environments become episodes."""
+"""Playing: a policy and environments become episodes.
 
-from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
-from recrl.rollouts.rollout import rollout
-
-__all__ = ["TrajectoryConfig", "generate_trajectories", "rollout"]
+Nothing is imported here, so that the settings in `recrl.rollouts.config` are had at once.
+"""

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 
 from recrl.episodes.data import episode_to_row, episodes_to_dataset, row_to_episode
-from recrl.errors import ConfigError, DatasetError
+from recrl.errors import DatasetError
 from recrl.files import replace_folder, sha256_of, write_json, write_text
 from recrl.policies.base import Policy
-from recrl.policies.loading import load_policy
-from recrl.queries.proposing import DEFAULT_NUM_QUERIES, QueryModel, describe_queries, load_queries, recorded
+from recrl.queries.proposing import QueryModel, describe_queries, recorded
+from recrl.rollouts.config import TrajectoryConfig
 from recrl.rollouts.pruning import prune_loops
 from recrl.rollouts.rollout import rollout
 from recrl.runs import JOURNAL_FILE, README_FILE, Journal, RunFolder, outcome_of, read_object, refuse_other_settings
-from recrl.webshop.catalog import Catalog, load_catalog
+from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
 
 SUMMARY_FILE = "trajectories.json"
@@ -36,65 +36,6 @@ DATASET_FILES = {
     "dataset_info.json": "the columns; `state.json`: the list of the data files",
     SUMMARY_FILE: "settings and counts",
 }
-
-
-@dataclass(frozen=True)
-class TrajectoryConfig:
-    """What is collected.
-
-    Attributes:
-        policy: as `recrl.policies.loading.load_policy` takes it; temperature, loop_guard: of a checkpoint.
-        catalog: None for the embedded one; goal_seed, human_goals, split, split_by: as the environment takes them.
-        output_dir: the dataset's folder.
-        num_trajectories: episodes to keep; max_episodes: most to play, None is 100 for each kept one.
-        min_reward: an episode below it is not kept.
-        prune: cut loops out of the kept episodes.
-        rollouts_per_goal: episodes of one goal, one after the other; contrast pairs need several.
-        uniform_goals: draw goals uniformly, as dev and test take them, instead of by their weights.
-        seed: of goals and actions; batch_size: environments side by side, without influence on the result.
-        query_model: proposes ``num_queries`` search queries; None is the plain instruction alone.
-    """
-
-    policy: str
-    output_dir: str
-    catalog: str | None = None
-    split: str = "train"
-    split_by: str = "goal"
-    num_trajectories: int = 100
-    min_reward: float = 1.0
-    max_episodes: int | None = None
-    prune: bool = True
-    rollouts_per_goal: int = 1
-    uniform_goals: bool = False
-    seed: int = 0
-    batch_size: int = 16
-    max_steps: int = 15
-    temperature: float = 1.0
-    loop_guard: bool = False
-    goal_seed: int = 0
-    human_goals: bool = False
-    query_model: str | None = None
-    num_queries: int = DEFAULT_NUM_QUERIES
-
-    def __post_init__(self) -> None:
-        if self.num_trajectories < 1 or self.rollouts_per_goal < 1:
-            raise ConfigError(
-                f"num_trajectories={self.num_trajectories} and rollouts_per_goal={self.rollouts_per_goal}, expected at "
-                "least 1 of each"
-            )
-        if not 0 <= self.min_reward <= 1:
-            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
-        if self.batch_size < 1 or self.max_steps < 1:
-            raise ConfigError(f"batch_size={self.batch_size}, max_steps={self.max_steps}, expected at least 1 of each")
-        if self.max_episodes is not None and self.max_episodes < self.num_trajectories:
-            raise ConfigError(
-                f"max_episodes={self.max_episodes} is below num_trajectories={self.num_trajectories}; raise it"
-            )
-
-    @property
-    def episode_budget(self) -> int:
-        """The most episodes that are played."""
-        return self.max_episodes if self.max_episodes is not None else 100 * self.num_trajectories
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,9 +107,9 @@ def generate_trajectories(
     if (summary := _finished(output_dir, config)) is not None:
         shutil.rmtree(journal_folder, ignore_errors=True)  # of a kill between writing the dataset and removing it
         return summary
-    catalog = load_catalog(config.catalog, goal_seed=config.goal_seed, human_goals=config.human_goals)
-    policy = policy or load_policy(config.policy, temperature=config.temperature, loop_guard=config.loop_guard)
-    queries = load_queries(config.query_model, config.num_queries)
+    catalog = config.load_catalog()
+    policy = policy or config.load_policy()
+    queries = config.load_queries()
     run = RunFolder(
         path=journal_folder,
         kind="collection",

@@ -25,8 +25,15 @@ from datasets import Dataset
 from trl import DPOConfig
 
 from recrl.errors import ConfigError, RecrlError
-from recrl.preferences.builders import PAIR_BUILDERS, PairSet, check_builders
-from recrl.preferences.building import LEFT_OUT, PairingConfig, pairs_of_trajectories, read_pairs, save_pairs
+from recrl.preferences.builders import PairSet, check_builders
+from recrl.preferences.building import LEFT_OUT, pairs_of_trajectories, read_pairs, save_pairs
+from recrl.preferences.config import (
+    CHOSEN_MIN_REWARD_HELP,
+    NUM_TRAJECTORIES_HELP,
+    PAIRS_HELP,
+    WEIGHT_BY_MARGIN_HELP,
+    PairingConfig,
+)
 from recrl.preferences.data import (
     dataset_to_preferences,
     load_preferences,
@@ -62,17 +69,10 @@ class DPOArguments:
     ref_model_name_or_path: str | None = field(
         default=None, metadata={"help": "Another scorer as pi_ref of pairs and loss; default: the start."}
     )
-    pairs: list[str] = field(
-        default_factory=lambda: ["steps"],
-        metadata={"help": f"How pairs are made of trajectories: {', '.join(PAIR_BUILDERS)}; see preferences.py."},
-    )
-    num_trajectories: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
-    min_reward: float = field(
-        default=1.0, metadata={"help": "Lowest reward, 0 to 1, of a trajectory whose actions are chosen."}
-    )
-    weight_by_margin: bool = field(
-        default=False, metadata={"help": "Weigh a pair by the difference of its outcomes, where both are known."}
-    )
+    pairs: list[str] = field(default_factory=lambda: ["steps"], metadata=PAIRS_HELP)
+    num_trajectories: int | None = field(default=None, metadata=NUM_TRAJECTORIES_HELP)
+    min_reward: float = field(default=1.0, metadata=CHOSEN_MIN_REWARD_HELP)
+    weight_by_margin: bool = field(default=False, metadata=WEIGHT_BY_MARGIN_HELP)
     pairs_seed: int = field(default=0, metadata={"help": "Seed of the rejected actions' draws, and of resampling."})
 
     def __post_init__(self) -> None:

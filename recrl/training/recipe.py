@@ -1,22 +1,27 @@
 """What a recipe script begins and ends with: its parser, strict, and the exit codes of the command line."""
 
-import difflib
 import logging
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from recrl.errors import ConfigError
+from recrl.settings import nearest
 
 
 def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, ...]:
     """Parses ``--config file.yaml`` and flags with a `trl.TrlParser`, strictly.
 
     Raises:
-        ConfigError: a key or flag is unknown (the message names the nearest one), or the file is missing or no mapping.
+        ConfigError: a key or flag is unknown (the message names the nearest one), a flag has a value of another type,
+            or the file is missing or no mapping.
     """
     import yaml
 
+    def refuse(message: str) -> NoReturn:
+        raise ConfigError(f"{message} (--help lists all keys)")
+
+    parser.error = refuse  # argparse would print its usage, a screen of keys, and exit
     try:
         *configs, unknown = parser.parse_args_and_config(
             args, return_remaining_strings=True, fail_with_unknown_args=False
@@ -27,8 +32,8 @@ def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, .
         raise ConfigError(f"the configuration cannot be read: {str(error).strip()}") from error
     known = [action.dest for action in parser._actions]
     for key in (text.removeprefix("--").partition("=")[0] for text in unknown if text.startswith("--")):
-        nearest = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-        hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+        meant = nearest(key, known)
+        hint = f"; did you mean {meant!r}?" if meant else ""
         raise ConfigError(f"unknown key {key!r}{hint} (--help lists all keys)")
     if unknown:
         raise ConfigError(f"unexpected argument {unknown[0]!r}; settings are given as --key value")

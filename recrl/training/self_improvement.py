@@ -22,9 +22,11 @@ from recrl.errors import ConfigError, NoPairsError
 from recrl.evaluation.results import load_result, save_result
 from recrl.files import write_json
 from recrl.policies.scorer import ScorerPolicy
-from recrl.preferences.builders import PAIR_BUILDERS, check_builders
+from recrl.preferences.builders import check_builders
 from recrl.preferences.building import read_pairs
-from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
+from recrl.preferences.config import CHOSEN_MIN_REWARD_HELP, PAIRS_HELP, WEIGHT_BY_MARGIN_HELP
+from recrl.rollouts.collecting import generate_trajectories
+from recrl.rollouts.config import LOOP_GUARD_HELP, ROLLOUTS_PER_GOAL_HELP, TEMPERATURE_HELP, TrajectoryConfig
 from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.training.dpo import PREFERENCES_FOLDER, ChoiceDPOConfig, DPOArguments, train_dpo
 from recrl.training.environment import EnvironmentArguments
@@ -49,17 +51,12 @@ class SelfImprovementArguments:
     model_name_or_path: str = field(metadata={"help": "The scorer to start from, by folder or Hub id."})
     num_rounds: int = field(default=3, metadata={"help": "Rounds of generating and DPO."})
     num_episodes: int = field(default=600, metadata={"help": "The budget: episodes played in all rounds together."})
-    rollouts_per_goal: int = field(default=4, metadata={"help": "Episodes of each goal, which can be compared."})
-    temperature: float = field(default=1.0, metadata={"help": "Of the actions in episodes."})
-    loop_guard: bool = field(default=False, metadata={"help": "Never repeat an action at an equal page."})
-    pairs: list[str] = field(
-        default_factory=lambda: ["contrasts"],
-        metadata={"help": f"How pairs are made of episodes: {', '.join(PAIR_BUILDERS)}; see preferences.py."},
-    )
-    min_reward: float = field(default=1.0, metadata={"help": "Lowest reward, 0 to 1, of what is chosen."})
-    weight_by_margin: bool = field(
-        default=False, metadata={"help": "Weigh a pair by the difference of its outcomes, where both are known."}
-    )
+    rollouts_per_goal: int = field(default=4, metadata=ROLLOUTS_PER_GOAL_HELP)
+    temperature: float = field(default=1.0, metadata=TEMPERATURE_HELP)
+    loop_guard: bool = field(default=False, metadata=LOOP_GUARD_HELP)
+    pairs: list[str] = field(default_factory=lambda: ["contrasts"], metadata=PAIRS_HELP)
+    min_reward: float = field(default=1.0, metadata=CHOSEN_MIN_REWARD_HELP)
+    weight_by_margin: bool = field(default=False, metadata=WEIGHT_BY_MARGIN_HELP)
 
     def __post_init__(self) -> None:
         if self.num_rounds < 1 or self.rollouts_per_goal < 1 or self.num_episodes < 1:

@@ -128,6 +128,7 @@ def test_a_result_comes_back_from_its_file(
         ({"score": True}, "score is True, expected a number"),
         ({"score": math.nan}, "it holds NaN, which is no JSON number"),
         ({"score": -math.inf}, "it holds -Infinity, which is no JSON number"),
+        ({"score": 10**400}, "score is 1000.*, expected a number"),
         ({"num_episodes": 4.0}, "num_episodes is 4.0, expected a whole number"),
         ({"versions": ["0.1"]}, "versions is .*, expected an object"),
         ({"versions": {"recrl": 1}}, "versions.recrl is 1, expected a text"),

@@ -16,7 +16,7 @@ from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.measure import evaluate
 from recrl.evaluation.tables import markdown_table
 from recrl.policies.loading import load_policy
-from recrl.queries.proposing import QueryModel, load_queries, respell, words_of
+from recrl.queries.proposing import DEFAULT_NUM_QUERIES, QueryModel, load_queries, respell, words_of
 from recrl.queries.seq2seq import load_seq2seq, new_query_model
 from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
 from recrl.rollouts.rollout import rollout
@@ -156,7 +156,7 @@ def test_a_collection_goes_on_with_the_same_query_model_only(query_folder: Path,
     summary = generate_trajectories(TrajectoryConfig(output_dir=str(tmp_path / "a"), **with_queries))
     assert summary["query_model"] == "tiny_queries"
     assert summary["config"]["num_queries"] == 2
-    for other in ({"num_queries": 3}, {"query_model": None}):
+    for other in ({"num_queries": 3}, {"query_model": None, "num_queries": DEFAULT_NUM_QUERIES}):
         with pytest.raises(ConfigError, match="holds a complete collection with"):
             generate_trajectories(TrajectoryConfig(output_dir=str(tmp_path / "a"), **(with_queries | other)))
     summary = generate_trajectories(TrajectoryConfig(output_dir=str(tmp_path / "b"), **fields))
@@ -172,7 +172,7 @@ def test_a_comparison_goes_on_with_the_same_query_model_only(query_folder: Path,
     }  # fmt: skip
     report = compare(ComparisonConfig(**fields))
     assert (report.query_model, report.num_queries) == ("tiny_queries", 2)
-    for other in ({"num_queries": 3}, {"query_model": None}):
+    for other in ({"num_queries": 3}, {"query_model": None, "num_queries": DEFAULT_NUM_QUERIES}):
         with pytest.raises(ConfigError, match="holds a complete comparison with"):
             compare(ComparisonConfig(**(fields | other)))
 

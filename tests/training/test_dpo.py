@@ -329,7 +329,8 @@ def episode_pairs(tiny_scorer: Path, tmp_path_factory: pytest.TempPathFactory) -
     episodes = [episode for number in range(24) for episode in two_ways(number)]
     episodes_to_dataset(episodes).save_to_disk(str(folder / "episodes"))
     write_pairs(
-        PairingConfig(str(folder / "episodes"), str(tiny_scorer), pairs=("trajectories",)), folder / "preferences"
+        PairingConfig(trajectories=str(folder / "episodes"), policy=str(tiny_scorer), pairs=("trajectories",)),
+        folder / "preferences",
     )
     return folder / "episodes", folder / "preferences"
 

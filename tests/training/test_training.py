@@ -46,6 +46,7 @@ def test_flags_win_over_the_file(parser: TrlParser, tmp_path: Path) -> None:
         ("- a list\n", [], "must contain a YAML mapping"),
         ("name: [unclosed\n", [], "cannot be read"),
         ("num_frozen_layers: -1\n", [], "num_frozen_layers=-1, expected 0 or more"),
+        ("name: b\n", ["--lora_r", "many"], r"argument --lora_r.*invalid int value: 'many'"),
     ],
 )
 def test_what_is_wrong_is_named(parser: TrlParser, tmp_path: Path, text: str, flags: list[str], message: str) -> None:

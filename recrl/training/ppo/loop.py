@@ -94,7 +94,7 @@ def train_ppo(
                 "log_history": state.log,
             }
             run.complete(about)
-            shutil.rmtree(run.folder.path / BEST_FOLDER, ignore_errors=True)
+            shutil.rmtree(state.output_dir / BEST_FOLDER, ignore_errors=True)
     return state.output_dir
 
 

@@ -1,0 +1,330 @@
+"""The commands of `recrl`: what each can be told, and what it calls and prints.
+
+Each takes one dataclass, whose fields are its flags (`recrl.settings`). Where the library has such a dataclass the
+command takes it, or one that inherits from it and adds what only the command does: print, draw, push.
+"""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recrl.errors import ConfigError
+from recrl.evaluation.config import ComparisonConfig, EvaluationConfig, SearchEvaluationConfig
+from recrl.preferences.config import PairingConfig
+from recrl.quickstart import QuickstartConfig
+from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
+from recrl.settings import part, to_seed
+from recrl.terminal import ProgressLine
+
+
+def _quiet_libraries() -> None:
+    """Leaves the terminal to our own progress."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
+
+
+def quickstart(config: QuickstartConfig) -> None:
+    from recrl.quickstart import run_quickstart
+
+    _quiet_libraries()
+    line = ProgressLine()
+    table = run_quickstart(config, say=line.say)
+    line.end()
+    print(table)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogBuildConfig:
+    """What is built."""
+
+    raw_folder: str = field(
+        metadata={
+            "help": "Folder with items_shuffle[_1000].json and items_ins_v2[_1000].json, plain or gzipped.",
+            "positional": True,
+        }
+    )
+    output_dir: str = field(metadata={"help": "Folder of the built catalogue."})
+    num_products: int | None = field(
+        default=None, metadata={"help": "Take the first N raw products only; without it all."}
+    )
+    skip_invalid: bool = field(
+        default=False, metadata={"help": "Leave invalid records out and list them, instead of stopping at the first."}
+    )
+    num_workers: int | None = field(
+        default=None, metadata={"help": "Processes; without it one for each core, and a single one for a small file."}
+    )
+
+
+def catalog_build(config: CatalogBuildConfig) -> None:
+    from recrl.webshop.building import SKIPPED_FILE, build_catalog
+    from recrl.webshop.sealed import read_sealed
+
+    line = ProgressLine()
+    folder = build_catalog(
+        config.raw_folder,
+        config.output_dir,
+        num_products=config.num_products,
+        skip_invalid=config.skip_invalid,
+        num_workers=config.num_workers,
+        say=line.say,
+    )
+    line.end()
+    manifest = read_sealed(folder)
+    print(f"built {folder}: {manifest['num_products']} products of {manifest['num_records']} records")
+    if manifest["num_skipped"]:
+        print(f"left out {manifest['num_skipped']} invalid records; the reasons are in {folder / SKIPPED_FILE}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogSynthConfig:
+    """What is made up."""
+
+    output_dir: str = field(metadata={"help": "Folder that the raw files are written to."})
+    num_products: int = field(default=1000, metadata={"help": "Number of products."})
+    seed: int = field(default=0, metadata={"help": "Seed of all texts, prices and options.", "type": to_seed})
+
+
+def catalog_synth(config: CatalogSynthConfig) -> None:
+    from recrl.webshop.synthetic import write_raw
+
+    write_raw(config.output_dir, config.num_products, config.seed)
+    print(f"wrote {config.num_products} products in the raw format to {config.output_dir}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogDownloadConfig:
+    """What is fetched."""
+
+    which: str = field(
+        metadata={
+            "help": "The files of 1,000 products (10 MB) or of all 1.18 million (5.7 GB).",
+            "choices": ("1000", "full"),
+            "positional": True,
+        }
+    )
+    output_dir: str = field(
+        metadata={"help": "Folder that the raw files are written to; repeat the command to go on in it."}
+    )
+    hub_dataset_id: str | None = field(
+        default=None, metadata={"help": "Dataset on the Hub that holds the files; without it a public copy."}
+    )
+
+
+def catalog_download(config: CatalogDownloadConfig) -> None:
+    from recrl.webshop.download import HUB_DATASET_ID, download_catalog
+
+    folder = download_catalog(
+        config.which,
+        config.output_dir,
+        hub_dataset_id=config.hub_dataset_id or HUB_DATASET_ID,
+        say=ProgressLine().say,
+    )
+    print(f"the files are in {folder}; use them with --catalog {folder}, or build them with `recrl catalog build`")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogInfoConfig(CatalogSettings):
+    """What is described."""
+
+    catalog: str | None = field(default=None, metadata=CATALOG_HELP | {"positional": True})
+
+
+def catalog_info(config: CatalogInfoConfig) -> None:
+    from recrl.webshop import catalog
+
+    print(json.dumps(catalog.catalog_info(config.load_catalog()), indent=2, ensure_ascii=False))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShopConfig(PlaySettings):
+    """What is played."""
+
+    split: str = field(default="train", metadata=SPLIT_HELP)
+    goal_index: int | None = field(
+        default=None, metadata={"help": "The goal to play; without it one of the split is drawn."}
+    )
+
+
+def shop(config: ShopConfig) -> None:
+    from recrl.shop import shop
+
+    names = ("catalog", "goal_seed", "human_goals", "split", "split_by", "max_steps")
+    settings = {name: getattr(config, name) for name in names}
+    if config.query_model is not None:
+        _quiet_libraries()
+        settings["queries"] = config.load_queries()
+    shop(settings, goal_index=config.goal_index, seed=config.seed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GenerateTrajectoriesConfig(TrajectoryConfig):
+    """Where the dataset goes."""
+
+    push_to_hub: bool = field(default=False, metadata={"help": "Push the dataset to the Hub when it is complete."})
+    hub_dataset_id: str | None = field(default=None, metadata={"help": "user/name of the dataset on the Hub."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.push_to_hub != bool(self.hub_dataset_id):
+            raise ConfigError("--push_to_hub and --hub_dataset_id user/name go together; give both or neither")
+
+
+def generate_trajectories(config: GenerateTrajectoriesConfig) -> None:
+    from recrl.rollouts import collecting
+
+    _quiet_libraries()
+    line = ProgressLine()
+    summary = collecting.generate_trajectories(
+        part(config, TrajectoryConfig), progress=lambda progress: line(str(progress))
+    )
+    line.end()
+    print(
+        f"kept {summary['num_trajectories']} of {summary['num_episodes']} episodes "
+        f"(success {summary['success_rate']:.1f}%, protocol {summary['protocol']}) in {config.output_dir}"
+    )
+    if config.hub_dataset_id is not None:
+        from recrl.publishing.push import push_dataset
+
+        print(f"pushed to {push_dataset(config.output_dir, config.hub_dataset_id)}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildPreferencesConfig(PairingConfig):
+    """Where the pairs go."""
+
+    output_dir: str = field(metadata={"help": "Folder of the pairs, for recipes/dpo.py --preferences."})
+    output_json: str | None = field(default=None, metadata={"help": "File that the counts are written to."})
+
+
+def build_preferences(config: BuildPreferencesConfig) -> None:
+    from recrl.preferences.building import write_pairs
+
+    _quiet_libraries()
+    summary = write_pairs(part(config, PairingConfig), config.output_dir)
+    _show_pairs(summary, config.output_json)
+    print(f"wrote {config.output_dir}; train on it with recipes/dpo.py --preferences {config.output_dir}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DescribePreferencesConfig:
+    """What is counted."""
+
+    preferences: str = field(
+        metadata={
+            "help": "Folder of `recrl build-preferences`, or `preferences` in the folder of a DPO run.",
+            "positional": True,
+        }
+    )
+    output_json: str | None = field(default=None, metadata={"help": "File that the counts are written to."})
+
+
+def describe_preferences(config: DescribePreferencesConfig) -> None:
+    from recrl.preferences.building import read_pairs
+
+    _show_pairs(read_pairs(config.preferences), config.output_json)
+
+
+def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
+    from recrl.files import write_json
+    from recrl.preferences.counts import statistics_table
+
+    statistics_table(summary).print()
+    for reason, count in summary.get("left_out", {}).items():
+        print(f"left out: {count} {reason}")
+    if output_json:
+        write_json(output_json, summary)
+
+
+def evaluate(config: EvaluationConfig) -> None:
+    from recrl.evaluation.commands import run_evaluation
+    from recrl.evaluation.tables import comparison_lines, print_table
+
+    if config.query_model is not None:
+        _quiet_libraries()
+    line = ProgressLine()
+    results = run_evaluation(config, progress=line.count)
+    line.end()
+    print_table(results)
+    comparison = next(iter(results.values())).comparison
+    if comparison is not None:
+        print("\n".join(comparison_lines(comparison)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareConfig(ComparisonConfig):
+    """What is shown."""
+
+    format: str = field(
+        default="md", metadata={"help": "Format of the printed report.", "choices": ("md", "latex", "csv", "json")}
+    )
+    plots: bool = field(default=True, metadata={"help": "Draw the pictures."})
+
+
+def compare(config: CompareConfig) -> None:
+    from recrl.evaluation import comparison
+    from recrl.evaluation.comparison_plots import draw_comparison
+    from recrl.evaluation.comparison_tables import comparison_table
+    from recrl.files import write_text
+
+    _quiet_libraries()
+    line = ProgressLine()
+    report = comparison.compare(part(config, ComparisonConfig), progress=line.say)
+    line.end()
+    write_text(Path(config.output_dir) / "table.md", comparison_table(report, "md"))
+    if config.plots:
+        draw_comparison(report, Path(config.output_dir))
+    if config.format == "json":
+        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+    else:
+        print(comparison_table(report, config.format))
+
+
+def evaluate_search(config: SearchEvaluationConfig) -> None:
+    from recrl.evaluation.commands import run_search_evaluation
+    from recrl.evaluation.search import report_tables
+
+    _quiet_libraries()
+    line = ProgressLine()
+    report = run_search_evaluation(config, progress=lambda done, total: line(f"{done}/{total} texts"))
+    line.end()
+    print(report_tables(report))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConvertCheckpointConfig:
+    """What is converted."""
+
+    checkpoint: str = field(
+        metadata={"help": "File in the layout of WebShop's choice_il_epoch9.pth.", "positional": True}
+    )
+    output_dir: str = field(metadata={"help": "Folder of the scorer."})
+    tokenizer_name_or_path: str | None = field(
+        default=None, metadata={"help": "Tokenizer, by Hub id or folder; without it bert-base-uncased."}
+    )
+    pad_attention: str = field(
+        default="original",
+        metadata={
+            "help": "Whether attention sees padding: as in the original, or masked.",
+            "choices": ("original", "masked"),
+        },
+    )
+
+
+def convert_checkpoint(config: ConvertCheckpointConfig) -> None:
+    from recrl.scoring.published import TOKENIZER, convert_published
+
+    _quiet_libraries()
+    notes = convert_published(
+        config.checkpoint,
+        config.output_dir,
+        tokenizer=config.tokenizer_name_or_path or TOKENIZER,
+        pad_attention=config.pad_attention,
+    )
+    for name, reason in notes.items():
+        print(f"{'made' if name == 'value_head' else 'left out'} {name}: {reason}")
+    print(f"wrote {config.output_dir}; evaluate it with `recrl evaluate --policy {config.output_dir}`")

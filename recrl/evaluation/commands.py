@@ -1,0 +1,70 @@
+"""What `recrl evaluate` and `recrl evaluate-search` do: load what their settings name, measure, and write."""
+
+from collections.abc import Callable
+from typing import Any
+
+from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
+from recrl.evaluation.measure import check_result_path, evaluate
+from recrl.evaluation.result_types import Result
+from recrl.evaluation.results import load_result, save_result
+from recrl.evaluation.search import evaluate_search
+from recrl.files import write_json
+from recrl.queries.pairs import load_pairs
+from recrl.queries.proposing import QueryModel
+
+Progress = Callable[[int, int], None]
+
+
+def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -> dict[str, Result]:
+    """Evaluates a policy, see `recrl.evaluation.measure.evaluate`.
+
+    Returns:
+        results by what they are called in a table: the policy's, and the baseline's if there is one.
+
+    Raises:
+        RecrlError: see the modules that read the settings; nothing is written.
+    """
+    if config.output_json:
+        check_result_path(config.output_json)
+    baseline = load_result(config.baseline) if config.baseline else None
+    catalog, policy, queries = config.load_catalog(), config.load_policy(), config.load_queries()
+    result = evaluate(
+        policy,
+        catalog,
+        split=config.split,
+        split_by=config.split_by,
+        num_episodes=config.num_episodes,
+        decoding=config.decoding,
+        seed=config.seed,
+        batch_size=config.batch_size,
+        max_steps=config.max_steps,
+        baseline=baseline,
+        progress=progress,
+        queries=queries,
+    )
+    if config.output_json:
+        save_result(config.output_json, result)
+    return {policy.name: result} | ({} if baseline is None else {f"baseline: {baseline.policy}": baseline})
+
+
+def run_search_evaluation(config: SearchEvaluationConfig, progress: Progress | None = None) -> dict[str, Any]:
+    """The report of a query model, see `recrl.evaluation.search.evaluate_search`.
+
+    Raises:
+        RecrlError: see the modules that read the settings; nothing is written.
+    """
+    if config.output_json:
+        check_result_path(config.output_json)
+    pairs, catalog = load_pairs(config.pairs), config.load_catalog()
+    report = evaluate_search(
+        QueryModel.from_pretrained(config.query_model, num_queries=config.num_queries),
+        pairs,
+        catalog,
+        split=config.split,
+        split_by=config.split_by,
+        num_goals=config.num_goals,
+        progress=progress,
+    )
+    if config.output_json:
+        write_json(config.output_json, report)
+    return report

@@ -1,0 +1,162 @@
+"""What can be set when something plays: shared by the commands and recipes that play, and by collecting.
+
+Every class states its fields once; a command's settings inherit from the classes whose fields it reads. The metadata
+that stand alone here belong to fields that several classes have, with defaults of their own.
+"""
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from recrl.errors import ConfigError
+from recrl.queries.proposing import DEFAULT_NUM_QUERIES
+from recrl.settings import check_at_least, check_values, to_seed
+from recrl.webshop.goals import SPLIT_BY, SPLITS
+
+if TYPE_CHECKING:
+    from recrl.policies.base import Policy
+    from recrl.queries.proposing import QueryModel
+    from recrl.webshop.catalog import Catalog
+
+CATALOG_HELP = {
+    "help": "Folder with raw WebShop files, or of a built catalogue; without it the embedded catalogue is used."
+}
+SPLIT_HELP = {"help": "The split whose goals are played.", "choices": SPLITS}
+SPLIT_BY_HELP = {"help": "What the splits must not share: goals or products.", "choices": SPLIT_BY}
+UNIFORM_GOALS_HELP = {"help": "Draw training goals uniformly, as dev and test take them, instead of by their weights."}
+MAX_STEPS_HELP = {"help": "Actions after which an episode is truncated."}
+BATCH_SIZE_HELP = {"help": "Environments that are played side by side; the result does not depend on it."}
+TEMPERATURE_HELP = {"help": "Temperature at which a checkpoint samples actions."}
+LOOP_GUARD_HELP = {"help": "Keep a checkpoint from repeating an action on an equal page."}
+ROLLOUTS_PER_GOAL_HELP = {
+    "help": "Episodes of each goal, played one after another; contrasts and trajectories, as pairs, need several."
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogSettings:
+    """The catalogue and its goals."""
+
+    catalog: str | None = field(default=None, metadata=CATALOG_HELP)
+    goal_seed: int = field(default=0, metadata={"help": "Seed of price draws and price bounds.", "type": to_seed})
+    human_goals: bool = field(
+        default=False, metadata={"help": "Take people's crowd-sourced instructions instead of synthetic ones."}
+    )
+
+    def __post_init__(self) -> None:
+        check_values(self)
+
+    def load_catalog(self) -> "Catalog":
+        """The catalogue with its goals.
+
+        Raises:
+            CatalogError: see `recrl.webshop.catalog.load_catalog`.
+        """
+        from recrl.webshop.catalog import load_catalog
+
+        return load_catalog(self.catalog, goal_seed=self.goal_seed, human_goals=self.human_goals)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShopSettings(CatalogSettings):
+    """The splits of the goals, and the queries that are proposed for them."""
+
+    split_by: str = field(default="goal", metadata=SPLIT_BY_HELP)
+    query_model: str | None = field(
+        default=None,
+        metadata={
+            "help": "Model that proposes search queries, by folder or Hub id; without it only the plain instruction is "
+            "searched for."
+        },
+    )
+    num_queries: int = field(
+        default=DEFAULT_NUM_QUERIES, metadata={"help": "Queries that the query model proposes for an instruction."}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "num_queries")
+        if self.query_model is None and self.num_queries != DEFAULT_NUM_QUERIES:
+            raise ConfigError(f"num_queries={self.num_queries} is for a query model; name one with query_model")
+
+    def load_queries(self) -> "QueryModel | None":
+        """What proposes queries, None for nothing.
+
+        Raises:
+            CheckpointError: it cannot be loaded.
+        """
+        from recrl.queries.proposing import load_queries
+
+        return load_queries(self.query_model, self.num_queries)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaySettings(ShopSettings):
+    """The episodes."""
+
+    split: str = field(default="test", metadata=SPLIT_HELP)
+    max_steps: int = field(default=15, metadata=MAX_STEPS_HELP)
+    seed: int = field(default=0, metadata={"help": "Seed of the goals and actions that are drawn.", "type": to_seed})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "max_steps")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PolicySettings:
+    """The policy that plays."""
+
+    policy: str = field(
+        metadata={
+            "help": "A scripted policy (random, rule, matching, matching-price, reader[:K], demonstrator), a "
+            "checkpoint's folder or Hub id, or module:function of your own."
+        }
+    )
+    temperature: float = field(default=1.0, metadata=TEMPERATURE_HELP)
+    loop_guard: bool = field(default=False, metadata=LOOP_GUARD_HELP)
+    batch_size: int = field(default=16, metadata=BATCH_SIZE_HELP)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()  # type: ignore[misc]  # of the settings that are mixed in
+        check_at_least(self, 1, "batch_size")
+
+    def load_policy(self) -> "Policy":
+        """The policy.
+
+        Raises:
+            PolicyError, CheckpointError: see `recrl.policies.loading.load_policy`.
+        """
+        from recrl.policies.loading import load_policy
+
+        return load_policy(self.policy, temperature=self.temperature, loop_guard=self.loop_guard)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrajectoryConfig(PolicySettings, PlaySettings):
+    """What is collected."""
+
+    output_dir: str = field(metadata={"help": "Folder of the dataset; repeat the command to go on in it."})
+    split: str = field(default="train", metadata=SPLIT_HELP)
+    num_trajectories: int = field(default=100, metadata={"help": "Episodes to keep."})
+    min_reward: float = field(default=1.0, metadata={"help": "Lowest reward, from 0 to 1, of an episode that is kept."})
+    max_episodes: int | None = field(
+        default=None, metadata={"help": "Most episodes to play; without it 100 for each one to keep."}
+    )
+    rollouts_per_goal: int = field(default=1, metadata=ROLLOUTS_PER_GOAL_HELP)
+    uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
+    prune: bool = field(default=True, metadata={"help": "Cut the loops out of the episodes that are kept."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 1, "num_trajectories", "rollouts_per_goal")
+        if not 0 <= self.min_reward <= 1:
+            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
+        if self.max_episodes is not None and self.max_episodes < self.num_trajectories:
+            raise ConfigError(
+                f"max_episodes={self.max_episodes} is below num_trajectories={self.num_trajectories}; raise it"
+            )
+
+    @property
+    def episode_budget(self) -> int:
+        """The most episodes that are played."""
+        return self.max_episodes if self.max_episodes is not None else 100 * self.num_trajectories
