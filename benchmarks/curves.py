@@ -34,7 +34,7 @@ def series(log: list[dict[str, Any]], key: str) -> tuple[str, list[float], list[
     Raises:
         ConfigError: no entry has the key.
     """
-    entries = [entry for entry in log if key in entry]
+    entries = [entry for entry in log if entry.get(key) is not None]
     if not entries:
         known = sorted({name for entry in log for name in entry})
         raise ConfigError(f"no entry of the log has {key!r}; it has {', '.join(known)}")

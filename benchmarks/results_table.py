@@ -9,9 +9,9 @@ file's name. Writes NAME.md, NAME.json (without episodes) and, with matplotlib i
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from recrl.errors import ConfigError
+from recrl.evaluation.result_types import Result
 from recrl.evaluation.results import aggregate_seeds, load_result
 from recrl.evaluation.tables import markdown_table
 from recrl.files import write_json, write_text
@@ -28,7 +28,7 @@ def policies_of(runs: list[Path]) -> list[str]:
     return [*SCRIPTED_POLICIES, START, "DPO", *others, *NAMES]
 
 
-def collect(runs: list[Path], policies: list[str]) -> dict[str, dict[str, Any]]:
+def collect(runs: list[Path], policies: list[str]) -> dict[str, Result]:
     """Policy -> its result, averaged over the runs where it depends on the seed."""
     results = {}
     for name in policies:
@@ -38,7 +38,7 @@ def collect(runs: list[Path], policies: list[str]) -> dict[str, dict[str, Any]]:
     return results
 
 
-def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
+def draw(results: dict[str, Result], path: Path) -> None:
     """Success of each policy with its interval, as a horizontal bar chart."""
     try:
         import matplotlib
@@ -51,14 +51,14 @@ def draw(results: dict[str, dict[str, Any]], path: Path) -> None:
 
     figure, axes = pyplot.subplots(figsize=(7.5, 0.5 + 0.3 * len(results)), layout="constrained")
     for row, (name, result) in enumerate(reversed(results.items())):
-        low, high = result["success_ci"]
-        rate = result["success_rate"]
+        low, high = result.success_ci
+        rate = result.success_rate
         color = "#8a9aa8" if name in SCRIPTED_POLICIES else "#c9c9c9" if "ceiling" in name else "#2a78b5"
         axes.barh(row, rate, color=color)
         axes.errorbar(rate, row, xerr=[[rate - low], [high - rate]], color="black", capsize=2, linewidth=1)
     axes.set_yticks(range(len(results)), list(reversed(results)))
     first = next(iter(results.values()))
-    axes.set_xlabel(f"success % with 95% interval - {first['protocol']}, {first['num_episodes']} test goals")
+    axes.set_xlabel(f"success % with 95% interval - {first.protocol}, {first.num_episodes} test goals")
     axes.set_xlim(0, 100)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, metadata={"Date": None})
@@ -78,8 +78,7 @@ def main() -> None:
         raise ConfigError(f"--baseline {arguments.baseline!r} is no row; choose among {', '.join(results)}")
     table = markdown_table(results, baseline=arguments.baseline)
     write_text(arguments.output_dir / f"{arguments.name}.md", table)
-    headlines = {name: {key: value for key, value in result.items() if key != "episodes"}
-                 for name, result in results.items()}  # fmt: skip
+    headlines = {name: result.headline() for name, result in results.items()}
     write_json(arguments.output_dir / f"{arguments.name}.json", headlines)
     draw(results, arguments.output_dir / f"{arguments.name}.svg")
     print(table)

@@ -230,13 +230,10 @@ def describe_preferences(config: DescribePreferencesConfig) -> None:
 
 
 def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
-    from recrl.evaluation.tables import print_rows
     from recrl.files import write_json
-    from recrl.preferences.counts import HEADER, statistics_rows
+    from recrl.preferences.counts import statistics_table
 
-    print_rows(
-        HEADER, statistics_rows(summary), caption=f"{summary['num_pairs']} pairs on {summary['num_goals']} goals"
-    )
+    statistics_table(summary).print()
     for reason, count in summary.get("left_out", {}).items():
         print(f"left out: {count} {reason}")
     if output_json:
@@ -253,8 +250,9 @@ def evaluate(config: EvaluationConfig) -> None:
     results = run_evaluation(config, progress=line.count)
     line.end()
     print_table(results)
-    if config.baseline:
-        print("\n".join(comparison_lines(next(iter(results.values()))["comparison"])))
+    comparison = next(iter(results.values())).comparison
+    if comparison is not None:
+        print("\n".join(comparison_lines(comparison)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -281,7 +279,7 @@ def compare(config: CompareConfig) -> None:
     if config.plots:
         draw_comparison(report, Path(config.output_dir))
     if config.format == "json":
-        print(json.dumps(report, indent=2, ensure_ascii=False))
+        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
         print(comparison_table(report, config.format))
 

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -62,8 +63,21 @@ def write_text(path: str | Path, text: str) -> None:
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Writes ``value`` as indented JSON, atomically; see `write_text`."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Writes ``value`` as indented JSON, atomically; see `write_text`.
+
+    Raises:
+        ValueError: it holds NaN or an infinity, which JSON does not have; see `finite_or_none`.
+    """
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def finite_or_none(value: Any) -> Any:
+    """A value for JSON with None in place of every NaN and infinity, in lists and objects too."""
+    if isinstance(value, dict):
+        return {name: finite_or_none(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [finite_or_none(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @contextlib.contextmanager

@@ -9,12 +9,15 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from recrl.files import write_json, write_text
+from recrl.files import write_text
 from recrl.rollouts.config import CATALOG_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP, UNIFORM_GOALS_HELP
 from recrl.runs import RunFolder
 from recrl.settings import check_at_least, check_values, to_seed
+
+if TYPE_CHECKING:
+    from recrl.evaluation.result_types import Result
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +138,7 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
             write_results(folder / stage, repo_id=f"user/{stage}", results=[results[name]])
         table = markdown_table(results, baseline=START)
         write_text(folder / "table.md", table)
-        run.complete({name: _headline(result) for name, result in results.items()}, table)
+        run.complete({name: result.headline() for name, result in results.items()}, table)
     return table
 
 
@@ -227,10 +230,10 @@ def _min_reward(config: QuickstartConfig) -> float:
     return 0.0 if config.tiny else 1.0
 
 
-def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]) -> dict[str, dict[str, Any]]:
+def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]) -> dict[str, "Result"]:
     """Evaluates every policy on the same goals, one file each."""
     from recrl.evaluation.measure import evaluate, evaluate_ceiling
-    from recrl.evaluation.results import load_result
+    from recrl.evaluation.results import load_result, save_result
     from recrl.policies.loading import load_policy
     from recrl.webshop.catalog import load_catalog
 
@@ -250,12 +253,12 @@ def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]
                 seed=config.seed,
                 max_steps=config.max_steps,
             )
-            write_json(path, result)
+            save_result(path, result)
         results[name] = load_result(path)
     for num_hits, name in ((10, "page-1 ceiling"), (50, "50-hit ceiling")):
         path = folder / "evaluation" / f"ceiling_{num_hits}.json"
         if not path.exists():
-            write_json(
+            save_result(
                 path,
                 evaluate_ceiling(
                     catalog, split_by=config.split_by, num_episodes=config.num_eval_episodes, num_hits=num_hits
@@ -263,11 +266,6 @@ def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]
             )
         results[name] = load_result(path)
     return results
-
-
-def _headline(result: dict[str, Any]) -> dict[str, Any]:
-    """A result without its episodes."""
-    return {name: value for name, value in result.items() if name != "episodes"}
 
 
 def _tiny_encoder(folder: Path) -> str:

@@ -55,7 +55,7 @@ class Journal:
         Raises:
             StorageError: the disk is full or not writable; the records before are kept.
         """
-        line = json.dumps(record, ensure_ascii=False) + "\n"
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
         with clear_disk_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
             file.write(line)
             file.flush()

@@ -81,6 +81,6 @@ def adaptive_estimate(
     guess = (sums + 0.5) / (counts + 1)  # a mean that leans on 1/2 while little is known
     scores = guess + taken / chance * (values - guess)  # Eq. 5 of Hadad et al.
     estimate = float(scores.mean())
-    error = float(scores.std(ddof=1) / np.sqrt(len(scores)))
+    error = float(scores.std(ddof=1) / np.sqrt(len(scores))) if len(scores) > 1 else np.inf  # one says nothing of it
     half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
     return estimate, estimate - half, estimate + half

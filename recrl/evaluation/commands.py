@@ -5,7 +5,8 @@ from typing import Any
 
 from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
 from recrl.evaluation.measure import check_result_path, evaluate
-from recrl.evaluation.results import load_result
+from recrl.evaluation.result_types import Result
+from recrl.evaluation.results import load_result, save_result
 from recrl.evaluation.search import evaluate_search
 from recrl.files import write_json
 from recrl.queries.pairs import load_pairs
@@ -14,7 +15,7 @@ from recrl.queries.proposing import QueryModel
 Progress = Callable[[int, int], None]
 
 
-def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -> dict[str, dict[str, Any]]:
+def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -> dict[str, Result]:
     """Evaluates a policy, see `recrl.evaluation.measure.evaluate`.
 
     Returns:
@@ -42,8 +43,8 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
         queries=queries,
     )
     if config.output_json:
-        write_json(config.output_json, result)
-    return {policy.name: result} | ({} if baseline is None else {f"baseline: {baseline['policy']}": baseline})
+        save_result(config.output_json, result)
+    return {policy.name: result} | ({} if baseline is None else {f"baseline: {baseline.policy}": baseline})
 
 
 def run_search_evaluation(config: SearchEvaluationConfig, progress: Progress | None = None) -> dict[str, Any]:

@@ -8,18 +8,17 @@ goes on.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from recrl.errors import PolicyError
-from recrl.evaluation.bandits import adaptive_estimate, allotment, probability_best
+from recrl.evaluation.bandits import allotment, probability_best
 from recrl.evaluation.comparison_tables import comparison_table
 from recrl.evaluation.config import ComparisonConfig
-from recrl.evaluation.results import BOOTSTRAP_SEED
-from recrl.evaluation.statistics import cluster_bootstrap, cluster_sign_test
+from recrl.evaluation.estimates import Round, make_report, posterior
+from recrl.evaluation.report import Report
 from recrl.policies.base import Policy
 from recrl.policies.loading import load_policy
 from recrl.queries.proposing import QueryModel, describe_queries, recorded
@@ -37,30 +36,12 @@ FILES = {
 }
 
 
-@dataclass(frozen=True)
-class Round:
-    """One round of a run: who played which goal, and what came of it.
-
-    Attributes:
-        probabilities: (agents,) with which each episode went to an agent; arms, goals, rewards: (episodes,).
-        trials: (episodes,) 0 or 1, what the posterior learned of each.
-    """
-
-    run: int
-    number: int
-    probabilities: list[float]
-    arms: list[int]
-    goals: list[int]
-    rewards: list[float]
-    trials: list[int]
-
-
 def compare(
     config: ComparisonConfig,
     *,
     policies: Sequence[Policy] | None = None,
     progress: Callable[[str], None] = lambda text: None,
-) -> dict[str, Any]:
+) -> Report:
     """Plays all runs, or what is left of them, and reports; the report is also written to ``report.json``.
 
     Args:
@@ -93,8 +74,8 @@ def compare(
                 run_folder.journal.append(asdict(one))
                 progress(_progress_line(config, of_run))
         report = make_report(config, catalog, sorted(rounds, key=lambda one: (one.run, one.number)))
-        report |= describe_queries(queries)
-        run_folder.complete(report, comparison_table(report, "md"))
+        report = replace(report, **describe_queries(queries))
+        run_folder.complete(report.to_json(), comparison_table(report, "md"))
     return report
 
 
@@ -197,14 +178,6 @@ class _Player:
         return rewards
 
 
-def posterior(config: ComparisonConfig, rounds: Sequence[Round], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """(agents,) the parameters of the Beta posteriors after some rounds."""
-    arms = np.array([arm for one in rounds for arm in one.arms], np.int64)
-    trials = np.array([trial for one in rounds for trial in one.trials], np.float64)
-    won, all_of = np.bincount(arms, trials, count), np.bincount(arms, minlength=count)
-    return config.prior_alpha + won, config.prior_beta + all_of - won
-
-
 def _progress_line(config: ComparisonConfig, rounds: Sequence[Round]) -> str:
     alpha, beta = posterior(config, rounds, len(config.policies))
     best = probability_best(alpha, beta)
@@ -214,95 +187,3 @@ def _progress_line(config: ComparisonConfig, rounds: Sequence[Round]) -> str:
         for name, mean, chance in zip(config.policies, alpha / (alpha + beta), best, strict=True)
     )
     return f"  run {rounds[0].run + 1}/{config.runs}, {done}/{config.num_episodes} episodes: {shown}"
-
-
-def make_report(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Round]) -> dict[str, Any]:
-    """What was found: per run and over all runs; rates from 0 to 100, probabilities from 0 to 1."""
-    runs = [[one for one in rounds if one.run == run] for run in range(config.runs)]
-    report: dict[str, Any] = {
-        "config": recorded(config),
-        "protocol": catalog.protocol(config.split_by),
-        "catalog_sha256": catalog.sha256,
-        "goals_sha256": catalog.goals_sha256,
-        "num_goals": len(catalog.split(config.split, config.split_by)),
-        "agents": list(config.policies),
-        "runs": [_report_run(config, of_run) for of_run in runs],
-        "all_runs": _estimates(config, list(rounds)),
-    }
-    if config.allocation == "uniform":
-        report["paired"] = _paired(config, catalog, rounds)
-    return report
-
-
-def _report_run(config: ComparisonConfig, rounds: Sequence[Round]) -> dict[str, Any]:
-    count = len(config.policies)
-    alpha, beta = posterior(config, rounds, count)
-    best = probability_best(alpha, beta)
-    means = alpha / (alpha + beta)
-    pulls = np.bincount([arm for one in rounds for arm in one.arms], minlength=count)
-    probability_after = [
-        probability_best(*posterior(config, rounds[: place + 1], count)).tolist() for place in range(len(rounds))
-    ]
-    return {
-        "num_episodes": int(pulls.sum()),
-        "pulls": pulls.tolist(),
-        "posterior_alpha": alpha.tolist(),
-        "posterior_beta": beta.tolist(),
-        "posterior_mean": (100 * means).tolist(),
-        "probability_best": best.tolist(),
-        "probability_best_by_round": probability_after,
-        "expected_regret": float(((means.max() - means) * pulls).sum()),  # in the objective's units, over the run
-        "agents": _estimates(config, rounds),
-        "running": [_running(rounds, arm) for arm in range(count)],
-    }
-
-
-def _running(rounds: Sequence[Round], arm: int) -> dict[str, list[float]]:
-    """The running means of an agent, after each of its episodes, as the paper's figures show them."""
-    outcomes = [pair for one in rounds for pair in zip(one.arms, one.rewards, strict=True)]
-    rewards = np.array([reward for who, reward in outcomes if who == arm])
-    played = np.arange(1, len(rewards) + 1)
-    return {
-        "score": (100 * rewards.cumsum() / played).round(3).tolist(),
-        "success": (100 * (rewards == 1).cumsum() / played).round(3).tolist(),
-    }
-
-
-def _estimates(config: ComparisonConfig, rounds: Sequence[Round]) -> list[dict[str, Any]]:
-    """For each agent the biased running mean and the valid estimate of its success and score, with 95% intervals."""
-    arms = [arm for one in rounds for arm in one.arms]
-    rewards = np.array([reward for one in rounds for reward in one.rewards])
-    turns = np.repeat(np.arange(len(rounds)), [len(one.arms) for one in rounds])
-    estimates = []
-    for arm, name in enumerate(config.policies):
-        chance = np.array([one.probabilities[arm] for one in rounds for _ in one.arms])
-        mine = rewards[np.array(arms) == arm]
-        entry: dict[str, Any] = {"policy": name, "pulls": len(mine)}
-        for objective, outcomes in (("success", (rewards == 1).astype(float)), ("score", rewards)):
-            estimate, low, high = adaptive_estimate(arm, arms, outcomes, chance, turns)
-            plain = (mine == 1).mean() if objective == "success" else mine.mean()
-            entry[objective] = 100 * estimate
-            entry[f"{objective}_ci"] = [100 * max(low, 0.0), 100 * min(high, 1.0)]
-            entry[f"{objective}_running_mean"] = 100 * float(plain) if len(mine) else None
-        estimates.append(entry)
-    return estimates
-
-
-def _paired(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Round]) -> list[dict[str, Any]]:
-    """Of a uniform allotment: each agent against the first, on the same goals, resampling target products."""
-    count = len(config.policies)
-    rewards = np.concatenate([np.array(one.rewards).reshape(-1, count) for one in rounds])  # (goals, agents)
-    products = [catalog.goals[goal].asin for one in rounds for goal in one.goals[::count]]
-    found = []
-    for arm in range(1, count):
-        entry: dict[str, Any] = {"policy": config.policies[arm], "baseline": config.policies[0]}
-        for objective, outcomes in (("success", (rewards == 1).astype(float)), ("score", rewards)):
-            differences = outcomes[:, arm] - outcomes[:, 0]
-            low, high = cluster_bootstrap(differences.tolist(), products, np.random.default_rng(BOOTSTRAP_SEED))
-            entry[f"{objective}_difference"] = 100 * float(differences.mean())
-            entry[f"{objective}_difference_ci"] = [100 * low, 100 * high]
-            if objective == "success":
-                better, worse, p_value = cluster_sign_test(differences.tolist(), products)
-                entry |= {"products_better": better, "products_worse": worse, "p_value_products": p_value}
-        found.append(entry)
-    return found

@@ -1,15 +1,14 @@
 """The pictures of a comparison: running means of every run as in the paper's figures, and who is the best."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from recrl.errors import ConfigError
+from recrl.evaluation.report import Report
 
 COLORS = ("#2a78b5", "#c2562d", "#4c9a57", "#8860a8", "#b8962c", "#5b6770", "#c45b8b", "#3aa3a8")
 
 
-def draw_comparison(report: Mapping[str, Any], folder: Path) -> list[Path]:
+def draw_comparison(report: Report, folder: Path) -> list[Path]:
     """Writes ``comparison.png`` and ``comparison.svg``: a row per run; score, success, probability of being the best.
 
     Raises:
@@ -25,17 +24,18 @@ def draw_comparison(report: Mapping[str, Any], folder: Path) -> list[Path]:
     matplotlib.rcParams["svg.hashsalt"] = "recrl"
     from matplotlib import pyplot
 
-    runs, names = report["runs"], [Path(name).name for name in report["agents"]]
+    runs, names = report.runs, [Path(name).name for name in report.agents]
     figure, axes = pyplot.subplots(
         len(runs), 3, figsize=(11, 0.6 + 2.3 * len(runs)), layout="constrained", squeeze=False, sharex="col"
     )
     for row, run in enumerate(runs):
         for place, measure in enumerate(("score", "success")):
-            for name, running, color in zip(names, run["running"], _colors(names), strict=True):
-                axes[row, place].plot(range(1, len(running[measure]) + 1), running[measure], color=color, label=name)
+            for name, running, color in zip(names, run.running, _colors(names), strict=True):
+                means = getattr(running, measure)
+                axes[row, place].plot(range(1, len(means) + 1), means, color=color, label=name)
             axes[row, place].set_ylim(0, 100)
         for name, chances, color in zip(
-            names, zip(*run["probability_best_by_round"], strict=True), _colors(names), strict=True
+            names, zip(*run.probability_best_by_round, strict=True), _colors(names), strict=True
         ):
             axes[row, 2].plot(range(1, len(chances) + 1), chances, color=color, label=name)
         axes[row, 2].set_ylim(0, 1)
@@ -49,9 +49,9 @@ def draw_comparison(report: Mapping[str, Any], folder: Path) -> list[Path]:
         axes[0, place].set_title(title)
         axes[-1, place].set_xlabel(unit)
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=len(names), frameon=False)
-    allocation = report["config"]["allocation"]
+    allocation = report.config["allocation"]
     figure.suptitle(
-        f"{report['protocol']}, {allocation} allotment; running means of adaptive runs are biased", fontsize=10
+        f"{report.protocol}, {allocation} allotment; running means of adaptive runs are biased", fontsize=10
     )
     written = [folder / f"comparison.{kind}" for kind in ("png", "svg")]
     for path in written:

@@ -3,6 +3,7 @@
 import os
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from recrl.episodes.data import REWARD_PARTS, Episode
 from recrl.errors import DatasetError, StorageError
 from recrl.evaluation.ceilings import ceiling_rewards
 from recrl.evaluation.config import DECODINGS
+from recrl.evaluation.result_types import EpisodeRecord, GoalList, Result
 from recrl.evaluation.results import check_same_goals, compare_results, summarise
 from recrl.policies.base import Policy
 from recrl.queries.proposing import describe_queries
@@ -51,10 +53,10 @@ def evaluate(
     seed: int = 0,
     batch_size: int = 16,
     max_steps: int = 15,
-    baseline: dict[str, Any] | None = None,
+    baseline: Result | None = None,
     progress: Callable[[int, int], None] | None = None,
     queries: Callable[[str], Sequence[str]] | None = None,
-) -> dict[str, Any]:
+) -> Result:
     """Plays each goal once and sums up.
 
     Args:
@@ -66,8 +68,7 @@ def evaluate(
         queries: proposes search queries, as `recrl.webshop.env.WebShopEnv` takes them; the result names the model.
 
     Returns:
-        the result object: rates from 0 to 100, 95% intervals, fingerprints, and ``episodes``. ``reward_parts`` are
-        means over the purchases that have the part; an episode that was truncated bought nothing.
+        rates from 0 to 100, 95% intervals, fingerprints, and ``episodes``.
 
     Raises:
         DatasetError: fewer goals than asked for, an unknown decoding, or a baseline on other goals; before anything is
@@ -76,9 +77,9 @@ def evaluate(
     if decoding not in DECODINGS:
         raise DatasetError(f"decoding={decoding!r}, expected one of {', '.join(DECODINGS)}")
     goals = evaluation_goals(catalog, split, split_by, num_episodes)
-    settings = _settings(catalog, split, split_by, max_steps)
     if baseline is not None:
-        check_same_goals(settings, goals.tolist(), baseline)
+        ours = GoalList(catalog.protocol(split_by), catalog.sha256, catalog.goals_sha256, tuple(goals.tolist()))
+        check_same_goals(ours, baseline.goals)
     episodes: list[Episode] = []
     for episode in rollout(
         policy,
@@ -94,56 +95,55 @@ def evaluate(
         episodes.append(episode)
         if progress is not None:
             progress(len(episodes), len(goals))
-    records = [
-        {
-            "goal_index": episode.goal_index,
-            "asin": catalog.goals[episode.goal_index].asin,
-            "reward": episode.reward,
-            "success": episode.success,
-            "num_steps": episode.num_steps,
-            "truncated": episode.truncated,
-        }
+    records = tuple(
+        EpisodeRecord(
+            goal_index=episode.goal_index,
+            asin=catalog.goals[episode.goal_index].asin,
+            reward=episode.reward,
+            success=episode.success,
+            num_steps=episode.num_steps,
+            truncated=episode.truncated,
+        )
         for episode in episodes
-    ]
+    )
     bought = [episode.reward_parts for episode in episodes if episode.reward_parts]
     found = {name: [float(parts[name]) for parts in bought if name in parts] for name in REWARD_PARTS}
-    result = {
-        **settings,
-        "policy": policy.name,
+    result = Result(
+        **_settings(catalog, split, split_by, max_steps),
+        policy=policy.name,
         **{name: getattr(policy, name) for name in POLICY_SETTINGS if hasattr(policy, name)},
         **describe_queries(queries),
-        "decoding": decoding,
-        "seed": seed,
+        decoding=decoding,
+        seed=seed,
         **summarise(records),
-        "mean_steps": float(np.mean([episode.num_steps for episode in episodes])),
-        "truncated_rate": 100 * float(np.mean([episode.truncated for episode in episodes])),
-        "reward_parts": {name: float(np.mean(values)) for name, values in found.items() if values},
-        "trained_on_this_catalog": policy.catalog_sha256 == catalog.sha256 if policy.catalog_sha256 else None,
-        "episodes": records,
-    }
-    if baseline is not None:
-        result["comparison"] = compare_results(result, baseline)
-    return result
+        mean_steps=float(np.mean([episode.num_steps for episode in episodes])),
+        truncated_rate=100 * float(np.mean([episode.truncated for episode in episodes])),
+        reward_parts={name: float(np.mean(values)) for name, values in found.items() if values},
+        trained_on_this_catalog=policy.catalog_sha256 == catalog.sha256 if policy.catalog_sha256 else None,
+        episodes=records,
+    )
+    return result if baseline is None else replace(result, comparison=compare_results(result, baseline))
 
 
 def evaluate_ceiling(
     catalog: Catalog, *, split: str = "test", split_by: str = "goal", num_episodes: int | None = None, num_hits: int
-) -> dict[str, Any]:
-    """The result object of a perfect shopper among the first ``num_hits`` hits, see `recrl.evaluation.ceilings`."""
+) -> Result:
+    """The result of a perfect shopper among the first ``num_hits`` hits, see `recrl.evaluation.ceilings`."""
     goals = evaluation_goals(catalog, split, split_by, num_episodes)
-    records = [
-        {"goal_index": int(index), "asin": catalog.goals[index].asin, "reward": reward, "success": reward == 1.0}
+    records = tuple(
+        EpisodeRecord(goal_index=int(index), asin=catalog.goals[index].asin, reward=reward, success=reward == 1.0)
         for index, reward in zip(goals, ceiling_rewards(catalog, goals.tolist(), num_hits=num_hits), strict=True)
-    ]
-    return {
+    )
+    return Result(
         **_settings(catalog, split, split_by, None),
-        "policy": f"ceiling of {num_hits} hits",
+        policy=f"ceiling of {num_hits} hits",
         **summarise(records),
-        "episodes": records,
-    }
+        episodes=records,
+    )
 
 
 def _settings(catalog: Catalog, split: str, split_by: str, max_steps: int | None) -> dict[str, Any]:
+    """The fields of a result that say which goals are played, and by what."""
     return {
         "protocol": catalog.protocol(split_by),
         "split": split,

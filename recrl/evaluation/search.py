@@ -18,6 +18,7 @@ from recrl.evaluation.results import BOOTSTRAP_SEED
 from recrl.evaluation.statistics import cluster_bootstrap
 from recrl.queries.pairs import QueryPair, content_words, left_out_words, split_pairs
 from recrl.queries.proposing import QueryModel, describe_queries, words_of
+from recrl.tables import Table, with_interval
 from recrl.version import __version__
 from recrl.webshop.catalog import Catalog
 
@@ -167,44 +168,43 @@ def _interval(values: np.ndarray, products: Sequence[str]) -> list[float]:
 def report_tables(report: dict[str, Any]) -> str:
     """The report as Markdown."""
     typed, retrieval = report["typed"], report["retrieval"]
-    lines = [
-        "| what is searched for | typed query first % | within the candidates % | MRR | token-F1 of the first "
-        "| of the best |",
-        "|---|---|---|---|---|---|",
-        *(
-            f"| {name} | {row['rank_1']:.1f} | {row['within_k']:.1f} | {row['mrr']:.3f} | {row['f1_first']:.3f} | "
-            f"{row['f1_best']:.3f} |"
+    typed_table = Table(
+        ("what is searched for", "typed query first %", "within the candidates %", "MRR", "token-F1 of the first",
+         "of the best"),
+        [
+            [name, f"{row['rank_1']:.1f}", f"{row['within_k']:.1f}", f"{row['mrr']:.3f}", f"{row['f1_first']:.3f}",
+             f"{row['f1_best']:.3f}"]
             for name, row in typed["rows"].items()
-        ),
-        "",
+        ],
         f"{typed['num_instructions']} held-out instructions; {report['num_queries']} candidates of the query model, "
         "one of the others. A candidate is the typed query if the words are equal.",
-        "",
-        f"| what is searched for | {' | '.join(f'recall@{most} %' for most in RECALL_AT)} | MRR "
-        "| recall@10 against the plain instruction | MRR against it |",
-        "|---|---|---|---|---|---|---|",
-    ]
-    for name, row in retrieval["rows"].items():
-        cells = [_cell(row, f"recall@{most}", "{:.1f}") for most in RECALL_AT]
-        cells.append(_cell(row, "mrr", "{:.3f}"))
-        if name == "plain instruction":
-            cells += ["-", "-"]
-        else:
-            cells += [_cell(row, "recall@10_difference", "{:+.1f}"), _cell(row, "mrr_difference", "{:+.3f}")]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(
+        rule="---",
+    )  # fmt: skip
+    retrieval_table = Table(
+        ("what is searched for", *(f"recall@{most} %" for most in RECALL_AT), "MRR",
+         "recall@10 against the plain instruction", "MRR against it"),
         [
-            *lines,
-            "",
-            f"Protocol {report['protocol']}, {report['split']} split: where the goal's product stands among the hits, "
-            f"for {retrieval['num_goals']} goals of {retrieval['num_products']} products. Intervals: 95%, bootstrap "
-            f"over target products. An oracle knows which query is best. Query model {report['query_model']}, "
-            f"{report['query_model_sha256'][:12]}; catalogue {report['catalog_sha256'][:12]}, goals "
-            f"{report['goals_sha256'][:12]}.",
-        ]
-    )
+            [
+                name,
+                *(_cell(row, f"recall@{most}", ".1f") for most in RECALL_AT),
+                _cell(row, "mrr", ".3f"),
+                *(
+                    ("-", "-")
+                    if name == "plain instruction"
+                    else (_cell(row, "recall@10_difference", "+.1f"), _cell(row, "mrr_difference", "+.3f"))
+                ),
+            ]
+            for name, row in retrieval["rows"].items()
+        ],
+        f"Protocol {report['protocol']}, {report['split']} split: where the goal's product stands among the hits, "
+        f"for {retrieval['num_goals']} goals of {retrieval['num_products']} products. Intervals: 95%, bootstrap "
+        f"over target products. An oracle knows which query is best. Query model {report['query_model']}, "
+        f"{report['query_model_sha256'][:12]}; catalogue {report['catalog_sha256'][:12]}, goals "
+        f"{report['goals_sha256'][:12]}.",
+        rule="---",
+    )  # fmt: skip
+    return "\n".join([typed_table.markdown(), retrieval_table.markdown()]).removesuffix("\n")
 
 
 def _cell(row: dict[str, Any], name: str, form: str) -> str:
-    low, high = row[f"{name}_ci"]
-    return f"{form.format(row[name])} [{form.format(low)}, {form.format(high)}]"
+    return with_interval(row[name], row[f"{name}_ci"], form)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recrl.preferences.data import Preference
+from recrl.tables import Table
 from recrl.webshop import actions
 from recrl.webshop.pages import Page
 
@@ -83,3 +84,9 @@ def statistics_rows(summary: Mapping[str, Any]) -> list[list[str]]:
         ]
         for name, group in groups
     ]
+
+
+def statistics_table(summary: Mapping[str, Any]) -> Table:
+    """The rows of `statistics_rows`, with the number of pairs and goals below."""
+    caption = f"{summary['num_pairs']} pairs on {summary['num_goals']} goals"
+    return Table(HEADER, statistics_rows(summary), caption)

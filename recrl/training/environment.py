@@ -1,13 +1,13 @@
 """Where an agent plays while it is trained, and how it is measured on dev goals: shared by the recipes that play."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
 from recrl.errors import ConfigError
 from recrl.evaluation.config import DECODING_HELP
 from recrl.evaluation.measure import evaluate
+from recrl.evaluation.result_types import Result
 from recrl.policies.base import Policy
 from recrl.queries.proposing import QueryModel
 from recrl.rollouts.config import SPLIT_BY_HELP, UNIFORM_GOALS_HELP, ShopSettings
@@ -54,7 +54,7 @@ class EnvironmentArguments(ShopSettings):
         env.np_random = rng
         return env
 
-    def evaluate_on_dev(self, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> dict[str, Any]:
+    def evaluate_on_dev(self, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> Result:
         """The result of the first dev goals, see `recrl.evaluation.measure.evaluate`."""
         return evaluate(
             policy,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import CheckpointError
-from recrl.files import clear_disk_errors
+from recrl.files import clear_disk_errors, finite_or_none
 from recrl.runs import RunFolder
 
 METRICS_FILE = "training_metrics.json"
@@ -49,7 +49,7 @@ class TrainingRun:
 
     def complete(self, metrics: dict[str, Any]) -> None:
         """Writes the metrics of a run whose model is saved, which mark it as complete, then removes its checkpoints."""
-        self.folder.complete(metrics)
+        self.folder.complete(finite_or_none(metrics))  # fp16 logs gradient norms that are none
         for checkpoint in _checkpoints(self.folder.path):
             shutil.rmtree(checkpoint)
 

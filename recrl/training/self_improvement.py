@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from recrl.errors import ConfigError, NoPairsError
-from recrl.evaluation.results import load_result
+from recrl.evaluation.results import load_result, save_result
 from recrl.files import write_json
 from recrl.policies.scorer import ScorerPolicy
 from recrl.preferences.builders import check_builders
@@ -100,9 +100,9 @@ def train_self_improvement(
         with config.main_process_first(local=False, desc="dev goals"):
             if not (folder / DEV_FILE).exists():
                 policy = ScorerPolicy.from_pretrained(scorer, device=str(config.device))
-                write_json(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
+                save_result(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
         result = load_result(folder / DEV_FILE)
-        return {"dev_success": result["success_rate"], "dev_score": result["score"]}
+        return {"dev_success": result.success_rate, "dev_score": result.score}
 
     def scorer_of(number: int) -> str:
         return str(output_dir / f"round_{number}" / "dpo") if number else arguments.model_name_or_path

@@ -6,15 +6,17 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recrl.errors import ConfigError, DatasetError, PolicyError
-from recrl.evaluation.comparison import ComparisonConfig, compare
+from recrl.evaluation.comparison import compare
 from recrl.evaluation.comparison_plots import draw_comparison
 from recrl.evaluation.comparison_tables import comparison_table
+from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.measure import evaluate
 from recrl.policies.loading import load_policy
 from recrl.webshop.catalog import load_catalog
@@ -29,64 +31,61 @@ def config(folder: Path, **changed: Any) -> ComparisonConfig:
 
 def test_the_better_agent_gets_the_episodes(tmp_path: Path) -> None:
     report = compare(config(tmp_path / "run", num_episodes=200))
-    for run in report["runs"]:
-        assert sum(run["pulls"]) == run["num_episodes"] == 200
-        assert run["pulls"][1] == max(run["pulls"]) > 100
-        assert run["probability_best"][1] > 0.99
-        assert run["posterior_alpha"][0] + run["posterior_beta"][0] == 2 + run["pulls"][0]
-        assert [len(one["success"]) for one in run["running"]] == run["pulls"]
-    matching = report["all_runs"][1]
-    assert matching["success_ci"][0] < matching["success"] < matching["success_ci"][1]
+    for run in report.runs:
+        assert sum(run.pulls) == run.num_episodes == 200
+        assert run.pulls[1] == max(run.pulls) > 100
+        assert run.probability_best[1] > 0.99
+        assert run.posterior_alpha[0] + run.posterior_beta[0] == 2 + run.pulls[0]
+        assert tuple(len(one.success) for one in run.running) == run.pulls
+    matching = report.all_runs[1]
+    assert matching.success_ci[0] < matching.success < matching.success_ci[1]
     catalog = load_catalog(None)
-    truth = evaluate(load_policy("matching"), catalog)["success_rate"]
-    assert matching["success_ci"][0] < truth < matching["success_ci"][1]
+    truth = evaluate(load_policy("matching"), catalog).success_rate
+    assert matching.success_ci[0] < truth < matching.success_ci[1]
 
 
 def test_the_result_follows_from_the_seed_whatever_the_batch(tmp_path: Path) -> None:
     one = compare(config(tmp_path / "one", batch_size=1))
     two = compare(config(tmp_path / "two", batch_size=32))
     other = compare(config(tmp_path / "other", seed=1))
-    for report in (one, two, other):
-        for name in ("output_dir", "batch_size"):
-            report["config"].pop(name)
-    assert one == two
-    assert one["runs"] != other["runs"]
+    assert replace(one, config={}) == replace(two, config={})
+    assert one.runs != other.runs
 
 
 def test_uniform_allotment_plays_the_same_goals_and_compares_them_in_pairs(tmp_path: Path) -> None:
     report = compare(config(tmp_path / "run", allocation="uniform", num_episodes=300))
-    assert all(run["pulls"] == [100, 100, 100] for run in report["runs"])
+    assert all(run.pulls == (100, 100, 100) for run in report.runs)
     rounds = [json.loads(line) for line in (tmp_path / "run" / "journal.jsonl").read_text().splitlines()]
     assert all(one["goals"][0::3] == one["goals"][1::3] == one["goals"][2::3] for one in rounds)
-    matching, random = report["paired"]
-    assert matching["success_difference_ci"][0] > 0
-    assert matching["products_better"] > 10 * matching["products_worse"]
-    assert random["score_difference"] < 0
-    for entry in report["all_runs"]:  # uniform: the plain mean is unbiased, and the estimate is near it
-        assert entry["success"] == pytest.approx(entry["success_running_mean"], abs=4)
+    matching, random = report.paired
+    assert matching.success_difference_ci[0] > 0
+    assert matching.products_better > 10 * matching.products_worse
+    assert random.score_difference < 0
+    for entry in report.all_runs:  # uniform: the plain mean is unbiased, and the estimate is near it
+        assert entry.success == pytest.approx(entry.success_running_mean, abs=4)
 
 
 def test_the_score_can_be_the_objective(tmp_path: Path) -> None:
     """Rule and random never succeed, but rule scores."""
     report = compare(config(tmp_path / "run", policies=("rule", "random"), objective="score"))
-    for run in report["runs"]:
-        assert run["probability_best"][0] > 0.9
-        assert run["posterior_alpha"][0] > 10
-    assert report["all_runs"][0]["score_ci"][0] > report["all_runs"][1]["score_ci"][1]
+    for run in report.runs:
+        assert run.probability_best[0] > 0.9
+        assert run.posterior_alpha[0] > 10
+    assert report.all_runs[0].score_ci[0] > report.all_runs[1].score_ci[1]
 
 
 def test_a_run_stops_when_the_best_is_sure(tmp_path: Path) -> None:
     report = compare(config(tmp_path / "run", num_episodes=400, stop_at_probability=0.95))
-    for run in report["runs"]:
-        assert run["num_episodes"] < 400
-        assert max(run["probability_best"]) >= 0.95
+    for run in report.runs:
+        assert run.num_episodes < 400
+        assert max(run.probability_best) >= 0.95
 
 
 def test_more_runs_can_be_added(tmp_path: Path) -> None:
     two = compare(config(tmp_path / "run"))
     three = compare(config(tmp_path / "run", runs=3))
-    assert three["runs"][:2] == two["runs"]
-    assert len(three["runs"]) == 3
+    assert three.runs[:2] == two.runs
+    assert len(three.runs) == 3
 
 
 def test_a_killed_comparison_goes_on(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Evaluation: every goal once, whatever the batch; comparisons on equal goals only."""
 
-import json
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +9,9 @@ import pytest
 
 from recrl.errors import DatasetError, PolicyError, StorageError
 from recrl.evaluation.measure import check_result_path, evaluate, evaluate_ceiling
-from recrl.evaluation.results import aggregate_seeds, compare_results, load_result
+from recrl.evaluation.result_types import BaselineSettings, Result
+from recrl.evaluation.results import aggregate_seeds, compare_results, load_result, save_result
 from recrl.evaluation.tables import comparison_lines, markdown_table, print_table
-from recrl.files import write_json
 from recrl.policies.loading import load_policy
 from recrl.webshop.catalog import Catalog, load_catalog
 
@@ -21,46 +21,45 @@ def embedded() -> Catalog:
     return load_catalog()
 
 
-def run(catalog: Catalog, policy: str, **changed: Any) -> dict[str, Any]:
+def run(catalog: Catalog, policy: str, **changed: Any) -> Result:
     return evaluate(load_policy(policy), catalog, **({"split_by": "product", "num_episodes": 60} | changed))
 
 
 def test_the_result_holds_what_the_contract_names(embedded: Catalog) -> None:
     result = run(embedded, "matching")
-    assert set(result) >= {
+    assert set(result.to_json()) >= {
         "protocol", "policy", "num_episodes", "num_products", "score", "success_rate", "success_per_product",
         "success_ci", "score_ci", "success_ci_wilson", "mean_steps", "truncated_rate", "reward_parts",
         "catalog_sha256", "goals_sha256", "decoding", "seed", "versions",
     }  # fmt: skip
-    assert result["protocol"] == "embedded-unseen"
-    assert [record["goal_index"] for record in result["episodes"]] == embedded.split("test", "product")[:60].tolist()
-    assert result["success_rate"] == pytest.approx(100 * sum(record["success"] for record in result["episodes"]) / 60)
-    assert result["success_ci"][0] <= result["success_rate"] <= result["success_ci"][1]
-    assert 0 < result["reward_parts"]["r_option"] <= 1
-    assert json.loads(json.dumps(result)) == result
+    assert result.protocol == "embedded-unseen"
+    assert [record.goal_index for record in result.episodes] == embedded.split("test", "product")[:60].tolist()
+    assert result.success_rate == pytest.approx(100 * sum(record.success for record in result.episodes) / 60)
+    assert result.success_ci[0] <= result.success_rate <= result.success_ci[1]
+    assert 0 < result.reward_parts["r_option"] <= 1
 
 
 def test_the_batch_does_not_matter_and_seeds_do(embedded: Catalog) -> None:
     one, many = (run(embedded, "random", batch_size=size, decoding="sample") for size in (1, 13))
     assert one == many
-    assert run(embedded, "random", seed=1)["episodes"] != one["episodes"]
+    assert run(embedded, "random", seed=1).episodes != one.episodes
 
 
 def test_comparisons_are_paired(embedded: Catalog) -> None:
     rule, matching = run(embedded, "rule"), run(embedded, "matching")
     comparison = compare_results(matching, rule)
-    assert comparison["success_difference"] == pytest.approx(matching["success_rate"] - rule["success_rate"])
-    low, high = comparison["success_difference_ci"]
-    assert low <= comparison["success_difference"] <= high
-    assert comparison["p_value"] < 0.01
-    assert comparison["p_value_products"] < 0.01
-    assert comparison["products_better"] + comparison["products_worse"] <= rule["num_products"]
-    assert comparison["baseline_settings"] == {"decoding": "greedy", "seed": 0, "max_steps": 15}
+    assert comparison.success_difference == pytest.approx(matching.success_rate - rule.success_rate)
+    low, high = comparison.success_difference_ci
+    assert low <= comparison.success_difference <= high
+    assert comparison.p_value < 0.01
+    assert comparison.p_value_products < 0.01
+    assert comparison.products_better + comparison.products_worse <= rule.num_products
+    assert comparison.baseline_settings == BaselineSettings(decoding="greedy", seed=0, max_steps=15)
     unchanged = compare_results(rule, rule)
-    assert (unchanged["success_difference"], unchanged["score_difference_ci"], unchanged["p_value"]) == (0, [0, 0], 1)
+    assert (unchanged.success_difference, unchanged.score_difference_ci, unchanged.p_value) == (0, (0, 0), 1)
     opposite = compare_results(rule, matching)
-    assert opposite["score_difference"] == pytest.approx(-comparison["score_difference"])
-    assert run(embedded, "matching", baseline=rule)["comparison"] == comparison
+    assert opposite.score_difference == pytest.approx(-comparison.score_difference)
+    assert run(embedded, "matching", baseline=rule).comparison == comparison
 
 
 def test_unequal_goals_are_refused_before_anything_is_played(embedded: Catalog) -> None:
@@ -68,9 +67,9 @@ def test_unequal_goals_are_refused_before_anything_is_played(embedded: Catalog) 
     for changed in ({"num_episodes": 50}, {"split_by": "goal"}, {"split": "dev"}):
         with pytest.raises(DatasetError, match=r"compare equal goals|use its --split and --num_episodes"):
             run(embedded, "rule", baseline=rule, **changed)
+    other = load_catalog(goal_seed=1)
     with pytest.raises(DatasetError, match="goals_sha256"):
-        evaluate(load_policy("rule"), load_catalog(goal_seed=1), num_episodes=5, baseline=rule | {
-            "protocol": load_catalog(goal_seed=1).protocol()})  # fmt: skip
+        evaluate(load_policy("rule"), other, num_episodes=5, baseline=replace(rule, protocol=other.protocol()))
 
 
 def test_more_goals_than_there_are_is_an_error(embedded: Catalog) -> None:
@@ -85,14 +84,14 @@ def test_more_goals_than_there_are_is_an_error(embedded: Catalog) -> None:
 def test_seeds_are_averaged_goal_by_goal(embedded: Catalog) -> None:
     results = [run(embedded, "random", seed=seed) for seed in range(3)]
     mean = aggregate_seeds(results)
-    assert mean["score"] == pytest.approx(sum(result["score"] for result in results) / 3)
-    assert mean["score_by_seed"] == [result["score"] for result in results]
-    widths = [result["score_ci"][1] - result["score_ci"][0] for result in results]
-    assert mean["score_ci"][1] - mean["score_ci"][0] < max(widths)
-    assert mean["success_std"] == pytest.approx(statistics.stdev(mean["success_by_seed"]))
-    assert mean["truncated_rate"] == pytest.approx(sum(result["truncated_rate"] for result in results) / 3)
-    assert mean["episodes"][7]["num_steps"] == sum(result["episodes"][7]["num_steps"] for result in results) / 3
-    assert mean["seed"] == [0, 1, 2]
+    assert mean.score == pytest.approx(sum(result.score for result in results) / 3)
+    assert mean.score_by_seed == tuple(result.score for result in results)
+    widths = [result.score_ci[1] - result.score_ci[0] for result in results]
+    assert mean.score_ci[1] - mean.score_ci[0] < max(widths)
+    assert mean.success_std == pytest.approx(statistics.stdev(mean.success_by_seed))
+    assert mean.truncated_rate == pytest.approx(sum(result.truncated_rate for result in results) / 3)
+    assert mean.episodes[7].num_steps == sum(result.episodes[7].num_steps for result in results) / 3
+    assert mean.seed == (0, 1, 2)
     with pytest.raises(DatasetError, match="use its --split and --num_episodes"):
         aggregate_seeds([results[0], run(embedded, "random", num_episodes=30)])
     with pytest.raises(DatasetError, match="max_steps=15 and 9; only the seed may differ"):
@@ -104,12 +103,12 @@ def test_seeds_are_averaged_goal_by_goal(embedded: Catalog) -> None:
 def test_means_over_seeds_are_compared_without_counting_goals(embedded: Catalog, tmp_path: Path) -> None:
     rule = run(embedded, "rule")
     mean = aggregate_seeds([run(embedded, "random", seed=seed, baseline=rule) for seed in range(2)])
-    assert "comparison" not in mean
+    assert mean.comparison is None
     comparison = compare_results(mean, rule)
-    assert comparison["success_difference"] == pytest.approx(mean["success_rate"] - rule["success_rate"])
-    assert comparison["p_value"] is None
+    assert comparison.success_difference == pytest.approx(mean.success_rate - rule.success_rate)
+    assert comparison.p_value is None
     assert not any("McNemar" in line for line in comparison_lines(comparison))
-    write_json(tmp_path / "mean.json", mean)
+    save_result(tmp_path / "mean.json", mean)
     assert load_result(tmp_path / "mean.json") == mean
 
 
@@ -131,55 +130,6 @@ def test_a_table_that_is_no_terminals_does_not_wrap(embedded: Catalog, capsys: p
     assert [row.split("│")[1].strip() for row in rows] == ["rule", "matching-price"]
 
 
-def test_result_files_that_cannot_be_used_are_named(embedded: Catalog, tmp_path: Path) -> None:
-    write_json(tmp_path / "good.json", run(embedded, "rule"))
-    assert load_result(tmp_path / "good.json")["policy"] == "rule"
-    with pytest.raises(DatasetError, match="no such file; expected a result"):
-        load_result(tmp_path / "none.json")
-    write_json(tmp_path / "other.json", {"score": 1})
-    with pytest.raises(DatasetError, match="it lacks catalog_sha256"):
-        load_result(tmp_path / "other.json")
-    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(DatasetError, match="cannot be read"):
-        load_result(tmp_path / "binary.json")
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("reward", None, "episode 3 has reward=None"),
-        ("reward", float("nan"), "episode 3 has reward=nan"),
-        ("reward", 57, "episode 3 has reward=57 and success=False, expected 0 to 1"),
-        ("success", True, "episode 3: success=True contradicts reward=0"),
-    ],
-)
-def test_a_damaged_episode_is_named(
-    embedded: Catalog, tmp_path: Path, field: str, value: float | None, message: str
-) -> None:
-    result = run(embedded, "rule", num_episodes=5)
-    result["episodes"][3] |= {"reward": 0.0, "success": False} | {field: value}
-    write_json(tmp_path / "damaged.json", result)
-    with pytest.raises(DatasetError, match=message):
-        load_result(tmp_path / "damaged.json")
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "message"),
-    [
-        ("success_ci", ..., "it lacks success_ci"),
-        ("decoding", ..., "it lacks decoding"),
-        ("success_ci", [1.0], r"success_ci=\[1.0\], expected two numbers"),
-        ("score", "high", "score='high'"),
-        ("episodes", 5, "episodes=5"),
-    ],
-)
-def test_a_damaged_result_is_named(embedded: Catalog, tmp_path: Path, field: str, value: object, message: str) -> None:
-    changed = run(embedded, "rule", num_episodes=5) | {field: value}
-    write_json(tmp_path / "damaged.json", {name: kept for name, kept in changed.items() if kept is not ...})
-    with pytest.raises(DatasetError, match=message):
-        load_result(tmp_path / "damaged.json")
-
-
 def test_a_place_that_cannot_take_the_result_is_refused(tmp_path: Path) -> None:
     check_result_path(tmp_path / "new" / "folder" / "result.json")
     assert not list(tmp_path.iterdir())
@@ -193,23 +143,23 @@ def test_a_place_that_cannot_take_the_result_is_refused(tmp_path: Path) -> None:
 def test_a_checkpoints_settings_are_recorded(embedded: Catalog, tiny_scorer: Path) -> None:
     policy = load_policy(str(tiny_scorer), temperature=0.5, loop_guard=True)
     result = evaluate(policy, embedded, num_episodes=2, decoding="sample", max_steps=3)
-    assert (result["temperature"], result["loop_guard"]) == (0.5, True)
+    assert (result.temperature, result.loop_guard) == (0.5, True)
 
 
 @pytest.mark.realdata
 @pytest.mark.parametrize(("policy", "success", "score"), [("rule", 2.2, 57.3), ("matching", 57.6, 80.2)])
 def test_known_figures_on_webshop_1k(webshop_dir: Path, policy: str, success: float, score: float) -> None:
     result = evaluate(load_policy(policy), load_catalog(webshop_dir))
-    assert (result["protocol"], result["num_episodes"], result["num_products"]) == ("webshop-1k", 500, 146)
-    assert result["success_rate"] == pytest.approx(success, abs=0.05)
-    assert result["score"] == pytest.approx(score, abs=0.05)
+    assert (result.protocol, result.num_episodes, result.num_products) == ("webshop-1k", 500, 146)
+    assert result.success_rate == pytest.approx(success, abs=0.05)
+    assert result.score == pytest.approx(score, abs=0.05)
 
 
 @pytest.mark.realdata
 def test_known_ceilings(webshop_dir: Path) -> None:
     catalog = load_catalog(webshop_dir)
     found = [
-        round(evaluate_ceiling(catalog, split_by=split_by, num_hits=hits)["success_rate"], 1)
+        round(evaluate_ceiling(catalog, split_by=split_by, num_hits=hits).success_rate, 1)
         for split_by in ("goal", "product")
         for hits in (10, 50)
     ]

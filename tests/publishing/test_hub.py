@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from decision_data import colour_episode
 from hub_server import TOKEN, HubServer, hub_environment
 from recrl.episodes.data import episodes_to_dataset
 from recrl.errors import CheckpointError, DatasetError, HubError
+from recrl.evaluation.result_types import EpisodeRecord, Result
 from recrl.hub import later_command, pull
 from recrl.preferences.data import Move, Preference, load_preferences, preferences_to_dataset
 from recrl.publishing.cards import dataset_card, model_card
@@ -33,11 +35,19 @@ PAIRS = [
     for number in range(3)
 ]  # fmt: skip
 
-RESULT = {
-    "protocol": "embedded", "split": "test", "split_by": "goal", "max_steps": 15, "catalog_sha256": "c" * 64,
-    "goals_sha256": "g" * 64, "num_episodes": 500, "num_products": 146, "decoding": "greedy", "success_rate": 61.2,
-    "success_ci": [55.0, 67.0], "score": 83.2, "score_ci": [80.0, 86.0],
-}  # fmt: skip
+RESULT = Result(
+    protocol="embedded", split="test", split_by="goal", max_steps=15, catalog_sha256="c" * 64, goals_sha256="g" * 64,
+    versions={}, policy="dpo", decoding="greedy", seed=0, num_episodes=500, num_products=146, score=83.2,
+    success_rate=61.2, score_ci=(80.0, 86.0), success_ci=(55.0, 67.0), success_per_product=61.0, score_per_product=83.0,
+    mean_steps=5.0, truncated_rate=0.0, reward_parts={}, trained_on_this_catalog=True,
+    episodes=tuple(
+        EpisodeRecord(
+            goal_index=place, asin=f"B{place % 146:09}", reward=1.0 if place < 306 else 110 / 194, success=place < 306,
+            num_steps=5, truncated=False,
+        )
+        for place in range(500)
+    ),
+)  # fmt: skip
 
 
 @pytest.fixture
@@ -333,8 +343,8 @@ def test_the_model_card_is_true(run_folder: Path) -> None:
         ({"catalog_sha256": "d" * 64}, "of another catalogue than in training"),
     ],
 )
-def test_the_card_tells_seen_from_unseen(run_folder: Path, changed: dict[str, str], targets: str) -> None:
-    assert targets in model_card(run_folder, repo_id="user/agent", results=[RESULT | changed])
+def test_the_card_tells_seen_from_unseen(run_folder: Path, changed: dict[str, Any], targets: str) -> None:
+    assert targets in model_card(run_folder, repo_id="user/agent", results=[replace(RESULT, **changed)])
 
 
 def test_a_known_encoder_gives_base_model_and_licence(run_folder: Path) -> None:

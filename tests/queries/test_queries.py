@@ -11,7 +11,8 @@ import torch
 
 from recrl.cli import main
 from recrl.errors import CheckpointError, ConfigError
-from recrl.evaluation.comparison import ComparisonConfig, compare
+from recrl.evaluation.comparison import compare
+from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.measure import evaluate
 from recrl.evaluation.tables import markdown_table
 from recrl.policies.loading import load_policy
@@ -142,9 +143,9 @@ def test_results_name_the_query_model(query_folder: Path) -> None:
     result = evaluate(policy, catalog, num_episodes=3, queries=queries)
     plain = evaluate(policy, catalog, num_episodes=3)
     assert queries is not None
-    assert (result["query_model"], result["num_queries"]) == ("tiny_queries", 3)
-    assert result["query_model_sha256"] == queries.sha256
-    assert set(result) - set(plain) == {"query_model", "num_queries", "query_model_sha256"}
+    assert (result.query_model, result.num_queries) == ("tiny_queries", 3)
+    assert result.query_model_sha256 == queries.sha256
+    assert set(result.to_json()) - set(plain.to_json()) == {"query_model", "num_queries", "query_model_sha256"}
     assert "proposed queries: 3 of tiny_queries or none." in markdown_table({"one": result, "two": plain})
     assert "queries" not in markdown_table({"two": plain})
 
@@ -170,7 +171,7 @@ def test_a_comparison_goes_on_with_the_same_query_model_only(query_folder: Path,
         "query_model": str(query_folder), "num_queries": 2,
     }  # fmt: skip
     report = compare(ComparisonConfig(**fields))
-    assert (report["query_model"], report["num_queries"]) == ("tiny_queries", 2)
+    assert (report.query_model, report.num_queries) == ("tiny_queries", 2)
     for other in ({"num_queries": 3}, {"query_model": None, "num_queries": DEFAULT_NUM_QUERIES}):
         with pytest.raises(ConfigError, match="holds a complete comparison with"):
             compare(ComparisonConfig(**(fields | other)))

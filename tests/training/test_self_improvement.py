@@ -1,6 +1,7 @@
 """Self-improvement: rounds within a budget, recorded, resumable, and that an agent that knows nothing learns to buy."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ import pytest
 
 from recrl.episodes.data import load_episodes
 from recrl.errors import ConfigError
+from recrl.evaluation.result_types import Result
+from recrl.evaluation.results import summarise
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training import self_improvement
 from recrl.training.dpo import ChoiceDPOConfig
@@ -71,8 +74,10 @@ def test_a_round_begins_with_the_best_so_far(
     scores = iter([50.0, 40.0, 60.0, 55.0])
     result = EnvironmentArguments.evaluate_on_dev
 
-    def scored(self: EnvironmentArguments, *args: Any) -> dict[str, Any]:
-        return result(self, *args) | {"score": next(scores)}
+    def scored(self: EnvironmentArguments, *args: Any) -> Result:
+        played, reward = result(self, *args), next(scores) / 100
+        episodes = tuple(replace(episode, reward=reward, success=False) for episode in played.episodes)
+        return replace(played, episodes=episodes, **summarise(episodes))
 
     monkeypatch.setattr(EnvironmentArguments, "evaluate_on_dev", scored)
     run = tmp_path / "run"

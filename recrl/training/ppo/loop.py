@@ -22,6 +22,7 @@ from accelerate.utils import gather_object
 
 from recrl.episodes.data import load_episodes
 from recrl.errors import ConfigError
+from recrl.files import finite_or_none
 from recrl.policies.scorer import ScorerPolicy
 from recrl.queries.proposing import describe_queries
 from recrl.scoring.checkpoints import load_scorer
@@ -66,7 +67,7 @@ def train_ppo(
 
     def on_dev(policy: ScorerPolicy) -> dict[str, float]:
         result = environment.evaluate_on_dev(policy, catalog, queries)
-        return {"dev/success": result["success_rate"], "dev/score": result["score"]}
+        return {"dev/success": result.success_rate, "dev/score": result.score}
 
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
     files = {BEST_FOLDER: "while it trains: the best scorer on dev goals so far"}
@@ -133,7 +134,7 @@ def ppo_loop(state: PPOState) -> None:
         }
         if last or (config.eval_every > 0 and state.update % config.eval_every == 0):
             entry |= keep_best(state)
-        state.log.append(entry)
+        state.log.append(finite_or_none(entry))
         accelerator.log({name: value for name, value in entry.items() if name in METRICS}, step=state.update)
         if accelerator.is_main_process:
             logger.info("%s", {name: round(value, 4) for name, value in entry.items()})
