@@ -52,8 +52,8 @@ def main() -> None:
     }
     print_table(results)
     difference = compare_results(results["title words"], results["matching"])
-    low, high = difference["success_difference_ci"]
-    print(f"difference in success: {difference['success_difference']:+.1f} points [{low:+.1f}, {high:+.1f}]")
+    low, high = difference.success_difference_ci
+    print(f"difference in success: {difference.success_difference:+.1f} points [{low:+.1f}, {high:+.1f}]")
 
 
 if __name__ == "__main__":
