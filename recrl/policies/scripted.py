@@ -118,9 +118,7 @@ def _demonstrate(decision: Decision) -> str:
             product = catalog.product(page.listing[place].asin)
             return best_reward(product, goal), product.asin == goal.asin
 
-        return _open(
-            decision, sorted(openable(decision), key=rank, reverse=True)
-        )
+        return _open(decision, sorted(openable(decision), key=rank, reverse=True))
     if page.kind != "item":
         return _rule(decision)
     product = catalog.product(decision.env.screen.state.asin)

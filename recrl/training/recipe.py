@@ -1,11 +1,11 @@
 """What a recipe script begins and ends with: its parser, strict, and the exit codes of the command line."""
 
 import argparse
-import faulthandler
 import functools
 import logging
 import os
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -119,7 +119,7 @@ def run_recipe(main: Callable[[], None]) -> None:
     except RuntimeError as error:
         if "Timed out waiting" not in str(error):
             raise
-        faulthandler.dump_traceback(file=sys.stderr)
+        traceback.print_exception(error)
         print(
             "error: another process of this run did not answer within ddp_timeout seconds (default 1800); where "
             "this one waited stands above. See what the others print; if they were only slow, raise ddp_timeout. The "
