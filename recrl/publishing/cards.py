@@ -4,7 +4,6 @@ What a card says stands in `templates`, one template for each kind of thing; her
 Every text that comes from elsewhere is escaped, see `recrl.publishing.markdown`.
 """
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import CheckpointError, DatasetError, RecrlError
-from recrl.files import write_text
+from recrl.files import read_json, write_text
 from recrl.publishing.markdown import code_span, escaped, one_line, python_string
 from recrl.runs import README_FILE, README_MARK
 from recrl.training.runs import CONFIG_FILE, training_metrics
@@ -44,8 +43,8 @@ def model_card(folder: Path, *, repo_id: str, results: Sequence[Any] = ()) -> st
     """
     metrics = training_metrics(folder)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
+        settings = read_json(folder / CONFIG_FILE)
         make = _query_model_card if metrics.get("method") == "search" else _scorer_card
         return make(folder, repo_id, results, metrics, config, settings)
     except RecrlError:
@@ -103,7 +102,7 @@ def dataset_card(folder: Path, *, repo_id: str) -> str:
     if not path.exists():
         return _preference_card(folder, repo_id)
     try:
-        return _trajectory_card(json.loads(path.read_text(encoding="utf-8")), repo_id)
+        return _trajectory_card(read_json(path), repo_id)
     except (ValueError, KeyError) as error:
         raise DatasetError(f"{path} is corrupt ({error!r}); collect the trajectories again") from error
 
