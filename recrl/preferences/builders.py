@@ -31,6 +31,7 @@ import numpy as np
 
 from recrl.episodes.data import Episode, Step
 from recrl.episodes.decisions import Decision
+from recrl.episodes.training_goals import TrainedOn
 from recrl.errors import ConfigError, NoPairsError
 from recrl.preferences.data import Move, Preference
 from recrl.webshop import actions
@@ -47,10 +48,12 @@ class PairSet:
     Attributes:
         pairs: in the order of the builders and, within one, of the episodes.
         left_out: reason -> how often.
+        trained_on: the goals that they are about, which is what learning from them trains on.
     """
 
     pairs: list[Preference] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    trained_on: TrainedOn = ()
 
 
 def _move(decision: Decision, action_index: int, log_probs: np.ndarray) -> Move:
