@@ -111,6 +111,8 @@ class Report:
         agents: policies, in the order in which everything else lists them.
         runs: each run alone; all_runs: (agents,) estimates over all runs.
         paired: each agent against the first; None unless the allotment was uniform.
+        num_seen_goals: of each trained agent, how many of the goals it may have been trained on, or "unknown".
+        know_goal: agents that know the hidden goal, if there are any.
         query_model, num_queries, query_model_sha256: what proposed search queries, if anything did.
     """
 
@@ -123,6 +125,8 @@ class Report:
     runs: tuple[RunReport, ...]
     all_runs: tuple[AgentEstimate, ...]
     paired: tuple[PairedDifference, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    num_seen_goals: dict[str, int | str] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    know_goal: tuple[str, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
     query_model: str | None = field(default=None, metadata=ABSENT_IF_NONE)
     num_queries: int | None = field(default=None, metadata=ABSENT_IF_NONE)
     query_model_sha256: str | None = field(default=None, metadata=ABSENT_IF_NONE)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from recrl.episodes.decisions import Decision
+from recrl.episodes.training_goals import TrainedOn, from_config
 from recrl.errors import PolicyError
 from recrl.policies.base import Choice, sample
 from recrl.scoring.batches import Choices, EncodedTexts
@@ -64,6 +65,11 @@ class ScorerPolicy:
     def catalog_sha256(self) -> str | None:
         """The catalogue that the checkpoint was trained on."""
         return self.model.config.catalog_sha256
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """The goals that the checkpoint was trained on."""
+        return from_config(self.model.config.trained_on)
 
     def act(
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False

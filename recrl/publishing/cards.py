@@ -96,7 +96,7 @@ def dataset_card(folder: Path, *, repo_id: str) -> str:
     Raises:
         DatasetError: the folder holds neither.
     """
-    from recrl.rollouts.collecting import SUMMARY_FILE
+    from recrl.episodes.training_goals import SUMMARY_FILE
 
     path = folder / SUMMARY_FILE
     if not path.exists():
