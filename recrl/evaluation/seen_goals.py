@@ -53,15 +53,16 @@ def check_seen_goals(
 def most_seen(counts: Sequence[SeenGoals]) -> SeenGoals:
     """What is to be said of several trainings of one method: the highest number, or else that one is unknown."""
     numbers = [count for count in counts if isinstance(count, int)]
-    if numbers and max(numbers):
-        return max(numbers)
+    highest = max(numbers, default=0)
+    if highest:
+        return highest
     return UNKNOWN_SEEN if UNKNOWN_SEEN in counts else 0 if numbers else None
 
 
 def seen_goals_notes(counts: dict[str, SeenGoals], num_goals: int) -> str:
     """Sentences for a table's caption, with a blank before each; nothing where no goal was seen."""
     notes = [
-        f" {count} of the {num_goals} goals are training goals of {name}: its row says nothing about new goals."
+        f" {count} of the {num_goals} goals are training goals of {name}."
         for name, count in counts.items()
         if isinstance(count, int) and count
     ]
