@@ -127,6 +127,7 @@ class ScorerPolicy:
                 torch.tensor([[texts[text] for text in choice.actions]], device=device),
                 torch.ones(1, count, dtype=torch.bool, device=device),
                 torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
+                torch.tensor([choice.steps_left], device=device),
             ),
         )
         return output.log_probs[0].cpu().numpy(), output.state_values[0].item()

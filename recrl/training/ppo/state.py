@@ -102,6 +102,7 @@ class PPOState:
             [make_env(number) for number in env_numbers],
             [np.random.default_rng([config.seed, number, 1]) for number in env_numbers],
             reward_scale=config.reward_scale,
+            bootstrap_at_limit=config.bootstrap_at_limit,
         )
         return cls(
             config=config,
