@@ -74,7 +74,8 @@ def compare(
                 run_folder.journal.append(asdict(one))
                 progress(_progress_line(config, of_run))
         report = make_report(config, catalog, sorted(rounds, key=lambda one: (one.run, one.number)))
-        report = replace(report, **describe_queries(queries))
+        weights = tuple(getattr(agent, "weights_sha256", None) for agent in agents)
+        report = replace(report, weights_sha256=weights if any(weights) else None, **describe_queries(queries))
         run_folder.complete(report.to_json(), comparison_table(report, "md"))
     return report
 

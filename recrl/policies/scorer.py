@@ -4,6 +4,7 @@ On a CPU a decision's log-probabilities do not depend, not even in the last bit,
 with it. Encodings of action texts are kept, because titles and buttons come back on page after page.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,16 @@ class ScorerPolicy:
     def catalog_sha256(self) -> str | None:
         """The catalogue that the checkpoint was trained on."""
         return self.model.config.catalog_sha256
+
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of all weights that choose actions, in hexadecimal; the value head chooses none."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            if not name.startswith("value_head."):
+                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def act(
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False

@@ -555,6 +555,31 @@ def test_the_best_on_dev_goals_is_kept_even_if_it_is_the_start(tiny_scorer: Path
         torch.testing.assert_close(tensor, before[name], atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("better", [False, True])
+def test_a_run_that_gives_back_its_start_says_so(
+    tiny_scorer: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    better: bool,
+) -> None:
+    scores = iter([50.0, 60.0 if better else 50.0])
+
+    class Scored:
+        success_rate = 1.0
+
+        def __init__(self) -> None:
+            self.score = next(scores)
+
+    monkeypatch.setattr(EnvironmentArguments, "evaluate_on_dev", lambda *_: Scored())
+    config = config_for(tmp_path / "run", num_updates=1, num_steps=2, num_minibatches=1, num_passes=1, eval_every=1)
+    arguments = PPOArguments(model_name_or_path=str(tiny_scorer))
+    train_ppo(arguments, EnvironmentArguments(max_episode_steps=4), TuningArguments(), config)
+    metrics = training_metrics(tmp_path / "run")
+    assert (metrics["best_update"], metrics["start_given_back"]) == (int(better), not better)
+    assert ("no update beat the start on dev goals: the start is given back" in caplog.text) is not better
+
+
 def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) -> None:
     config = config_for(
         tmp_path / "run", num_updates=2, num_steps=4, num_minibatches=2, num_passes=1, eval_every=1

@@ -34,7 +34,7 @@ from recrl.training.ppo.config import PPOArguments, PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
-from recrl.training.runs import training_run
+from recrl.training.runs import report_best, training_run
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.env import WebShopEnv
 
@@ -86,7 +86,7 @@ def train_ppo(
                 "num_environment_steps": config.num_updates * config.num_steps * config.num_envs * config.world_size,
                 **({"num_decisions": len(demonstrations)} if demonstrations else {}),
                 "global_step": config.num_updates,
-                "best_update": state.best_update,
+                **report_best(state.best_update, "update"),
                 "protocol": catalog.protocol(environment.split_by),
                 "catalog_sha256": catalog.sha256,
                 "goals_sha256": catalog.goals_sha256,
