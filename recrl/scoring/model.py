@@ -98,7 +98,7 @@ class BertForChoiceScoring(PreTrainedModel):
     main_input_name = "state_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
-    _keys_to_ignore_on_load_missing = (r"value_head\.steps_left",)  # older checkpoints have none: weights of 0
+    _keys_to_ignore_on_load_missing = [r"value_head\.steps_left"]  # noqa: RUF012  # older checkpoints: weights of 0
 
     def __init__(self, config: ChoiceScoringConfig) -> None:
         super().__init__(config)

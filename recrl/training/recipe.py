@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from recrl.errors import ConfigError
-from recrl.settings import nearest
+from recrl.errors import ConfigError, RecrlError
+from recrl.settings import check_finite, nearest
 
 
 def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, ...]:
@@ -26,6 +26,8 @@ def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, .
         *configs, unknown = parser.parse_args_and_config(
             args, return_remaining_strings=True, fail_with_unknown_args=False
         )
+    except RecrlError:
+        raise
     except FileNotFoundError as error:
         raise ConfigError(f"--config {error.filename}: no such file; expected a YAML file") from error
     except (yaml.YAMLError, ValueError, IndexError) as error:
@@ -37,13 +39,13 @@ def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, .
         raise ConfigError(f"unknown key {key!r}{hint} (--help lists all keys)")
     if unknown:
         raise ConfigError(f"unexpected argument {unknown[0]!r}; settings are given as --key value")
+    for config in configs:
+        check_finite(config)
     return tuple(configs)
 
 
 def run_recipe(main: Callable[[], None]) -> None:
     """Runs ``main``; bad input prints one line and exits with 2, Ctrl-C says how to go on and exits with 130."""
-    from recrl.errors import RecrlError
-
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("recrl").setLevel(logging.INFO)  # our own progress, and only warnings of others
     try:

@@ -5,17 +5,7 @@ from dataclasses import dataclass, field
 from transformers import TrainingArguments
 
 from recrl.errors import ConfigError
-
-# What transformers' trainer reads and this loop does not -> what takes its place here.
-NOT_READ = {
-    "num_train_epochs": "num_updates and num_passes",
-    "max_steps": "num_updates, or max_episode_steps",
-    "per_device_train_batch_size": "num_envs, num_steps and num_minibatches",
-    "gradient_accumulation_steps": "num_minibatches",
-    "warmup_steps": "value_warmup",
-    "eval_steps": "eval_every",
-    "save_steps": "save_every",
-}
+from recrl.training.fields import check_fields, check_machine
 
 
 @dataclass
@@ -71,10 +61,9 @@ class PPOConfig(TrainingArguments):
     report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
 
     def __post_init__(self) -> None:
-        for name, instead in NOT_READ.items():
-            if getattr(self, name) != TrainingArguments.__dataclass_fields__[name].default:
-                raise ConfigError(f"{name}={getattr(self, name)} has no meaning for PPO; set {instead}")
+        check_fields("ppo", self)
         super().__post_init__()
+        check_machine("ppo", self)
         if self.num_steps % self.num_minibatches:
             raise ConfigError(f"num_minibatches={self.num_minibatches} must divide num_steps={self.num_steps}")
         for name in ("num_updates", "num_envs", "num_steps", "num_minibatches", "num_passes", "value_warmup_passes"):

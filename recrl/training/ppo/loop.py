@@ -106,7 +106,7 @@ def ppo_loop(state: PPOState) -> None:
     config, policy, accelerator = state.config, state.policy, state.accelerator
     reference = None if state.reference is None else state.reference.outputs
     steps = config.num_steps * config.num_envs * accelerator.num_processes  # of a collection, all processes
-    accelerator.init_trackers(state.output_dir.name or "ppo")
+    accelerator.init_trackers(config.run_name or state.output_dir.name or "ppo")
     if state.update == 0:
         keep_best(state)
     while state.update < config.num_updates:
