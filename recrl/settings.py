@@ -15,6 +15,7 @@ import difflib
 import functools
 import inspect
 import itertools
+import math
 import sys
 import types
 import typing
@@ -152,14 +153,24 @@ def check_values(config: Any) -> None:
     """Checks what the metadata of a dataclass says of its values; to be called when one is made.
 
     Raises:
-        ConfigError: a value is none of its choices, or a seed is negative.
+        ConfigError: a value is none of its choices, a number is not finite, or a seed is negative.
     """
+    check_finite(config)
     for field in fields(config):
         value, choices = getattr(config, field.name), field.metadata.get("choices")
         if choices and value not in choices:
             raise ConfigError(f"{field.name}={value!r}, expected one of {', '.join(map(str, choices))}")
         if field.metadata.get("type") is to_seed and value < 0:
             raise ConfigError(f"{field.name}={value}, expected a whole number of at least 0")
+
+
+def check_finite(config: Any) -> None:
+    """Raises ConfigError if a number of a dataclass, alone or in a list, is infinite or not a number."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        for number in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(f"{field.name}={number}, expected a finite number")
 
 
 def check_at_least(config: Any, least: int, *names: str) -> None:

@@ -96,7 +96,7 @@ def dataset_card(folder: Path, *, repo_id: str) -> str:
     Raises:
         DatasetError: the folder holds neither.
     """
-    from recrl.rollouts.collecting import SUMMARY_FILE
+    from recrl.episodes.training_goals import SUMMARY_FILE
 
     path = folder / SUMMARY_FILE
     if not path.exists():
@@ -125,7 +125,7 @@ def _scorer_card(
     arguments = settings["arguments"]
     start = arguments.get("start_from" if method == "imitation" else "model_name_or_path")
     reference = arguments.get("ref_model_name_or_path")
-    rows = [_read(result, RESULT_FIELDS) for result in results]
+    rows = [{name: getattr(result, name) for name in RESULT_FIELDS} for result in results]
     base_model = config.get("base_model")
     data = _model_data(
         repo_id,
@@ -175,7 +175,7 @@ def _query_model_card(
             "base_model": base_model,
             "metrics": {name: value for name, value in metrics.items() if name != "log_history"},
             "settings": _flat(settings),
-            "results": [_read(report, REPORT_FIELDS) for report in results],
+            "results": [{name: report[name] for name in REPORT_FIELDS} for report in results],
         },
         evaluate_command=code_span(f"recrl evaluate-search --query_model {word}"),
         use_command=code_span(f"recrl evaluate --policy P --query_model {word}"),
@@ -293,11 +293,6 @@ def _flat(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _public(source: str) -> str:
     """A scorer's name without a machine's folders."""
     return Path(source).name if Path(source).is_absolute() else source
-
-
-def _read(result: Any, names: Sequence[str]) -> dict[str, Any]:
-    """What a card says of a result, by attribute, or by key where it is a mapping."""
-    return {name: result[name] if isinstance(result, Mapping) else getattr(result, name) for name in names}
 
 
 def _model_index(rows: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
-from recrl.errors import ConfigError
-from recrl.settings import flag_value, nearest, read_mapping
+from recrl.errors import ConfigError, RecrlError
+from recrl.settings import check_finite, flag_value, nearest, read_mapping
 from recrl.terminal import print_any_text
 from recrl.values import alternatives, convert
 
@@ -42,12 +42,17 @@ def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, .
         raise _unknown(word.removeprefix("--").partition("=")[0], hints)
     values = {name: None if value == [None] else value for name, value in vars(parsed).items()}
     try:
-        return tuple(
+        configs = tuple(
             config(**{one.name: values[one.name] for one in fields(config) if one.init})
             for config in parser.dataclass_types
         )
+    except RecrlError:
+        raise
     except ValueError as error:
         raise ConfigError(f"the configuration cannot be read: {str(error).strip()}") from error
+    for config in configs:
+        check_finite(config)
+    return configs
 
 
 def _refuse(message: str) -> NoReturn:
@@ -106,8 +111,6 @@ def run_recipe(main: Callable[[], None]) -> None:
     """Runs ``main``; bad input prints one line and exits with 2, Ctrl-C says how to go on and exits with 130. Waiting
     too long for another process prints where, and exits with 1.
     """
-    from recrl.errors import RecrlError
-
     print_any_text()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("recrl").setLevel(logging.INFO)  # our own progress, and only warnings of others

@@ -7,6 +7,7 @@ It holds ``checkpoint-N`` folders while it trains; at the end the model, its tok
 import contextlib
 import dataclasses
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ import torch
 from recrl.errors import CheckpointError
 from recrl.files import clear_disk_errors, finite_or_none, read_json
 from recrl.runs import RunFolder
+
+logger = logging.getLogger(__name__)
 
 METRICS_FILE = "training_metrics.json"
 CONFIG_FILE = "config_resolved.json"
@@ -193,6 +196,17 @@ def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any], run: Trai
     if trainer.args.should_save:
         run.complete(metrics)
     trainer.accelerator.wait_for_everyone()
+
+
+def report_best(best: int, what: str) -> dict[str, Any]:
+    """What the metrics say of a run that keeps the best on dev goals, the start included; a kept start is also logged.
+
+    Args:
+        best: the number of the best update or round, 0 for the start; what: "update" or "round".
+    """
+    if best == 0:
+        logger.warning("no %s beat the start on dev goals: the start is given back, its weights as they were", what)
+    return {f"best_{what}": best, "start_given_back": best == 0}
 
 
 def is_complete(output_dir: str | Path) -> bool:

@@ -19,9 +19,9 @@ PRODUCTS: dict[str, dict[str, Any]] = {
     "values named as buttons": {"customization_options": options(page=["Description", "Buy Now", "< Prev", "search"])},
     "groups without a name": {"customization_options": {"": [{"value": "features"}, {"value": "blue"}]}},
     "page markup": {"name": "Hat [button] Buy Now [button_]", "full_description": "[SEP]\nPrice: $1\n[button] x"},
-    "an id named as a button": {"asin": "Next >"},
-    "an id named as the way back": {"asin": "< Prev"},
-    "an id that no click has": {"asin": "a]b[c"},
+    "an id named as a button": {"asin": "NEXT >"},
+    "an id named as the way back": {"asin": "< PREV"},
+    "an id that no click has": {"asin": "A]B[C"},
 }
 
 
@@ -51,7 +51,7 @@ def test_every_scripted_policy_shops_among_odd_products(tmp_path: Path, case: st
 
 
 def test_an_id_named_as_a_button_never_takes_its_place(tmp_path: Path) -> None:
-    env = WebShopEnv(catalog=catalog_with(tmp_path, {"asin": "Next >"}), split="all")
+    env = WebShopEnv(catalog=catalog_with(tmp_path, {"asin": "NEXT >"}), split="all")
     env.reset(seed=0)
     _, _, _, _, info = env.step("search[hat]")
     assert info["page"].place_of("next >") is None
