@@ -497,16 +497,16 @@ def test_an_impossible_pair_is_refused(changed: dict[str, Any], message: str) ->
 
 
 def test_a_dataset_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"expected a folder with a preference dataset.*nowhere"):
+    with pytest.raises(DatasetError, match=r"expected a preference dataset.*nowhere"):
         load_preferences(tmp_path / "nowhere")
     (tmp_path / "other").mkdir()
-    with pytest.raises(DatasetError, match="expected a folder with a preference dataset"):
+    with pytest.raises(DatasetError, match="expected a preference dataset"):
         load_preferences(tmp_path / "other")
     good = preferences_to_dataset([pair(), pair(goal_index=2)])
     assert good.features == PREFERENCE_FEATURES
     for name, dataset, message in (
         ("empty", good.select([]), "it is empty"),
-        ("foreign", good.remove_columns(["chosen", "weight"]), "columns chosen, weight are missing"),
+        ("foreign", good.remove_columns(["chosen", "weight"]), "it lacks the columns chosen, weight"),
         ("untyped", good.remove_columns("weight").add_column("weight", ["a", "b"]), "a column has another type"),
         ("holes", good.map(lambda row: {"instruction": None}), "row 0 .*instruction has no value"),
         ("wrong", good.map(lambda row: {"chosen": "click[green]"}), r"row 0 .*chosen='click\[green\]', but"),
@@ -517,5 +517,5 @@ def test_a_dataset_that_is_none_is_named(tmp_path: Path) -> None:
     good.save_to_disk(str(tmp_path / "cut"))
     arrow = next((tmp_path / "cut").glob("*.arrow"))
     arrow.write_bytes(arrow.read_bytes()[:200])
-    with pytest.raises(DatasetError, match="expected a folder with a preference dataset"):
+    with pytest.raises(DatasetError, match="expected a preference dataset"):
         load_preferences(tmp_path / "cut")

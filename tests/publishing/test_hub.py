@@ -370,5 +370,5 @@ def test_dataset_cards_are_true(trajectory_folder: Path, run_folder: Path, tmp_p
     pairs = dataset_card(run_folder / "preferences", repo_id="user/pairs")
     assert "3 preference pairs on 3 goals" in pairs
     assert "| origin steps | 3 | 0.61 | 0.14 | not tried | 1.0 |" in pairs  # exp(-0.5), exp(-2)
-    with pytest.raises(DatasetError, match="expected a folder with a preference dataset"):
+    with pytest.raises(DatasetError, match="expected a preference dataset"):
         dataset_card(tmp_path / "nowhere", repo_id="user/none")

@@ -284,7 +284,7 @@ def test_bad_input_is_refused_before_anything_is_written(
         ({"trajectories": str(trajectories), "min_reward": 1.5}, ConfigError, r"min_reward=1\.5, expected a num"),
         ({"trajectories": str(trajectories), "pairs": ["contrasts"]}, DatasetError, "no preference pair is left"),
         ({"trajectories": str(trajectories), "pairs": ["step"]}, ConfigError, "expected one or more of steps"),
-        ({"preferences": str(trajectories)}, DatasetError, "expected a folder with a preference dataset"),
+        ({"preferences": str(trajectories)}, DatasetError, "expected a preference dataset"),
     ):
         with pytest.raises(error, match=message):
             train_dpo(arguments(tiny_scorer, **broken), TuningArguments(), settings(run))
