@@ -142,7 +142,8 @@ def named(card: str) -> set[str]:
         ),
         (
             ppo_run,
-            ("start", "best update", "environment steps in training", "episodes played", *PPO, *PLAYING, *TUNING, "learning_rate",
+            ("start", "best update", "environment steps in training", "episodes played", *PPO, *PLAYING, *TUNING,
+             "learning_rate",
              "head_learning_rate", "lr_scheduler_type"),
             ("demonstrations", "linear_probe", "optimiser steps", "pairs", "demonstration_batch_size",
              "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "warmup_steps",
