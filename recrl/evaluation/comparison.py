@@ -83,7 +83,14 @@ def compare(
                 progress(_progress_line(config, of_run))
         report = make_report(config, catalog, sorted(rounds, key=lambda one: (one.run, one.number)))
         trained = {spec: number for spec, number in seen.items() if number is not None}
-        report = replace(report, num_seen_goals=trained or None, know_goal=knowing or None, **describe_queries(queries))
+        weights = tuple(getattr(agent, "weights_sha256", None) for agent in agents)
+        report = replace(
+            report,
+            num_seen_goals=trained or None,
+            know_goal=knowing or None,
+            weights_sha256=weights if any(weights) else None,
+            **describe_queries(queries),
+        )
         run_folder.complete(report.to_json(), comparison_table(report, "md"))
     return report
 

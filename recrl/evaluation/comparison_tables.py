@@ -52,6 +52,16 @@ def paired_lines(report: Report) -> list[str]:
     ]
 
 
+def equal_lines(report: Report) -> list[str]:
+    """Of agents with equal weights: a line for people that says so."""
+    return [
+        f"{', '.join(group)} have equal weights: they are one agent, and differ by chance alone"
+        for group in report.equal_agents()
+    ]
+
+
 def comparison_table(report: Report, form: str) -> str:
     """The table in one of `recrl.tables.FORMATS`."""
-    return Table(HEADER, comparison_rows(report), caption(report), notes=paired_lines(report)).render(form)
+    return Table(
+        HEADER, comparison_rows(report), caption(report), notes=[*equal_lines(report), *paired_lines(report)]
+    ).render(form)

@@ -1,6 +1,5 @@
 """Making preference pairs of collected trajectories: what `recrl build-preferences` does, and DPO at its start."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 from recrl.episodes.data import load_episodes
 from recrl.episodes.training_goals import to_config, training_goals
 from recrl.errors import DatasetError
-from recrl.files import replace_folder, write_json
+from recrl.files import read_json, replace_folder, write_json
 from recrl.policies.scorer import ScorerPolicy
 from recrl.preferences.builders import PairSet, build_preferences
 from recrl.preferences.config import PairingConfig
@@ -91,7 +90,7 @@ def read_pairs(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / PREFERENCES_SUMMARY
     if path.exists():
         try:
-            recorded = json.loads(path.read_text(encoding="utf-8"))
+            recorded = read_json(path)
         except ValueError as error:
             raise DatasetError(f"{path} is corrupt ({error}); make the pairs again") from error
         if isinstance(recorded, Mapping):

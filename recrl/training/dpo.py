@@ -41,6 +41,7 @@ from recrl.preferences.data import (
     resample_by_weight,
 )
 from recrl.scoring.checkpoints import load_scorer
+from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import save_result, training_run
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
@@ -109,7 +110,9 @@ class ChoiceDPOConfig(DPOConfig):
     )
 
     def __post_init__(self) -> None:
+        check_fields("dpo", self)
         super().__post_init__()
+        check_machine("dpo", self)
         for name, values, known in (
             ("loss_type", self.loss_type, LOSS_TYPES),
             ("f_divergence_type", [self.f_divergence_type], F_DIVERGENCES),

@@ -24,6 +24,7 @@ from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.scoring.inputs import ACTION_FEATURES
 from recrl.scoring.model import BertForChoiceScoring
+from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import save_result, training_run
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
 
@@ -73,6 +74,11 @@ class ImitationConfig(TrainingArguments):
     save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
     report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: the collator reads all."})
+
+    def __post_init__(self) -> None:
+        check_fields("imitation", self)
+        super().__post_init__()
+        check_machine("imitation", self)
 
 
 def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:

@@ -31,7 +31,7 @@ from recrl.rollouts.config import LOOP_GUARD_HELP, ROLLOUTS_PER_GOAL_HELP, TEMPE
 from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.training.dpo import PREFERENCES_FOLDER, ChoiceDPOConfig, DPOArguments, train_dpo
 from recrl.training.environment import EnvironmentArguments
-from recrl.training.runs import TrainingRun, is_complete, training_metrics, training_run
+from recrl.training.runs import TrainingRun, is_complete, report_best, training_metrics, training_run
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.catalog import Catalog
 
@@ -249,7 +249,7 @@ def _finish(
         "num_pairs": sum(record.get("num_pairs", 0) for record in records),
         "num_processes": config.world_size,
         "global_step": sum(record.get("global_step", 0) for record in records),
-        "best_round": max(record["round"] for record in records if record["best"]),
+        **report_best(max(record["round"] for record in records if record["best"]), "round"),
         "protocol": catalog.protocol(environment.split_by),
         "catalog_sha256": catalog.sha256,
         "goals_sha256": catalog.goals_sha256,

@@ -35,7 +35,7 @@ from recrl.training.ppo.config import PPOArguments, PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
-from recrl.training.runs import training_run
+from recrl.training.runs import report_best, training_run
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.env import WebShopEnv
 
@@ -96,7 +96,7 @@ def train_ppo(
                 "num_episodes_played": played,
                 **({"num_decisions": len(demonstrations)} if demonstrations else {}),
                 "global_step": config.num_updates,
-                "best_update": state.best_update,
+                **report_best(state.best_update, "update"),
                 "protocol": catalog.protocol(environment.split_by),
                 "catalog_sha256": catalog.sha256,
                 "goals_sha256": catalog.goals_sha256,
@@ -123,7 +123,7 @@ def ppo_loop(state: PPOState) -> None:
     config, policy, accelerator = state.config, state.policy, state.accelerator
     reference = None if state.reference is None else state.reference.outputs
     steps = config.num_steps * config.num_envs * accelerator.num_processes  # of a collection, all processes
-    accelerator.init_trackers(state.output_dir.name or "ppo")
+    accelerator.init_trackers(config.run_name or state.output_dir.name or "ppo")
     if state.update == 0:
         keep_best(state)
     while state.update < config.num_updates:
