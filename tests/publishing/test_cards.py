@@ -112,7 +112,7 @@ DPO = ("beta", "loss_type", "min_reward", "weight_by_margin")
 PPO = ("num_updates", "num_envs", "num_steps", "num_passes", "num_minibatches", "gamma", "gae_lambda", "clip_range",
        "value_clip_range", "value_coef", "value_warmup", "entropy_coef", "kl_coef", "target_kl", "imitation_coef",
        "normalize_advantages", "max_grad_norm", "eval_every")  # fmt: skip
-ROUNDS = ("rounds", "episodes played", "best round", "rollouts_per_goal", "temperature", "loop_guard")
+ROUNDS = ("rounds", "best round", "rollouts_per_goal", "temperature", "loop_guard")
 PLAYING = ("uniform_goals", "max_episode_steps", "dev goals")
 LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
 
@@ -137,7 +137,7 @@ def named(card: str) -> set[str]:
         ),
         (
             self_improvement_run,
-            ("start", "pairs", *ROUNDS, *PLAYING, *DPO, *TRAINER, *TUNING),
+            ("start", "episodes played", "pairs", *ROUNDS, *PLAYING, *DPO, *TRAINER, *TUNING),
             ("demonstrations", "linear_probe", "optimiser steps", *PPO, *LORA),
         ),
         (
