@@ -497,10 +497,10 @@ def test_an_impossible_pair_is_refused(changed: dict[str, Any], message: str) ->
 
 
 def test_a_dataset_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"expected a folder with a preference dataset.*nowhere"):
+    with pytest.raises(DatasetError, match=r"expected a preference dataset.*nowhere"):
         load_preferences(tmp_path / "nowhere")
     (tmp_path / "other").mkdir()
-    with pytest.raises(DatasetError, match="expected a folder with a preference dataset"):
+    with pytest.raises(DatasetError, match="expected a preference dataset"):
         load_preferences(tmp_path / "other")
     good = preferences_to_dataset([pair(), pair(goal_index=2)])
     assert good.features == PREFERENCE_FEATURES
@@ -517,5 +517,5 @@ def test_a_dataset_that_is_none_is_named(tmp_path: Path) -> None:
     good.save_to_disk(str(tmp_path / "cut"))
     arrow = next((tmp_path / "cut").glob("*.arrow"))
     arrow.write_bytes(arrow.read_bytes()[:200])
-    with pytest.raises(DatasetError, match="expected a folder with a preference dataset"):
+    with pytest.raises(DatasetError, match="expected a preference dataset"):
         load_preferences(tmp_path / "cut")
