@@ -1,6 +1,7 @@
 """A comparison as text: Markdown, LaTeX or CSV."""
 
 from recrl.evaluation.report import Report
+from recrl.evaluation.seen_goals import seen_goals_notes
 from recrl.tables import Table, with_interval
 
 HEADER = (
@@ -12,7 +13,7 @@ def comparison_rows(report: Report) -> list[list[str]]:
     """A row per agent: episodes, valid estimates over all runs, the biased running mean, P(best) of each run."""
     return [
         [
-            agent.policy,
+            f"{agent.policy} (knows the goal)" if agent.policy in (report.know_goal or ()) else agent.policy,
             str(agent.pulls),
             with_interval(agent.success, agent.success_ci),
             with_interval(agent.score, agent.score_ci),
@@ -35,6 +36,7 @@ def caption(report: Report) -> str:
         f"{config['seed']}. Intervals are for episodes on these goals and valid under adaptive allotment; the running "
         "mean is not. "
         f"Catalogue {report.catalog_sha256[:12]}, goals {report.goals_sha256[:12]}."
+        + seen_goals_notes(dict(report.num_seen_goals or {}), report.num_goals)
     )
 
 

@@ -111,6 +111,8 @@ class Report:
         agents: policies, in the order in which everything else lists them.
         runs: each run alone; all_runs: (agents,) estimates over all runs.
         paired: each agent against the first; None unless the allotment was uniform.
+        num_seen_goals: of each trained agent, how many of the goals it may have been trained on, or "unknown".
+        know_goal: agents that know the hidden goal, if there are any.
         weights_sha256: (agents,) of the weights that choose actions, None for an agent without any; None where no
             agent has any, and in older reports.
         query_model, num_queries, query_model_sha256: what proposed search queries, if anything did.
@@ -125,6 +127,8 @@ class Report:
     runs: tuple[RunReport, ...]
     all_runs: tuple[AgentEstimate, ...]
     paired: tuple[PairedDifference, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    num_seen_goals: dict[str, int | str] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    know_goal: tuple[str, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
     weights_sha256: tuple[str | None, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
     query_model: str | None = field(default=None, metadata=ABSENT_IF_NONE)
     num_queries: int | None = field(default=None, metadata=ABSENT_IF_NONE)

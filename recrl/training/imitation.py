@@ -18,6 +18,7 @@ from transformers import Trainer, TrainingArguments, set_seed
 
 from recrl.episodes.data import Episode, load_episodes
 from recrl.episodes.decisions import LabelledDecision
+from recrl.episodes.training_goals import from_config, merged, to_config, training_goals
 from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
@@ -209,6 +210,8 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
                 max_action_tokens=arguments.max_action_tokens,
             )
         model.config.catalog_sha256 = episodes[0].catalog_sha256
+        earlier = () if arguments.start_from is None else from_config(model.config.trained_on)
+        model.config.trained_on = to_config(merged(earlier, training_goals(episodes, arguments.demonstrations)))
         collator = ChoiceCollator(tokenizer, model.config)
         if (
             arguments.linear_probe

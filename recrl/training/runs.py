@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import CheckpointError
-from recrl.files import clear_disk_errors, finite_or_none
+from recrl.files import clear_disk_errors, finite_or_none, read_json
 from recrl.runs import RunFolder
 from recrl.version import versions
 
@@ -132,7 +132,7 @@ def _step(checkpoint: Path) -> int:
 def _is_whole(checkpoint: Path) -> bool:
     """The trainer writes ``trainer_state.json`` last, so a folder without a readable one was cut off."""
     try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        read_json(checkpoint / "trainer_state.json")
     except (FileNotFoundError, json.JSONDecodeError):
         return False
     return True
@@ -196,4 +196,4 @@ def training_metrics(output_dir: str | Path) -> dict[str, Any]:
     """
     if not is_complete(output_dir):
         raise CheckpointError(f"{output_dir} holds no complete run ({METRICS_FILE} is missing); run the recipe again")
-    return json.loads((Path(output_dir) / METRICS_FILE).read_text(encoding="utf-8"))
+    return read_json(Path(output_dir) / METRICS_FILE)

@@ -31,6 +31,7 @@ METRICS = {
     "reward/r_price": "share of purchases within the price bound",
     "dev/success": "% success on the first dev goals",
     "dev/score": "100 x mean reward on the first dev goals",
+    "dev/episodes": "how many they are, each played once",
     "train/learning_rate": "of the encoder (of the heads, where it is not trained), after the update",
     "train/gradient_norm": "mean norm of the gradients before they are clipped",
     "train/steps": "environment steps so far, all processes",
