@@ -103,7 +103,7 @@ class Result:
     Attributes:
         protocol, split, split_by, catalog_sha256, goals_sha256: which goals.
         max_steps: the step limit; None for a ceiling, which plays nothing.
-        versions: of the packages and of Python.
+        versions: of the packages and of Python, with what else the last digits depend on.
         policy: its name; temperature, loop_guard: of a policy that has them.
         query_model, num_queries, query_model_sha256: what proposed search queries, if anything did.
         decoding, seed: how actions were chosen.
