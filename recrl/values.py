@@ -40,6 +40,8 @@ def convert(hint: Any, value: Any) -> Any:
         ValueError: no type of the annotation fits; the message says what was expected.
     """
     kinds = alternatives(hint)
+    if any(isinstance(kind, type) and issubclass(kind, Enum) for kind in kinds):
+        kinds = tuple(kind for kind in kinds if kind is not str)  # which stands for the text of a member
     for kind in sorted(kinds, key=_width):
         converted = _as(kind, value)
         if converted is not UNFIT:

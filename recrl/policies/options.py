@@ -1,4 +1,4 @@
-"""Options that an instruction names, and the next click that sets one."""
+"""Products that can be opened, options that an instruction names, and the next click that sets one."""
 
 import itertools
 import re
@@ -8,11 +8,23 @@ from recrl.webshop import actions
 from recrl.webshop.pages import Page
 
 
+def openable(decision: Decision) -> list[int]:
+    """The places of the products that a click opens: not those named like a button, or in letters that no click has."""
+    page, listing = decision.page, decision.page.listing
+    names = [listed.asin.lower() for listed in listing]
+    return [
+        place
+        for place, name in enumerate(names)
+        if page.place_of(name) == place and actions.click(name) in decision.valid_actions
+    ]
+
+
 def named_options(instruction: str, page: Page) -> dict[str, str]:
     """For each group the longest value that stands in the instruction as whole words; others are left out."""
     text, named = instruction.lower(), {}
     for group, values in page.option_values.items():
-        found = [value for value in values if value and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text)]
+        settable = [value for value in values if page.group_of(value) is not None]
+        found = [value for value in settable if value and re.search(rf"(?<!\w){re.escape(value)}(?!\w)", text)]
         if found:
             named[group] = max(found, key=len)
     return named

@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass, field
 
 from recrl.episodes.decisions import Decision
-from recrl.policies.options import named_options, next_option
+from recrl.policies.options import named_options, next_option, openable
 from recrl.webshop import actions
 from recrl.webshop.prices import lowest_price, price_bound
 
@@ -83,9 +83,9 @@ class Reader:
         return self._on_item(decision, notes, opened)
 
     def _on_results(self, decision: Decision, notes: dict[str, Note]) -> str:
-        if not decision.page.listing:
+        candidates = [decision.page.listing[place] for place in openable(decision)[: self.most_products]]
+        if not candidates:
             return actions.NEXT_PAGE
-        candidates = decision.page.listing[: self.most_products]
         decision.memory["num_candidates"] = len(candidates)
         unread = [place for place, listed in enumerate(candidates) if listed.asin not in notes]
         # Opening one more costs a click, two to return to this page from one sub page, and the purchase after it.

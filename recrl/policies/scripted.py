@@ -12,7 +12,7 @@ import numpy as np
 from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
 from recrl.policies.base import Choice, Policy, deterministic
-from recrl.policies.options import named_options, next_option
+from recrl.policies.options import named_options, next_option, openable
 from recrl.policies.reader import Reader
 from recrl.webshop import actions
 from recrl.webshop.best_purchase import best_options, best_reward
@@ -72,17 +72,16 @@ def _start(decision: Decision) -> str:
     return decision.valid_actions[0]
 
 
-def _open(decision: Decision, place: int) -> str:
-    """A click on a product link; without any hit, on to the next page."""
-    listing = decision.page.listing
-    return actions.click(listing[place].asin.lower()) if listing else actions.NEXT_PAGE
+def _open(decision: Decision, places: Sequence[int]) -> str:
+    """A click on the first of these product links; without any, on to the next page."""
+    return actions.click(decision.page.listing[places[0]].asin.lower()) if places else actions.NEXT_PAGE
 
 
 def _rule(decision: Decision) -> str:
     """First hit, buy."""
     if decision.page.kind == "search":
         return _start(decision)
-    return _open(decision, 0) if decision.page.kind == "results" else actions.BUY_NOW
+    return _open(decision, openable(decision)) if decision.page.kind == "results" else actions.BUY_NOW
 
 
 def _matching(decision: Decision) -> str:
@@ -97,9 +96,10 @@ def _matching_price(decision: Decision) -> str:
     page, bound = decision.page, price_bound(decision.instruction)
     if page.kind != "results" or bound is None:
         return _matching(decision)
-    prices = [lowest_price(listed.price_tag) for listed in page.listing]
-    fitting = [place for place, price in enumerate(prices) if price is None or price <= bound]
-    return _open(decision, fitting[0] if fitting else 0)
+    places = openable(decision)
+    prices = [lowest_price(page.listing[place].price_tag) for place in places]
+    fitting = [place for place, price in zip(places, prices, strict=True) if price is None or price <= bound]
+    return _open(decision, fitting or places)
 
 
 def _demonstrate(decision: Decision) -> str:
@@ -112,10 +112,13 @@ def _demonstrate(decision: Decision) -> str:
     page = decision.page
     if page.kind == "search":
         return max(decision.valid_actions, key=lambda action: _found_by(action, decision))
-    if page.kind == "results" and page.listing:
-        products = [catalog.product(listed.asin) for listed in page.listing]
-        ranks = [(best_reward(product, goal), product.asin == goal.asin) for product in products]
-        return _open(decision, ranks.index(max(ranks)))
+    if page.kind == "results":
+
+        def rank(place: int) -> tuple[float, bool]:
+            product = catalog.product(page.listing[place].asin)
+            return best_reward(product, goal), product.asin == goal.asin
+
+        return _open(decision, sorted(openable(decision), key=rank, reverse=True))
     if page.kind != "item":
         return _rule(decision)
     product = catalog.product(decision.env.screen.state.asin)

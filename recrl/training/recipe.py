@@ -5,6 +5,7 @@ import functools
 import logging
 import os
 import sys
+import traceback
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
@@ -107,7 +108,9 @@ def _unknown(key: Any, known: Iterable[str]) -> ConfigError:
 
 
 def run_recipe(main: Callable[[], None]) -> None:
-    """Runs ``main``; bad input prints one line and exits with 2, Ctrl-C says how to go on and exits with 130."""
+    """Runs ``main``; bad input prints one line and exits with 2, Ctrl-C says how to go on and exits with 130. Waiting
+    too long for another process prints where, and exits with 1.
+    """
     print_any_text()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("recrl").setLevel(logging.INFO)  # our own progress, and only warnings of others
@@ -116,6 +119,17 @@ def run_recipe(main: Callable[[], None]) -> None:
     except RecrlError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except RuntimeError as error:
+        if "Timed out waiting" not in str(error):
+            raise
+        traceback.print_exception(error)
+        print(
+            "error: another process of this run did not answer within ddp_timeout seconds (default 1800); where "
+            "this one waited stands above. See what the others print; if they were only slow, raise ddp_timeout. The "
+            "same command goes on from the last checkpoint",
+            file=sys.stderr,
+        )
+        sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)
         sys.exit(130)

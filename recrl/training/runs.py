@@ -9,9 +9,11 @@ import dataclasses
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from recrl.errors import CheckpointError
 from recrl.files import clear_disk_errors, finite_or_none, read_json
@@ -82,6 +84,7 @@ def training_run(
         ConfigError: the folder holds something else, a run with other settings, or a complete one; or another process
             works in it.
     """
+    _bound_waiting(config)
     groups = {name: _plain(group) for name, group in (dict(settings) | {"trainer": config}).items()}
     folder = RunFolder(
         path=Path(config.output_dir or ""),
@@ -104,6 +107,31 @@ def training_run(
                 folder.state()
             checkpoint = last_checkpoint(folder.path)
         yield TrainingRun(folder, checkpoint)
+
+
+def _bound_waiting(config: Any) -> None:
+    """Lets processes wait for one another as long as ``ddp_timeout`` says, which transformers forgets on CPUs."""
+    if config.world_size > 1 and torch.distributed.is_initialized():
+        torch.distributed.distributed_c10d._set_pg_timeout(config.ddp_timeout_delta)
+
+
+def made_by_main_process(config: Any, path: Path, make: Callable[[], None]) -> None:
+    """Lets the main process alone make a file that is not there yet, while the others wait for ``ddp_timeout`` seconds.
+
+    Every process must call it.
+
+    Args:
+        config: the trainer's, a `transformers.TrainingArguments`.
+        make: writes ``path``, last of all that it writes.
+
+    Raises:
+        CheckpointError: in the other processes, if the main process could not make it; that one raises its own error.
+    """
+    with config.main_process_first(local=False, desc=f"making {path}"):
+        if config.should_save and not path.exists():
+            make()
+    if not path.exists():
+        raise CheckpointError(f"the main process did not make {path}; see its error, and run the recipe again")
 
 
 def last_checkpoint(output_dir: str | Path) -> Path | None:

@@ -11,6 +11,7 @@ them. Every stage goes on where it was interrupted, see `recrl.rollouts.collecti
 """
 
 import copy
+import functools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,12 +27,20 @@ from recrl.policies.scorer import ScorerPolicy
 from recrl.preferences.builders import check_builders
 from recrl.preferences.building import read_pairs
 from recrl.preferences.config import CHOSEN_MIN_REWARD_HELP, PAIRS_HELP, WEIGHT_BY_MARGIN_HELP
-from recrl.rollouts.collecting import generate_trajectories
+from recrl.rollouts.collecting import SUMMARY_FILE, generate_trajectories
 from recrl.rollouts.config import LOOP_GUARD_HELP, ROLLOUTS_PER_GOAL_HELP, TEMPERATURE_HELP, TrajectoryConfig
+from recrl.runs import read_object
 from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.training.dpo import PREFERENCES_FOLDER, ChoiceDPOConfig, DPOArguments, train_dpo
 from recrl.training.environment import EnvironmentArguments
-from recrl.training.runs import TrainingRun, is_complete, report_best, training_metrics, training_run
+from recrl.training.runs import (
+    TrainingRun,
+    is_complete,
+    made_by_main_process,
+    report_best,
+    training_metrics,
+    training_run,
+)
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.catalog import Catalog
 
@@ -102,10 +111,12 @@ def train_self_improvement(
 
     def on_dev(scorer: str, folder: Path) -> dict[str, float]:
         """Success and score on dev goals, played once, by the main process."""
-        with config.main_process_first(local=False, desc="dev goals"):
-            if not (folder / DEV_FILE).exists():
-                policy = ScorerPolicy.from_pretrained(scorer, device=str(config.device))
-                save_result(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
+
+        def play() -> None:
+            policy = ScorerPolicy.from_pretrained(scorer, device=str(config.device))
+            save_result(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
+
+        made_by_main_process(config, folder / DEV_FILE, play)
         result = load_result(folder / DEV_FILE)
         return {
             "dev_success": result.success_rate,
@@ -125,8 +136,10 @@ def train_self_improvement(
             record: dict[str, Any] = {"round": number, "start": best["round"]}
             seeds = np.random.SeedSequence([config.seed, number]).generate_state(3).tolist()
             start = scorer_of(best["round"])
-            with config.main_process_first(local=False, desc="playing"):
-                record |= _play(folder / "trajectories", start, seeds[0], arguments, environment, config)
+            played = folder / "trajectories"
+            play = functools.partial(_play, played, start, seeds[0], arguments, environment, config)
+            made_by_main_process(config, played / SUMMARY_FILE, play)
+            record |= _sampled(played)
             try:
                 record |= _prefer(folder, start, seeds[1:], arguments, tuning, config)
             except NoPairsError as error:
@@ -153,10 +166,10 @@ def _play(
     arguments: SelfImprovementArguments,
     environment: EnvironmentArguments,
     config: ChoiceDPOConfig,
-) -> dict[str, Any]:
+) -> None:
     """Plays the round's share of the budget; every episode is kept, without its loops, because failures teach too."""
     share = arguments.num_episodes // arguments.num_rounds
-    summary = generate_trajectories(
+    generate_trajectories(
         TrajectoryConfig(
             policy=policy,
             output_dir=str(folder),
@@ -183,6 +196,11 @@ def _play(
             loop_guard=arguments.loop_guard,
         ),
     )
+
+
+def _sampled(folder: Path) -> dict[str, Any]:
+    """What a round's record says of the episodes that `_play` keeps in the folder."""
+    summary = read_object(folder / SUMMARY_FILE, folder)
     return {
         "num_episodes": summary["num_episodes"],
         "sampled_success": summary["success_rate"],

@@ -3,9 +3,11 @@
 import itertools
 from collections.abc import Mapping
 
+from recrl.webshop import actions
 from recrl.webshop.catalog import Product
 from recrl.webshop.fuzzy import fuzzy_match
 from recrl.webshop.goals import Goal
+from recrl.webshop.pages import ITEM_BUTTONS
 from recrl.webshop.reward import color_or_itself, purchase_reward
 
 
@@ -30,7 +32,7 @@ def best_options(product: Product, goal: Goal) -> dict[str, str]:
 
 
 def _clickable(value: str) -> bool:
-    return bool(value) and "[" not in value
+    return bool(value) and actions.can_be_clicked(value) and value not in ITEM_BUTTONS
 
 
 def _covered(value: str, wanted: list[str | tuple[str, str]]) -> frozenset[int]:

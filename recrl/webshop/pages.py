@@ -7,6 +7,9 @@ pairs never read back a text that was rendered here, and no product text can be 
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+# Names of buttons, which win over products and options of the same name.
+RESULTS_BUTTONS = frozenset(("back to search", "< prev", "next >"))
+ITEM_BUTTONS = frozenset(("back to search", "< prev", "description", "features", "reviews", "buy now"))
 PAGE_KINDS = ("search", "results", "item", "sub", "bought")
 
 
@@ -66,11 +69,19 @@ class Page:
         return {group.name: group.values for group in self.options}
 
     def group_of(self, name: str) -> OptionGroup | None:
-        """The group whose option a click on ``name`` sets: the later one where two groups share a value."""
+        """The group whose option a click on ``name`` sets, the later one where two groups share a value; None if it is
+        a button or no option.
+        """
+        if name in ITEM_BUTTONS:
+            return None
         return next((group for group in reversed(self.options) if name in group.values), None)
 
     def place_of(self, name: str) -> int | None:
-        """The place, from 0, of the product that a click on ``name`` opens; None if it opens none."""
+        """The place, from 0, of the product that a click on ``name`` opens, the first of equal names; None if it opens
+        none.
+        """
+        if name in RESULTS_BUTTONS and not (name == "< prev" and self.page_number == 1):  # the first page has none
+            return None
         return next((place for place, listed in enumerate(self.listing) if listed.asin.lower() == name), None)
 
     def without_marks(self) -> "Page":

@@ -224,10 +224,9 @@ def follow(state: PageState, action: str, screen: Screen, catalog: Catalog) -> t
 
 
 def _from_results(state: PageState, name: str, page: Page) -> PageState:
-    if name in ("next >", "< prev"):
-        return replace(state, page=state.page + (1 if name == "next >" else -1))
     place = page.place_of(name)
-    assert place is not None  # what else can be clicked on a results page
+    if place is None:
+        return replace(state, page=state.page + (1 if name == "next >" else -1))
     asin = page.listing[place].asin
     return replace(state, kind="item", asin=asin, visited=state.visited | {asin})
 

@@ -225,7 +225,7 @@ def test_datasets_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="expected a trajectory dataset"):
         load_episodes(tmp_path / "nowhere" / "at" / "all")
     Dataset.from_dict({"text": ["a"]}).save_to_disk(str(tmp_path / "other"))
-    with pytest.raises(DatasetError, match="it lacks the columns goal_index, .*; it has text"):
+    with pytest.raises(DatasetError, match=r"it lacks the columns goal_index, .*; it has text"):
         load_episodes(tmp_path / "other")
     episodes_to_dataset([]).save_to_disk(str(tmp_path / "empty"))
     with pytest.raises(DatasetError, match="it is empty"):

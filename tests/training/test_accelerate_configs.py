@@ -1,13 +1,12 @@
 """The accelerate configurations: each one is loaded as `accelerate launch` loads it, and two are launched."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from launching import launch
 
 FOLDER = Path(__file__).parents[2] / "accelerate_configs"
 
@@ -104,11 +103,8 @@ def test_cpu_runs_as_many_processes_as_it_says(tmp_path: Path, flags: tuple[str,
         "f'{state.num_processes} {state.device.type} {state.mixed_precision}')\n",
         encoding="utf-8",
     )
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(FOLDER / "cpu.yaml")]
-    result = subprocess.run(
-        [*command, *flags, str(script)], env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    result = launch([*command, *flags, str(script)], timeout=120, ACCELERATE_USE_CPU="true", OMP_NUM_THREADS="1")
     assert result.returncode == 0, result.stderr
     reports = [path.read_text(encoding="utf-8") for path in sorted(tmp_path.glob("rank*"))]
     assert reports == [f"{num_processes} cpu no"] * num_processes

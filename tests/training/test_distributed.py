@@ -4,7 +4,6 @@ Slow: each launch imports torch and TRL in every process.
 """
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from launching import launch
 
 from decision_data import colour_episode
 from recrl.episodes.data import episodes_to_dataset
@@ -33,7 +33,7 @@ def trajectories(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(recipe: str, *flags: str, launcher: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
     """Runs a recipe on the CPU, by itself or through a launcher."""
-    environment = os.environ | {
+    environment = {
         "ACCELERATE_USE_CPU": "true",  # without it, accelerate starts ONE process on a machine without GPUs
         "CUDA_VISIBLE_DEVICES": "",
         "OMP_NUM_THREADS": "1",
@@ -41,7 +41,7 @@ def run(recipe: str, *flags: str, launcher: tuple[str, ...] = ()) -> subprocess.
         "TOKENIZERS_PARALLELISM": "false",
     }
     command = [sys.executable, *launcher, str(ROOT / "recipes" / recipe), *flags]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return launch(command, timeout=300, **environment)
 
 
 def train(recipe: str, output_dir: Path, *flags: str, batch_size: int, launcher: tuple[str, ...] = ()) -> None:
@@ -153,6 +153,28 @@ def test_two_processes_of_self_improvement_play_once_and_train_as_one(tiny_score
     runs = [tmp_path / name / "round_1" / "dpo" for name in ("one", "two")]
     assert load_preferences(runs[0] / "preferences").to_list() == load_preferences(runs[1] / "preferences").to_list()
     assert_equal_weights(*runs)
+
+
+def test_a_process_waits_for_the_main_one_no_longer_than_it_is_told_to(tmp_path: Path) -> None:
+    script = tmp_path / "slow.py"
+    script.write_text(
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from transformers import TrainingArguments\n"
+        "from recrl.training.recipe import run_recipe\n"
+        "from recrl.training.runs import made_by_main_process, training_run\n"
+        "def main():\n"
+        "    config = TrainingArguments(output_dir=sys.argv[1], use_cpu=True, ddp_timeout=5)\n"
+        "    with training_run('imitation', config, {}):\n"
+        "        made_by_main_process(config, Path(sys.argv[1]) / 'never', lambda: time.sleep(600))\n"
+        "run_recipe(main)\n"
+    )
+    result = launch(
+        [sys.executable, *TWO_PROCESSES, str(script), str(tmp_path / "run")], timeout=120, ACCELERATE_USE_CPU="true"
+    )
+    assert result.returncode == 1
+    assert "in made_by_main_process" in result.stderr
+    assert "did not answer within ddp_timeout seconds" in result.stderr
 
 
 def test_a_recipe_ends_with_one_line_and_two_on_bad_input(

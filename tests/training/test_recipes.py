@@ -1,11 +1,11 @@
 """Recipes: every YAML file parses strictly, and the scripts run as they are launched."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from launching import launch
 
 from decision_data import colour_episode
 from recrl.episodes.data import episodes_to_dataset
@@ -24,10 +24,10 @@ def test_every_yaml_parses_strictly(path: Path, monkeypatch: pytest.MonkeyPatch)
     assert configs[-1].output_dir.startswith("runs/")
 
 
-def launch(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"} | environment
+def launch_recipe(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "accelerate.commands.launch", *arguments]
-    return subprocess.run(command, cwd=ROOT, env=settings, capture_output=True, text=True, check=False)
+    settings = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"} | environment
+    return launch(command, cwd=ROOT, timeout=600, **settings)
 
 
 def test_an_unknown_key_ends_with_two_and_one_line(tmp_path: Path) -> None:
@@ -44,14 +44,14 @@ def test_imitation_and_dpo_run_as_launched(tiny_encoder: Path, tmp_path: Path) -
     data = tmp_path / "data"
     episodes_to_dataset([colour_episode(number) for number in range(16)]).save_to_disk(str(data))
     config = ("--config_file", "accelerate_configs/cpu.yaml")
-    start = launch(
+    start = launch_recipe(
         *config, "recipes/imitation.py", "--config", "recipes/imitation_embedded.yaml", "--demonstrations", str(data),
         "--model_name_or_path", str(tiny_encoder), "--output_dir", str(tmp_path / "start"), "--num_frozen_layers", "1",
     )  # fmt: skip
     assert start.returncode == 0, start.stderr
     assert "Imitation of demonstrations" in (tmp_path / "start" / "README.md").read_text()
     for recipe in ("dpo_embedded", "dpo_embedded_lora"):
-        done = launch(
+        done = launch_recipe(
             *config, "recipes/dpo.py", "--config", f"recipes/{recipe}.yaml", "--trajectories", str(data),
             "--model_name_or_path", str(tmp_path / "start"), "--output_dir", str(tmp_path / recipe),
             "--num_frozen_layers", "0",
