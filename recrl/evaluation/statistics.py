@@ -18,6 +18,7 @@ fall together, which counts as `PRIOR_PRODUCTS` products. So no interval has wid
 `benchmarks/coverage.py` shows how often these intervals, and the ones that were not taken, hold the truth.
 """
 
+import math
 from collections.abc import Hashable, Sequence
 
 import numpy as np
@@ -93,7 +94,7 @@ def mean_interval(outcomes: Sequence[float] | np.ndarray, clusters: Sequence[Has
     effective = mean * (1 - mean) / variance if variance > 0 else groups.effective
     t = _student(count - 1)
     center = (mean + t**2 / (2 * effective)) / (1 + t**2 / effective)
-    half = t / (1 + t**2 / effective) * np.sqrt(mean * (1 - mean) / effective + t**2 / (4 * effective**2))
+    half = t / (1 + t**2 / effective) * math.sqrt(mean * (1 - mean) / effective + t**2 / (4 * effective**2))
     low, high = _count_seeds(mean, center - half, center + half, [values], groups)
     return max(low, 0.0), min(high, 1.0)
 
@@ -176,7 +177,7 @@ def _count_seeds(
             return distance
         squares = over_products**2 / products + sum(part**2 / freedom for part, freedom in parts)
         freedom = max(variance**2 / squares, min(products, *(freedom for _, freedom in parts)))
-        return float(_student(freedom) * np.sqrt(variance))
+        return _student(freedom) * math.sqrt(variance)
 
     return mean - reach(mean - low), mean + reach(high - mean)
 
