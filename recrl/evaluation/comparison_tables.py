@@ -42,8 +42,8 @@ def caption(report: Report) -> str:
         f"{config['runs']} runs of {config['num_episodes']} episodes, {drawn} allotment (objective "
         f"{config['objective']}, exploration {config['exploration']}), {config['decoding']} decoding{queries}, seed "
         f"{config['seed']}. Intervals are for episodes on these goals and valid under adaptive allotment and stopping; "
-        "the running mean is not. The agent that came out best did so partly by luck, so its running mean and P(best) are "
-        "on average too high: play it again before its figure is published. "
+        "the running mean is not. The agent that came out best did so partly by luck, so its running mean and P(best) "
+        "are on average too high: play it again before its figure is published. "
         f"Catalogue {report.catalog_sha256[:12]}, goals {report.goals_sha256[:12]}."
     )
 

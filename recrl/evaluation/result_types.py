@@ -53,7 +53,9 @@ class EpisodeRecord:
             )
         if self.reward_by_seed is not None:
             found = float(np.mean(self.reward_by_seed)) if self.reward_by_seed else math.nan
-            if not (math.isclose(self.reward, found, abs_tol=ROUNDING) and all(0 <= x <= 1 for x in self.reward_by_seed)):
+            if not (
+                math.isclose(self.reward, found, abs_tol=ROUNDING) and all(0 <= x <= 1 for x in self.reward_by_seed)
+            ):
                 raise DatasetError(
                     f"reward_by_seed={self.reward_by_seed} contradicts reward={self.reward!r}; expected numbers from 0 "
                     "to 1 with that mean"

@@ -146,7 +146,10 @@ def _retrieval_row(ranks: np.ndarray, plain: np.ndarray, products: Sequence[str]
     """Recalls and MRR of (goals,) ranks, and their paired differences to the plain instruction's, with intervals."""
     row: dict[str, Any] = {}
     for name, unit, ours, theirs in (
-        *((f"recall@{most}", 100.0, (ranks <= most).astype(float), (plain <= most).astype(float)) for most in RECALL_AT),
+        *(
+            (f"recall@{most}", 100.0, (ranks <= most).astype(float), (plain <= most).astype(float))
+            for most in RECALL_AT
+        ),
         ("mrr", 1.0, 1 / ranks, 1 / plain),
     ):
         row[name] = unit * _mean(ours)

@@ -56,7 +56,9 @@ class Clusters:
             )
         if not np.isfinite(values).all():
             place = int(np.flatnonzero(~np.isfinite(values))[0])
-            raise DatasetError(f"value {place} is {values[place]}, expected a finite number; a missing outcome is not 0")
+            raise DatasetError(
+                f"value {place} is {values[place]}, expected a finite number; a missing outcome is not 0"
+            )
         return np.bincount(self.which, weights=values)
 
     def variance(self, values: np.ndarray) -> float:

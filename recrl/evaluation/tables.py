@@ -38,7 +38,11 @@ def result_table(results: Mapping[str, Result], *, baseline: str | None = None) 
                 row.append(with_interval(comparison.success_difference, comparison.success_difference_ci, "+.1f"))
         rows.append(row)
     header = [*HEADER, *(f"success against {name}" for name in against)]
-    said = "" if rule is None else f" {rule} is the strongest rule of equal steps (up to {EQUAL_STEPS} more than {baseline})."
+    said = (
+        ""
+        if rule is None
+        else f" {rule} is the strongest rule of equal steps (up to {EQUAL_STEPS} more than {baseline})."
+    )
     return Table(header, rows, caption(results) + said)
 
 

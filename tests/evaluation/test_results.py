@@ -49,7 +49,9 @@ def test_an_evaluation_today_gives_the_recorded_values() -> None:
     rule, matching = (load_policy(name) for name in ("rule", "matching"))
     baseline = evaluate(rule, catalog, split_by="product", num_episodes=4)
     found = evaluate(matching, catalog, split_by="product", num_episodes=4, baseline=baseline).to_json()
-    changed: dict[str, Any] = dict.fromkeys(("versions", "score_ci", "success_ci", "comparison"))  # intervals are others
+    changed: dict[str, Any] = dict.fromkeys(
+        ("versions", "score_ci", "success_ci", "comparison")
+    )  # intervals are others
     assert found | changed == {"format_version": 2} | recorded() | changed
     intervals = {name: value for name, value in found["comparison"].items() if name.endswith("_ci")}
     assert found["comparison"] == recorded()["comparison"] | intervals | {"score_difference": pytest.approx(15)}
@@ -254,7 +256,10 @@ def test_one_episode_has_an_estimate_and_an_interval_of_everything(tmp_path: Pat
         (lambda fields: fields["runs"][0]["probability_best_by_round"][1].pop(), r"by_round\[1\] has 1 entries"),
         (lambda fields: fields["all_runs"][1].update(pulls=7), r"all_runs\[1\].pulls=7 contradicts the runs"),
         (lambda fields: fields["all_runs"].reverse(), "all_runs is of matching, rule, expected rule, matching"),
-        (lambda fields: fields["all_runs"][0].update(score=None), r"all_runs\[0\]: 'rule' played 40 episodes, but has no score"),
+        (
+            lambda fields: fields["all_runs"][0].update(score=None),
+            r"all_runs\[0\]: 'rule' played 40 episodes, but has no score",
+        ),
         (lambda fields: fields["paired"][0].update(products_better=0.5), r"paired\[0\].products_better is 0.5"),
         (lambda fields: fields.update(num_goals=math.nan), "it holds NaN"),
         (lambda fields: fields.update(format_version=9), "format_version=9, this recrl reads 1 to 2"),
