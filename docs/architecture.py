@@ -23,7 +23,7 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 # What shares a line is one room.
 ROOMS = (
     "version errors files",
-    "terminal settings runs hub tables",
+    "terminal settings values runs hub tables",
     "webshop",
     "episodes",
     "scoring",
@@ -40,7 +40,7 @@ ROOMS = (
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version errors files": "Errors for bad input; files written whole or not at all.",
-    "terminal settings runs hub tables": "What any room may use: settings, run folders, tables, the Hub.",
+    "terminal settings values runs hub tables": "What any room may use: settings, run folders, tables, the Hub.",
     "quickstart shop": "The whole way to a table; an episode by hand.",
     "commands cli __main__": "The command line: parses, calls, prints.",
 }
@@ -125,7 +125,7 @@ def count_lines(package: Path) -> Counter[str]:
 
 # The picture: rooms from top to bottom on the left; to the right of each a lane that leads down from it past the rooms
 # below, with a dot where one of them imports it. Lanes of upper rooms lie further right, so that they form a staircase.
-LEFT, TOP, BOX_WIDTH, BOX_HEIGHT, GAP = 24, 84, 480, 58, 12
+LEFT, TOP, BOX_WIDTH, BOX_HEIGHT, GAP = 24, 84, 540, 58, 12
 LANE_START, LANE_GAP = 40, 34
 ROW = BOX_HEIGHT + GAP
 OUT, INTO = -9, 9  # an importing room's line leaves its box above the middle, a lane enters the box below it

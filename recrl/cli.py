@@ -15,6 +15,7 @@ from recrl.errors import RecrlError
 from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.settings import Parser, build
+from recrl.terminal import print_any_text
 from recrl.version import __version__
 
 KEPT = "what was done is kept: run the same command again to go on"
@@ -87,6 +88,7 @@ def make_parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script."""
+    print_any_text()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for name in ("httpx", "httpx2", "datasets", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)

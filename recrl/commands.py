@@ -5,6 +5,7 @@ command takes it, or one that inherits from it and adds what only the command do
 """
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,9 @@ def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
 def evaluate(config: EvaluationConfig) -> None:
     from recrl.evaluation.commands import run_evaluation
     from recrl.evaluation.tables import comparison_lines, print_table
+    from recrl.publishing.cards import write_results
+    from recrl.runs import README_FILE
+    from recrl.training.runs import is_complete
 
     if config.query_model is not None:
         _quiet_libraries()
@@ -250,9 +254,12 @@ def evaluate(config: EvaluationConfig) -> None:
     results = run_evaluation(config, progress=line.count)
     line.end()
     print_table(results)
-    comparison = next(iter(results.values())).comparison
-    if comparison is not None:
-        print("\n".join(comparison_lines(comparison)))
+    result, folder = next(iter(results.values())), Path(config.policy)
+    if result.comparison is not None:
+        print("\n".join(comparison_lines(result.comparison)))
+    if config.split == "test" and is_complete(folder) and os.access(folder, os.W_OK):
+        write_results(folder, repo_id=folder.name, results=[result])
+        print(f"the card {folder / README_FILE} names this result")
 
 
 @dataclass(frozen=True, kw_only=True)

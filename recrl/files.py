@@ -20,6 +20,20 @@ def cache_dir() -> Path:
     return Path(os.environ.get("RECRL_CACHE") or Path.home() / ".cache" / "recrl")
 
 
+def read_text(path: str | Path) -> str:
+    """The text of a UTF-8 file with or without a byte-order mark; Windows line ends become ours."""
+    return Path(path).read_text(encoding="utf-8-sig")
+
+
+def read_json(path: str | Path) -> Any:
+    """The value of a JSON file, see `read_text`.
+
+    Raises:
+        ValueError: it is no JSON, or no UTF-8.
+    """
+    return json.loads(read_text(path))
+
+
 def sha256_of(path: str | Path) -> str:
     """The SHA-256 of a file's bytes, in hexadecimal."""
     with open(path, "rb") as file:

@@ -16,6 +16,7 @@ from recrl.errors import HubError
 # which hold the Hub token in plain text. A run's preference pairs are a dataset, for `push_dataset`.
 LEFT_OUT = ("checkpoint-*", "runs/*", ".*", "*/.*", "*training_args.bin")
 LEFT_OUT_OF_MODELS = ("preferences/*", "preferences_resampled/*", "round_*", "best/*")
+HUB_TIMEOUT = 5.0  # seconds in which the Hub must say whether it has a repository
 HINTS = {
     401: "Log in with `hf auth login`, or set HF_TOKEN.",
     402: "The account's storage or plan does not allow it.",
@@ -66,6 +67,47 @@ def push_folder(
     return str(repo)
 
 
+def is_path(source: str) -> bool:
+    """Whether a text can only be a folder's path: a Hub id is ``name`` or ``user/name``."""
+    return source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source
+
+
+def find_source(source: str | Path, repo_type: str = "model") -> str:
+    """What to load for a folder or a Hub id: the same, or the copy in the Hub's cache if the Hub cannot be reached.
+
+    It asks once, for at most `HUB_TIMEOUT`, what the libraries that load would ask again and again for a minute.
+
+    Raises:
+        HubError: there is no such folder, and no such repository or copy of it; the message says which.
+    """
+    from huggingface_hub import HfApi, snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, HTTPError
+
+    source = str(source)
+    if Path(source).exists():
+        return source
+    if is_path(source):
+        raise HubError("no such folder")
+    api = HfApi()
+    try:
+        api.repo_info(source, repo_type=repo_type, timeout=HUB_TIMEOUT)
+        return source
+    except HFValidationError as error:
+        raise HubError("no such folder, and no name that a Hub id can have") from error
+    except HfHubHTTPError as error:
+        if error.response.status_code not in (401, 404):
+            return source  # it is there, or the Hub is out of order: whoever loads it says what
+        raise HubError(f"no such folder, and {api.endpoint} has no {repo_type} of that id that you may see") from error
+    except (OSError, HTTPError) as error:
+        try:
+            return snapshot_download(source, repo_type=repo_type, local_files_only=True)
+        except (OSError, ValueError):
+            raise HubError(
+                f"no such folder, and {api.endpoint} cannot be asked for a {repo_type} of that id: {reason_of(error)} "
+                "The Hub's cache has no copy of it either"
+            ) from error
+
+
 def pull(
     source: str | Path, *, repo_type: str = "model", token: str | None = None, endpoint: str | None = None
 ) -> Path:
@@ -79,6 +121,8 @@ def pull(
 
     if Path(source).exists():
         return Path(source)
+    if is_path(str(source)):
+        raise HubError(f"{str(source)!r}: no such folder; expected a folder, or a Hub id such as user/name")
     try:
         return Path(snapshot_download(str(source), repo_type=repo_type, token=token, endpoint=endpoint))
     except (OSError, ValueError, RuntimeError, HTTPError) as error:

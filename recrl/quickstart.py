@@ -16,6 +16,7 @@ from recrl.policies.loading import RULES
 from recrl.rollouts.config import CATALOG_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP, UNIFORM_GOALS_HELP
 from recrl.runs import RunFolder
 from recrl.settings import check_at_least, check_values, to_seed
+from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
 if TYPE_CHECKING:
     from recrl.evaluation.result_types import Result
@@ -44,7 +45,7 @@ class QuickstartConfig:
         default="runs/quickstart", metadata={"help": "The run's folder; repeat the command to go on in it."}
     )
     catalog: str | None = field(default=None, metadata=CATALOG_HELP)
-    split_by: str = field(default="product", metadata=SPLIT_BY_HELP)
+    split_by: str = field(default=DEFAULT_SPLIT_BY, metadata=SPLIT_BY_HELP)
     uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
     model_name_or_path: str | None = field(
         default=None,

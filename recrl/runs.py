@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError, DatasetError, RecrlError, StorageError
-from recrl.files import clear_disk_errors, write_json, write_text
+from recrl.files import clear_disk_errors, read_json, write_json, write_text
 from recrl.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,7 @@ class Journal:
         records = []
         for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
             try:
-                record = json.loads(line.decode("utf-8"))
+                record = json.loads(line.decode("utf-8-sig"))
             except ValueError as error:
                 raise self.damaged(number, str(error)) from error
             if not isinstance(record, dict):
@@ -305,7 +305,7 @@ def read_object(path: Path, folder: Path) -> dict[str, Any]:
         DatasetError: it is damaged; the message advises to remove ``folder``.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
     except ValueError as error:
         raise DatasetError(
             f"{path} is corrupt ({error}); choose another --output_dir, or remove {folder} and start again"

@@ -12,8 +12,10 @@ Nothing heavy is imported, because every ``--help`` comes by here.
 
 import argparse
 import difflib
+import functools
 import inspect
 import itertools
+import math
 import sys
 import types
 import typing
@@ -22,9 +24,10 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, NoReturn, TypeVar
 
 from recrl.errors import ConfigError
+from recrl.files import read_text
+from recrl.values import alternatives, convert, from_flag
 
 Config = TypeVar("Config")
-EXPECTED = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
 
 
 def to_seed(text: str) -> int:
@@ -46,16 +49,17 @@ class Setting:
     Attributes:
         name: of the field, the flag and the key.
         origin: the class in the hierarchy that states it.
-        kind: the type of its value, or of each value if it takes ``many``; optional: it may be None.
+        hint: the annotation of its value, or of each value if it takes ``many``; kind: the type that it names beside
+            None.
         required: it has no default.
         metadata: further arguments for `argparse.ArgumentParser.add_argument`.
     """
 
     name: str
     origin: type
+    hint: Any
     kind: type
     many: bool
-    optional: bool
     required: bool
     default: Any
     positional: bool
@@ -67,7 +71,7 @@ class Setting:
         if self.kind is bool:
             parser.add_argument(f"--{self.name}", f"--no_{self.name}", action=Switch, **options)
             return
-        options = {"type": self.kind} | options
+        options = {"type": functools.partial(flag_value, self.hint)} | options
         if self.positional:
             parser.add_argument(self.name, nargs=None if self.required else "?", **options)
             return
@@ -81,30 +85,23 @@ class Setting:
         Raises:
             ConfigError: it is of another type, or none of the choices.
         """
-        if value is None and self.optional:
-            return None
-        if self.many:
-            if not isinstance(value, list) or not value:
-                raise ConfigError(f"{self.name}={value!r}, expected a list")
-            return [self._one(part) for part in value]
-        return self._one(value)
+        if not self.many:
+            return self._one(value)
+        if value is None or value == [] or isinstance(value, dict):
+            raise ConfigError(f"{self.name}={value!r}, expected a list")
+        return [self._one(part) for part in (value if isinstance(value, list) else [value])]
 
     def _one(self, value: Any) -> Any:
-        wrong = f"{self.name}={value!r}, expected {EXPECTED[self.kind]}"
-        if isinstance(value, bool) or self.kind is bool:
-            if isinstance(value, bool) and self.kind is bool:
-                return value
-            raise ConfigError(wrong)
-        if value is None or isinstance(value, (list, dict)):
-            raise ConfigError(wrong)
         try:
-            converted = self.metadata.get("type", self.kind)(str(value))
+            converted = convert(self.hint, value)
+            if "type" in self.metadata and converted is not None:
+                converted = self.metadata["type"](str(converted))
         except argparse.ArgumentTypeError as error:
             raise ConfigError(f"{self.name}: {error}") from error
         except ValueError as error:
-            raise ConfigError(wrong) from error
+            raise ConfigError(f"{self.name}={error}") from error
         choices = self.metadata.get("choices")
-        if choices and converted not in choices:
+        if choices and converted is not None and converted not in choices:
             raise ConfigError(f"{self.name}={value!r}, expected one of {', '.join(map(str, choices))}")
         return converted
 
@@ -115,20 +112,19 @@ def settings_of(config: type) -> list[Setting]:
     lineage = [parent for parent in config.__mro__ if parent is not object]
     found = []
     for field in fields(config):
-        hint, optional, many = hints[field.name], False, False
-        if isinstance(hint, types.UnionType):
-            [hint], optional = [part for part in hint.__args__ if part is not types.NoneType], True
+        hint, many = hints[field.name], False
         if typing.get_origin(hint) is tuple:
             hint, many = hint.__args__[0], True
+        [kind] = [one for one in alternatives(hint) if one is not types.NoneType]
         required = field.default is MISSING
         metadata = dict(field.metadata)
         found.append(
             Setting(
                 name=field.name,
                 origin=next(parent for parent in lineage if field.name in inspect.get_annotations(parent)),
-                kind=hint,
+                hint=hint,
+                kind=kind,
                 many=many,
-                optional=optional,
                 required=required,
                 default=None if required else field.default,
                 positional=metadata.pop("positional", False),
@@ -157,14 +153,24 @@ def check_values(config: Any) -> None:
     """Checks what the metadata of a dataclass says of its values; to be called when one is made.
 
     Raises:
-        ConfigError: a value is none of its choices, or a seed is negative.
+        ConfigError: a value is none of its choices, a number is not finite, or a seed is negative.
     """
+    check_finite(config)
     for field in fields(config):
         value, choices = getattr(config, field.name), field.metadata.get("choices")
         if choices and value not in choices:
             raise ConfigError(f"{field.name}={value!r}, expected one of {', '.join(map(str, choices))}")
         if field.metadata.get("type") is to_seed and value < 0:
             raise ConfigError(f"{field.name}={value}, expected a whole number of at least 0")
+
+
+def check_finite(config: Any) -> None:
+    """Raises ConfigError if a number of a dataclass, alone or in a list, is infinite or not a number."""
+    for field in fields(config):
+        value = getattr(config, field.name)
+        for number in value if isinstance(value, (list, tuple)) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(f"{field.name}={number}, expected a finite number")
 
 
 def check_at_least(config: Any, least: int, *names: str) -> None:
@@ -175,6 +181,33 @@ def check_at_least(config: Any, least: int, *names: str) -> None:
             raise ConfigError(f"{name}={value}, expected at least {least}")
 
 
+def flag_value(hint: Any, text: str) -> Any:
+    """The ``type`` of a flag whose value an annotation describes."""
+    try:
+        return from_flag(hint, text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def read_mapping(path: str) -> dict[Any, Any]:
+    """The content of a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, or is no mapping.
+    """
+    import yaml
+
+    try:
+        content = yaml.safe_load(read_text(path))
+    except OSError as error:
+        raise ConfigError(f"{error.strerror or error}; expected a YAML file") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"it is no YAML file: {' '.join(str(error).split())}") from error
+    if not isinstance(content, dict):
+        raise ConfigError("expected a YAML mapping of settings, such as `seed: 0`")
+    return content
+
+
 def read_yaml(config: type, path: str) -> dict[str, Any]:
     """The values of a YAML file whose keys are names of settings.
 
@@ -182,17 +215,7 @@ def read_yaml(config: type, path: str) -> dict[str, Any]:
         ConfigError: the file cannot be read, is no mapping, has an unknown key (the message names the nearest) or a
             value of another type.
     """
-    import yaml
-
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            content = yaml.safe_load(file)
-    except OSError as error:
-        raise ConfigError(f"{error.strerror or error}; expected a YAML file") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"it is no YAML file: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict):
-        raise ConfigError("expected a YAML mapping of settings, such as `seed: 0`")
+    content = read_mapping(path)
     known = {setting.name: setting for setting in settings_of(config)}
     for key in content:
         if key not in known:

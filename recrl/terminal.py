@@ -1,7 +1,17 @@
 """Progress on the terminal. Imports nothing heavy."""
 
+import io
 import sys
 import time
+
+
+def print_any_text() -> None:
+    """Lets output and errors show a character that the terminal's encoding lacks as an escape, ``\\xfc``, instead of
+    ending in an error.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 class ProgressLine:

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from recrl.cli import main
 from recrl.errors import CatalogError, ConfigError
 from recrl.quickstart import TINY, QuickstartConfig, run_quickstart
 
 
-def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path) -> None:
+def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said: list[str] = []
     config = QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True)
     table = run_quickstart(config, say=said.append)
@@ -42,6 +43,10 @@ def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path) -> None:
     assert run_quickstart(config) == table
     assert (run / "dpo" / "model.safetensors").read_bytes() == weights
     assert (run / "imitation" / "model.safetensors").stat().st_mtime_ns == untouched
+
+    main(["evaluate", "--policy", str(run / "dpo"), "--num_episodes", "3", "--decoding", "sample"])
+    assert f"the card {run / 'dpo' / 'README.md'} names this result" in capsys.readouterr().out
+    assert "| embedded-unseen, test | 3 (" in (run / "dpo" / "README.md").read_text()
 
 
 def test_another_configuration_is_refused(tmp_path: Path) -> None:

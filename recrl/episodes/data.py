@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recrl.episodes.decisions import Decision, check_action_index, stored_page
+from recrl.episodes.stored import open_dataset
 from recrl.errors import DatasetError
 from recrl.webshop.env import DEFAULT_MAX_STEPS
 from recrl.webshop.pages import Page, page_features, page_to_row
@@ -225,20 +226,7 @@ def load_episodes(source: str | Path) -> list[Episode]:
     Raises:
         DatasetError: it is missing, empty, corrupt or of another kind.
     """
-    import pyarrow as pa
-    from datasets import Dataset, load_dataset, load_from_disk
-
-    what = (
-        f"expected a trajectory dataset (a folder of `recrl generate-trajectories`, or a Hub id), got {str(source)!r}"
+    dataset = open_dataset(
+        source, episode_features(), "a trajectory dataset (a folder of `recrl generate-trajectories`, or a Hub id)"
     )
-    try:
-        dataset = load_from_disk(str(source)) if Path(source).exists() else load_dataset(str(source), split="train")
-    except IndexError as error:  # what `datasets` makes of a folder without rows
-        raise DatasetError(f"{what}: it is empty; collect episodes first, or lower --min_reward") from error
-    except (OSError, ValueError, KeyError, pa.ArrowException) as error:
-        raise DatasetError(f"{what}: {str(error).strip().splitlines()[0][:200]}") from error
-    if not isinstance(dataset, Dataset) or not set(episode_features()) <= set(dataset.column_names):
-        raise DatasetError(f"{what}: it has other columns")
-    if not len(dataset):
-        raise DatasetError(f"{what}: it is empty; collect episodes first, or lower --min_reward")
     return list(dataset_to_episodes(dataset))

@@ -39,6 +39,7 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
         batch_size=config.batch_size,
         max_steps=config.max_steps,
         baseline=baseline,
+        allow_seen_goals=config.allow_seen_goals,
         progress=progress,
         queries=queries,
     )

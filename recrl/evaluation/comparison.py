@@ -19,7 +19,8 @@ from recrl.evaluation.comparison_tables import comparison_table
 from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.estimates import Round, make_report, posterior
 from recrl.evaluation.report import Report
-from recrl.policies.base import Policy
+from recrl.evaluation.seen_goals import check_seen_goals
+from recrl.policies.base import Policy, knows_goal
 from recrl.policies.loading import load_policy
 from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.rollout import rollout
@@ -50,7 +51,7 @@ def compare(
 
     Raises:
         ConfigError: the output folder holds another comparison.
-        PolicyError: an agent is unknown, or was trained on another catalogue.
+        PolicyError: an agent is unknown, was trained on another catalogue, or may have been trained on the goals.
         DatasetError: the journal is corrupt.
     """
     catalog = config.load_catalog()
@@ -61,6 +62,13 @@ def compare(
                 f"{spec!r} was trained on the catalogue {agent.catalog_sha256:.12}, this is {catalog.sha256:.12}; "
                 "name its catalogue with --catalog, or say --allow_other_catalog"
             )
+    asked = f"the {config.split} split by {config.split_by}"
+    goals = np.asarray(catalog.split(config.split, config.split_by))
+    seen = {
+        spec: check_seen_goals(agent, catalog, goals, asked=asked, allowed=config.allow_seen_goals)
+        for spec, agent in zip(config.policies, agents, strict=True)
+    }
+    knowing = tuple(spec for spec, agent in zip(config.policies, agents, strict=True) if knows_goal(agent))
     queries = config.load_queries()
     run_folder = _run_folder(config, catalog, queries)
     with run_folder.claim():
@@ -74,7 +82,15 @@ def compare(
                 run_folder.journal.append(asdict(one))
                 progress(_progress_line(config, of_run))
         report = make_report(config, catalog, sorted(rounds, key=lambda one: (one.run, one.number)))
-        report = replace(report, **describe_queries(queries))
+        trained = {spec: number for spec, number in seen.items() if number is not None}
+        weights = tuple(getattr(agent, "weights_sha256", None) for agent in agents)
+        report = replace(
+            report,
+            num_seen_goals=trained or None,
+            know_goal=knowing or None,
+            weights_sha256=weights if any(weights) else None,
+            **describe_queries(queries),
+        )
         run_folder.complete(report.to_json(), comparison_table(report, "md"))
     return report
 

@@ -2,6 +2,7 @@
 
 from recrl.evaluation.report import Report
 from recrl.evaluation.result_types import Interval
+from recrl.evaluation.seen_goals import seen_goals_notes
 from recrl.tables import Table, with_interval
 
 HEADER = (
@@ -13,7 +14,7 @@ def comparison_rows(report: Report) -> list[list[str]]:
     """A row per agent: episodes, valid estimates over all runs, the biased running mean, P(best) of each run."""
     return [
         [
-            agent.policy,
+            f"{agent.policy} (knows the goal)" if agent.policy in (report.know_goal or ()) else agent.policy,
             str(agent.pulls),
             _estimate(agent.success, agent.success_raw, agent.success_ci),
             _estimate(agent.score, agent.score_raw, agent.score_ci),
@@ -45,6 +46,7 @@ def caption(report: Report) -> str:
         "the running mean is not. The agent that came out best did so partly by luck, so its running mean and P(best) "
         "are on average too high: play it again before its figure is published. "
         f"Catalogue {report.catalog_sha256[:12]}, goals {report.goals_sha256[:12]}."
+        + seen_goals_notes(dict(report.num_seen_goals or {}), report.num_goals)
     )
 
 
@@ -60,6 +62,16 @@ def paired_lines(report: Report) -> list[str]:
     ]
 
 
+def equal_lines(report: Report) -> list[str]:
+    """Of agents with equal weights: a line for people that says so."""
+    return [
+        f"{', '.join(group)} have equal weights: they are one agent, and differ by chance alone"
+        for group in report.equal_agents()
+    ]
+
+
 def comparison_table(report: Report, form: str) -> str:
     """The table in one of `recrl.tables.FORMATS`."""
-    return Table(HEADER, comparison_rows(report), caption(report), notes=paired_lines(report)).render(form)
+    return Table(
+        HEADER, comparison_rows(report), caption(report), notes=[*equal_lines(report), *paired_lines(report)]
+    ).render(form)

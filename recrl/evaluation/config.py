@@ -7,6 +7,9 @@ from recrl.rollouts.config import BATCH_SIZE_HELP, SPLIT_HELP, PlaySettings, Pol
 from recrl.settings import check_at_least
 
 DECODINGS = ("greedy", "sample")
+ALLOW_SEEN_GOALS_HELP = {
+    "help": "Also score a checkpoint on goals that it may have been trained on; result and table say how many."
+}
 ALLOCATIONS, OBJECTIVES = ("thompson", "uniform"), ("success", "score")
 DECODING_HELP = {"help": "How actions are chosen: the most probable one, or sampled.", "choices": DECODINGS}
 
@@ -19,6 +22,7 @@ class EvaluationConfig(PolicySettings, PlaySettings):
         default=None, metadata={"help": "Play the first N goals of the split, once each; without it all of them."}
     )
     decoding: str = field(default="greedy", metadata=DECODING_HELP)
+    allow_seen_goals: bool = field(default=False, metadata=ALLOW_SEEN_GOALS_HELP)
     baseline: str | None = field(
         default=None, metadata={"help": "Result file on the same goals, for the paired difference to it."}
     )
@@ -82,6 +86,7 @@ class ComparisonConfig(PlaySettings):
     allow_other_catalog: bool = field(
         default=False, metadata={"help": "Also compare agents that were trained on another catalogue."}
     )
+    allow_seen_goals: bool = field(default=False, metadata=ALLOW_SEEN_GOALS_HELP)
     batch_size: int = field(default=16, metadata=BATCH_SIZE_HELP)
 
     def __post_init__(self) -> None:

@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 
 from recrl.episodes.data import REWARD_PARTS, Episode
-from recrl.errors import DatasetError, StorageError
+from recrl.errors import DatasetError, PolicyError, StorageError
 from recrl.evaluation.ceilings import ceiling_rewards
 from recrl.evaluation.config import DECODINGS
 from recrl.evaluation.result_types import EpisodeRecord, GoalList, Result
 from recrl.evaluation.results import check_same_goals, compare_results, summarise
-from recrl.policies.base import Policy
+from recrl.evaluation.seen_goals import check_seen_goals
+from recrl.policies.base import Policy, knows_goal
 from recrl.queries.proposing import describe_queries
 from recrl.rollouts.rollout import rollout
 from recrl.version import __version__
 from recrl.webshop.catalog import Catalog
+from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
 POLICY_SETTINGS = ("temperature", "loop_guard")  # what a checkpoint's policy has beside its name
 
@@ -47,13 +49,14 @@ def evaluate(
     catalog: Catalog,
     *,
     split: str = "test",
-    split_by: str = "goal",
+    split_by: str = DEFAULT_SPLIT_BY,
     num_episodes: int | None = None,
     decoding: str = "greedy",
     seed: int = 0,
     batch_size: int = 16,
     max_steps: int = 15,
     baseline: Result | None = None,
+    allow_seen_goals: bool = False,
     progress: Callable[[int, int], None] | None = None,
     queries: Callable[[str], Sequence[str]] | None = None,
 ) -> Result:
@@ -64,6 +67,7 @@ def evaluate(
         decoding: greedy, or sample from the policy.
         seed: of sampling; batch_size: environments side by side, without influence on the result.
         baseline: another result on the same goals, for the paired difference in ``comparison``.
+        allow_seen_goals: score it even on goals that it may have been trained on; the result says how many.
         progress: called with the episodes played and their total.
         queries: proposes search queries, as `recrl.webshop.env.WebShopEnv` takes them; the result names the model.
 
@@ -73,6 +77,8 @@ def evaluate(
     Raises:
         DatasetError: fewer goals than asked for, an unknown decoding, or a baseline on other goals; before anything is
             played.
+        PolicyError: the policy, or the baseline's, may have been trained on some of the goals; before anything is
+            played.
     """
     if decoding not in DECODINGS:
         raise DatasetError(f"decoding={decoding!r}, expected one of {', '.join(DECODINGS)}")
@@ -80,6 +86,12 @@ def evaluate(
     if baseline is not None:
         ours = GoalList(catalog.protocol(split_by), catalog.sha256, catalog.goals_sha256, tuple(goals.tolist()))
         check_same_goals(ours, baseline.goals)
+        if isinstance(baseline.num_seen_goals, int) and baseline.num_seen_goals and not allow_seen_goals:
+            raise PolicyError(
+                f"{baseline.num_seen_goals} of the {len(goals)} goals are training goals of the baseline "
+                f"{baseline.policy!r}; take another baseline, or say --allow_seen_goals"
+            )
+    seen = check_seen_goals(policy, catalog, goals, asked=f"the {split} split by {split_by}", allowed=allow_seen_goals)
     episodes: list[Episode] = []
     for episode in rollout(
         policy,
@@ -119,6 +131,8 @@ def evaluate(
         mean_steps=float(np.mean([episode.num_steps for episode in episodes])),
         truncated_rate=100 * float(np.mean([episode.truncated for episode in episodes])),
         reward_parts={name: float(np.mean(values)) for name, values in found.items() if values},
+        num_seen_goals=seen,
+        knows_goal=knows_goal(policy) or None,
         trained_on_this_catalog=policy.catalog_sha256 == catalog.sha256 if policy.catalog_sha256 else None,
         episodes=records,
     )
@@ -126,7 +140,12 @@ def evaluate(
 
 
 def evaluate_ceiling(
-    catalog: Catalog, *, split: str = "test", split_by: str = "goal", num_episodes: int | None = None, num_hits: int
+    catalog: Catalog,
+    *,
+    split: str = "test",
+    split_by: str = DEFAULT_SPLIT_BY,
+    num_episodes: int | None = None,
+    num_hits: int,
 ) -> Result:
     """The result of a perfect shopper among the first ``num_hits`` hits, see `recrl.evaluation.ceilings`."""
     goals = evaluation_goals(catalog, split, split_by, num_episodes)

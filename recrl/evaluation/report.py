@@ -124,6 +124,10 @@ class Report:
         agents: policies, in the order in which everything else lists them.
         runs: each run alone; all_runs: (agents,) estimates over all runs.
         paired: each agent against the first; None unless the allotment was uniform.
+        num_seen_goals: of each trained agent, how many of the goals it may have been trained on, or "unknown".
+        know_goal: agents that know the hidden goal, if there are any.
+        weights_sha256: (agents,) of the weights that choose actions, None for an agent without any; None where no
+            agent has any, and in older reports.
         query_model, num_queries, query_model_sha256: what proposed search queries, if anything did.
     """
 
@@ -136,6 +140,9 @@ class Report:
     runs: tuple[RunReport, ...]
     all_runs: tuple[AgentEstimate, ...]
     paired: tuple[PairedDifference, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    num_seen_goals: dict[str, int | str] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    know_goal: tuple[str, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    weights_sha256: tuple[str | None, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
     query_model: str | None = field(default=None, metadata=ABSENT_IF_NONE)
     num_queries: int | None = field(default=None, metadata=ABSENT_IF_NONE)
     query_model_sha256: str | None = field(default=None, metadata=ABSENT_IF_NONE)
@@ -153,6 +160,17 @@ class Report:
                 raise DatasetError(
                     f"all_runs[{place}].pulls={estimate.pulls} contradicts the runs, which have {played}"
                 )
+
+        if self.weights_sha256 is not None and len(self.weights_sha256) != len(self.agents):
+            raise DatasetError(f"weights_sha256 has {len(self.weights_sha256)} entries, expected {len(self.agents)}")
+
+    def equal_agents(self) -> list[tuple[str, ...]]:
+        """Groups of agents with equal weights: each group is one agent under several names."""
+        groups: dict[str, list[str]] = {}
+        for agent, weights in zip(self.agents, self.weights_sha256 or [], strict=False):
+            if weights is not None:
+                groups.setdefault(weights, []).append(agent)
+        return [tuple(group) for group in groups.values() if len(group) > 1]
 
     def to_json(self) -> dict[str, Any]:
         """The object of a report file."""

@@ -12,6 +12,7 @@ import numpy as np
 from recrl.errors import DatasetError
 from recrl.evaluation.typed_json import ABSENT_IF_NONE, to_json, with_version
 
+UNKNOWN_SEEN = "unknown"  # num_seen_goals of a policy that does not say what it was trained on
 ROUNDING = 1e-6  # by which a recomputed rate may differ
 PLAYED_FIELDS = ("decoding", "seed", "mean_steps", "truncated_rate", "reward_parts")  # a ceiling has none of them
 
@@ -125,6 +126,9 @@ class Result:
         success_per_product, score_per_product: every product counts once.
         mean_steps, truncated_rate: actions per episode, and the share that the step limit ended.
         reward_parts: means over the purchases that have the part; an episode that was truncated bought nothing.
+        num_seen_goals: how many of the goals the policy may have been trained on, "unknown" if that cannot be told;
+            None for a policy that was not trained.
+        knows_goal: True of a policy that knows the hidden goal; None of all others.
         trained_on_this_catalog: None for a policy that was not trained.
         comparison: with a baseline, if there is one.
         success_by_seed, score_by_seed: of means over seeds; ``_std``: over seeds, n - 1; None for a single one.
@@ -157,6 +161,8 @@ class Result:
     mean_steps: float | None = field(default=None, metadata=ABSENT_IF_NONE)
     truncated_rate: float | None = field(default=None, metadata=ABSENT_IF_NONE)
     reward_parts: dict[str, float] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    num_seen_goals: int | str | None = field(default=None, metadata=ABSENT_IF_NONE)
+    knows_goal: bool | None = field(default=None, metadata=ABSENT_IF_NONE)
     trained_on_this_catalog: bool | None = None
     episodes: tuple[EpisodeRecord, ...]
     comparison: Comparison | None = field(default=None, metadata=ABSENT_IF_NONE)
@@ -179,6 +185,9 @@ class Result:
                 raise DatasetError(
                     f"episodes[{place}] has num_steps={record.num_steps}, but max_steps={self.max_steps}"
                 )
+        seen = self.num_seen_goals
+        if seen != UNKNOWN_SEEN and not (seen is None or (isinstance(seen, int) and 0 <= seen <= len(self.episodes))):
+            raise DatasetError(f"num_seen_goals={seen!r}, expected 0 to {len(self.episodes)}, or {UNKNOWN_SEEN!r}")
         self._check_rates()
 
     def _check_rates(self) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from recrl.episodes.data import REWARD_PARTS
 from recrl.errors import DatasetError
 from recrl.evaluation.result_types import BaselineSettings, Comparison, EpisodeRecord, GoalList, Interval, Result
+from recrl.evaluation.seen_goals import most_seen
 from recrl.evaluation.statistics import (
     cluster_mean,
     cluster_sign_test,
@@ -194,6 +195,7 @@ def aggregate_seeds(results: Sequence[Result]) -> Result:
         },
         seed=seeds,
         episodes=records,
+        num_seen_goals=most_seen([result.num_seen_goals for result in results]),
         comparison=None,  # was the first seed's
         success_by_seed=by_seed["success_rate"],
         success_std=spread["success_rate"],

@@ -20,6 +20,7 @@ from recrl.queries.proposing import QueryModel, describe_queries, words_of
 from recrl.tables import Table, with_interval
 from recrl.version import __version__
 from recrl.webshop.catalog import Catalog
+from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
 RECALL_AT = (1, 10, 50)
 ORACLES = "best of {} (oracle)", "best of {} and the instruction (oracle)"
@@ -44,7 +45,7 @@ def evaluate_search(
     catalog: Catalog,
     *,
     split: str = "test",
-    split_by: str = "goal",
+    split_by: str = DEFAULT_SPLIT_BY,
     num_goals: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from recrl.evaluation.result_types import Comparison, Result
 from recrl.evaluation.results import compare_results
+from recrl.evaluation.seen_goals import seen_goals_notes
 from recrl.policies.loading import RULES
 from recrl.tables import Table, with_interval
 
@@ -24,7 +25,7 @@ def result_table(results: Mapping[str, Result], *, baseline: str | None = None) 
     rows = []
     for name, result in results.items():
         row = [
-            name,
+            f"{name} (knows the goal)" if result.knows_goal else name,
             with_interval(result.success_rate, result.success_ci),
             with_interval(result.score, result.score_ci),
             f"{result.success_per_product:.1f}",
@@ -87,6 +88,7 @@ def caption(results: Mapping[str, Result]) -> str:
         f"Protocol {first.protocol}, {first.split} split, {first.num_episodes} goals of "
         f"{first.num_products} products{settings}. Intervals: 95%, over target products{seeds}. "
         f"Catalogue {first.catalog_sha256[:12]}, goals {first.goals_sha256[:12]}."
+        + seen_goals_notes({name: result.num_seen_goals for name, result in results.items()}, first.num_episodes)
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from recrl.errors import DatasetError
+from recrl.files import read_text
 
 FORMAT_VERSION = 2  # is written; earlier ones are read, and hold the same fields
 VERSION_FIELD = "format_version"
@@ -84,7 +85,7 @@ def read_versioned(kind: type[T], path: str | Path, *, what: str, advice: str) -
     if not Path(path).is_file():
         raise DatasetError(f"{path}: no such file; expected a {what}")
     try:
-        value = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+        value = json.loads(read_text(path), parse_constant=_refuse_constant)
     except (OSError, ValueError, RecursionError) as error:  # not readable, not UTF-8, not JSON
         raise DatasetError(f"{path} cannot be read as a {what}: {error}; {advice}") from error
     if not isinstance(value, dict):

@@ -12,6 +12,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from recrl.episodes.decisions import Decision
+from recrl.episodes.training_goals import TrainedOn
 from recrl.errors import PolicyError
 
 
@@ -31,7 +32,8 @@ class Policy(Protocol):
         name: for reports and datasets.
         catalog_sha256: the catalogue that it was trained on, None if untrained.
 
-    A policy may also have ``knows_goal``; without it, it does not know the goal.
+    A policy may also have ``knows_goal``; without it, it does not know the goal. And ``trained_on``: which goals it was
+    trained on, see `recrl.episodes.training_goals`; without it these are not known, unless it was not trained at all.
     """
 
     @property
@@ -50,6 +52,12 @@ class Policy(Protocol):
 def knows_goal(policy: Policy) -> bool:
     """Whether the policy asks for the environment, and so for the goal that is hidden from all others."""
     return bool(getattr(policy, "knows_goal", False))
+
+
+def trained_on(policy: Policy) -> TrainedOn:
+    """What the policy was trained on; empty for one that was not trained."""
+    unsaid = () if policy.catalog_sha256 is None else (None,)
+    return tuple(getattr(policy, "trained_on", unsaid))
 
 
 def deterministic(decision: Decision, action: str) -> Choice:

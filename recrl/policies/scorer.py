@@ -4,6 +4,7 @@ On a CPU a decision's log-probabilities do not depend, not even in the last bit,
 with it. Encodings of action texts are kept, because titles and buttons come back on page after page.
 """
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 import torch
 
 from recrl.episodes.decisions import Decision
+from recrl.episodes.training_goals import TrainedOn, from_config
 from recrl.errors import PolicyError
 from recrl.policies.base import Choice, sample
 from recrl.scoring.batches import Choices, EncodedTexts
@@ -64,6 +66,21 @@ class ScorerPolicy:
     def catalog_sha256(self) -> str | None:
         """The catalogue that the checkpoint was trained on."""
         return self.model.config.catalog_sha256
+
+    @property
+    def trained_on(self) -> TrainedOn:
+        """The goals that the checkpoint was trained on."""
+        return from_config(self.model.config.trained_on)
+
+    @property
+    def weights_sha256(self) -> str:
+        """The SHA-256 of all weights that choose actions, in hexadecimal; the value head chooses none."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            if not name.startswith("value_head."):
+                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
+                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        return digest.hexdigest()
 
     def act(
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
@@ -127,6 +144,7 @@ class ScorerPolicy:
                 torch.tensor([[texts[text] for text in choice.actions]], device=device),
                 torch.ones(1, count, dtype=torch.bool, device=device),
                 torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
+                torch.tensor([choice.steps_left], device=device),
             ),
         )
         return output.log_probs[0].cpu().numpy(), output.state_values[0].item()

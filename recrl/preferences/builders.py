@@ -4,7 +4,9 @@
   rejected one is drawn from the reference policy on the same page. The paper does not say what happens when the draw
   is the chosen action: we redraw until it differs. That is done in one draw, from the reference distribution without
   the chosen action, renormalised, which is equal in law. Pages with a single action are left out, and so are draws that
-  other episodes have tried on the same page with an outcome that was not lower.
+  are as good as what was chosen: those that other episodes have tried on the same page with an outcome that was not
+  lower; those that the trajectory itself takes later on an equal place, such as the option that it clicks next, because
+  the reward does not depend on their order; and products with which another episode of the goal earned as much.
 - ``contrasts``: where several episodes of one goal passed the same page and left it by different actions, the action
   with the best mean reward is chosen, each one with a lower mean is rejected. That actions at one state are compared by
   what sampled continuations reached is IPR's (arXiv:2406.11176). What deviates: it samples along expert trajectories
@@ -27,13 +29,16 @@ from typing import Any
 
 import numpy as np
 
-from recrl.episodes.data import Episode
+from recrl.episodes.data import Episode, Step
 from recrl.episodes.decisions import Decision
+from recrl.episodes.training_goals import TrainedOn
 from recrl.errors import ConfigError, NoPairsError
 from recrl.preferences.data import Move, Preference
+from recrl.webshop import actions
+from recrl.webshop.pages import Page
 
 LogProbs = Callable[[Sequence[Decision]], Sequence[np.ndarray]]  # decisions -> for each (actions,) log-probabilities
-Page = tuple[Any, ...]  # the goal, the observation and the valid actions
+Shown = tuple[Any, ...]  # the goal, the observation and the valid actions
 
 
 @dataclass
@@ -43,10 +48,12 @@ class PairSet:
     Attributes:
         pairs: in the order of the builders and, within one, of the episodes.
         left_out: reason -> how often.
+        trained_on: the goals that they are about, which is what learning from them trains on.
     """
 
     pairs: list[Preference] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
+    trained_on: TrainedOn = ()
 
 
 def _move(decision: Decision, action_index: int, log_probs: np.ndarray) -> Move:
@@ -70,16 +77,16 @@ def _goal(episode: Episode) -> tuple[str, str, int]:
     return episode.catalog_sha256, episode.goals_sha256, episode.goal_index
 
 
-def _page(episode: Episode, place: int) -> Page:
+def _shown(episode: Episode, place: int) -> Shown:
     step = episode.steps[place]
     return _goal(episode), step.observation, step.valid_actions
 
 
-def _departures(episodes: Iterable[Episode]) -> dict[Page, dict[str, list[tuple[Episode, int]]]]:
+def _departures(episodes: Iterable[Episode]) -> dict[Shown, dict[str, list[tuple[Episode, int]]]]:
     """Page -> action by which it was left for the last time -> the episodes and their steps, in order."""
-    found: dict[Page, dict[str, list[tuple[Episode, int]]]] = defaultdict(lambda: defaultdict(list))
+    found: dict[Shown, dict[str, list[tuple[Episode, int]]]] = defaultdict(lambda: defaultdict(list))
     for episode in episodes:
-        last = {_page(episode, place): place for place in range(episode.num_steps)}
+        last = {_shown(episode, place): place for place in range(episode.num_steps)}
         for page, place in last.items():
             found[page][episode.steps[place].action].append((episode, place))
     return found
@@ -88,6 +95,41 @@ def _departures(episodes: Iterable[Episode]) -> dict[Page, dict[str, list[tuple[
 def _outcome(taken: Sequence[tuple[Episode, int]]) -> Fraction:
     """The mean reward, exact: a mean of floats would tell equal outcomes apart."""
     return sum((Fraction(episode.reward) for episode, _ in taken), Fraction()) / len(taken)
+
+
+def _place(step: Step) -> Page:
+    """The page of a step as if nothing had been clicked on it before."""
+    page = step.page.without_marks()
+    return replace(page, options=tuple(group._replace(clicked=()) for group in page.options))
+
+
+def _taken_later(episode: Episode, place: int, action: str) -> bool:
+    """Whether the episode takes the action after step ``place`` on an equal place, where it would have been as good.
+
+    Only of the purchase this says nothing: bought too early, the rest is missing.
+    """
+    if action == actions.BUY_NOW:
+        return False
+    here = _place(episode.steps[place])
+    return any(step.action == action and _place(step) == here for step in episode.steps[place + 1 :])
+
+
+def _opened(step: Step, action: str) -> str | None:
+    """The asin of the product that the action opens on the step's page; None if it opens none."""
+    parsed = actions.parse(action)
+    place = None if parsed is None else step.page.place_of(parsed.argument)
+    return None if place is None else step.page.listing[place].asin
+
+
+def _earned(episodes: Iterable[Episode]) -> dict[tuple[Any, str], Fraction]:
+    """Goal and asin -> the best reward of the episodes that bought this product for this goal."""
+    best: dict[tuple[Any, str], Fraction] = {}
+    for episode in episodes:
+        opened = [asin for step in episode.steps if (asin := _opened(step, step.action)) is not None]
+        if episode.terminated and opened:
+            bought = _goal(episode), opened[-1]
+            best[bought] = max(best.get(bought, Fraction(0)), Fraction(episode.reward))
+    return best
 
 
 def _scored(decisions: Sequence[Decision], reference: LogProbs, batch_size: int) -> list[np.ndarray]:
@@ -134,7 +176,7 @@ def step_preferences(
         min_reward: episodes below it are left out.
     """
     episodes = list(episodes)
-    tried = _departures(episodes)
+    tried, earned = _departures(episodes), _earned(episodes)
     found, places = PairSet(), []
     for episode in episodes:
         if episode.reward < min_reward:
@@ -157,10 +199,17 @@ def step_preferences(
         # The draw is below the total, so it falls on an action whose probability is not 0.
         rejected_index = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
         chosen, rejected = (_move(decision, index, log_probs) for index in (chosen_index, rejected_index))
-        outcomes = {action: _outcome(taken) for action, taken in tried[_page(episode, place)].items()}
+        outcomes = {action: _outcome(taken) for action, taken in tried[_shown(episode, place)].items()}
         outcomes.setdefault(chosen.action, Fraction(episode.reward))  # left otherwise when it came back to the page
         if outcomes.get(rejected.action, Fraction(-1)) >= outcomes[chosen.action]:
             found.left_out["draws that were tried with no lower outcome"] += 1
+            continue
+        if _taken_later(episode, place, rejected.action):
+            found.left_out["draws that the same trajectory takes later"] += 1
+            continue
+        product = _opened(episode.steps[place], rejected.action)
+        if product is not None and earned.get((_goal(episode), product), Fraction(-1)) >= outcomes[chosen.action]:
+            found.left_out["products that earned as much in another episode"] += 1
             continue
         known = outcomes.get(rejected.action)
         found.pairs.append(
@@ -187,15 +236,15 @@ def contrast_preferences(
     ``rng`` is not used: nothing is drawn.
     """
     found, contrasts = PairSet(), []
-    for actions in _departures(episodes).values():
-        outcomes = {action: _outcome(taken) for action, taken in actions.items()}
+    for ways in _departures(episodes).values():
+        outcomes = {action: _outcome(taken) for action, taken in ways.items()}
         best = max(outcomes, key=outcomes.__getitem__)
         if float(outcomes[best]) < min_reward:
             found.left_out["contrasts without an action of min_reward"] += len(outcomes) - 1
             continue
         for action, outcome in outcomes.items():
             if outcome < outcomes[best]:
-                contrasts.append((*actions[best][0], action, outcomes[best], outcome))
+                contrasts.append((*ways[best][0], action, outcomes[best], outcome))
             elif action != best:
                 found.left_out["contrasts that tie"] += 1
     decisions = [episode.decision(place) for episode, place, *_ in contrasts]

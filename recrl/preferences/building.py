@@ -1,15 +1,16 @@
 """Making preference pairs of collected trajectories: what `recrl build-preferences` does, and DPO at its start."""
 
-import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recrl.episodes.data import load_episodes
+from recrl.episodes.training_goals import to_config, training_goals
 from recrl.errors import DatasetError
-from recrl.files import replace_folder, write_json
+from recrl.files import read_json, replace_folder, write_json
 from recrl.policies.scorer import ScorerPolicy
 from recrl.preferences.builders import PairSet, build_preferences
 from recrl.preferences.config import PairingConfig
@@ -17,7 +18,7 @@ from recrl.preferences.counts import describe_preferences
 from recrl.preferences.data import dataset_to_preferences, load_preferences, preferences_to_dataset
 
 PREFERENCES_SUMMARY = "preferences_summary.json"  # in a preference dataset's folder
-LEFT_OUT = "left_out"
+LEFT_OUT, TRAINED_ON = "left_out", "trained_on"
 
 
 def pairs_of_trajectories(config: PairingConfig, *, device: str | None = None) -> PairSet:
@@ -40,7 +41,7 @@ def pairs_of_trajectories(config: PairingConfig, *, device: str | None = None) -
             )
         episodes = episodes[: config.num_trajectories]
     reference = ScorerPolicy.from_pretrained(config.policy, device=device)
-    return build_preferences(
+    made = build_preferences(
         episodes,
         reference.log_probs,
         np.random.default_rng(config.seed),
@@ -48,6 +49,7 @@ def pairs_of_trajectories(config: PairingConfig, *, device: str | None = None) -
         min_reward=config.min_reward,
         weight_by_margin=config.weight_by_margin,
     )
+    return replace(made, trained_on=training_goals(made.pairs, config.trajectories))
 
 
 def write_pairs(config: PairingConfig, output_dir: str | Path) -> dict[str, Any]:
@@ -67,7 +69,10 @@ def write_pairs(config: PairingConfig, output_dir: str | Path) -> dict[str, Any]
 
 def save_pairs(made: PairSet, folder: Path) -> dict[str, Any]:
     """Writes pairs as a dataset with their summary beside it, all or nothing; returns the summary."""
-    summary = describe_preferences(made.pairs) | {LEFT_OUT: dict(made.left_out)}
+    summary = describe_preferences(made.pairs) | {
+        LEFT_OUT: dict(made.left_out),
+        TRAINED_ON: to_config(made.trained_on or training_goals(made.pairs)),
+    }
     with replace_folder(folder) as temporary:
         preferences_to_dataset(made.pairs).save_to_disk(str(temporary))
         write_json(temporary / PREFERENCES_SUMMARY, summary)
@@ -75,18 +80,19 @@ def save_pairs(made: PairSet, folder: Path) -> dict[str, Any]:
 
 
 def read_pairs(folder: str | Path) -> dict[str, Any]:
-    """The summary of a preference dataset, counted again; what was left out as its maker recorded it.
+    """The summary of a preference dataset, counted again; what was left out, and the goals, as its maker recorded them.
 
     Raises:
         DatasetError: see `recrl.preferences.data.load_preferences`, or the recorded summary is corrupt.
     """
-    summary = describe_preferences(dataset_to_preferences(load_preferences(folder)))
+    pairs = dataset_to_preferences(load_preferences(folder))
+    summary = describe_preferences(pairs) | {TRAINED_ON: to_config(training_goals(pairs))}
     path = Path(folder) / PREFERENCES_SUMMARY
     if path.exists():
         try:
-            recorded = json.loads(path.read_text(encoding="utf-8"))
+            recorded = read_json(path)
         except ValueError as error:
             raise DatasetError(f"{path} is corrupt ({error}); make the pairs again") from error
-        if isinstance(recorded, Mapping) and LEFT_OUT in recorded:
-            summary[LEFT_OUT] = recorded[LEFT_OUT]
+        if isinstance(recorded, Mapping):
+            summary |= {name: recorded[name] for name in (LEFT_OUT, TRAINED_ON) if name in recorded}
     return summary

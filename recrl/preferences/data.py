@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, DatasetDict, Features, List, Value, load_from_disk
+from datasets import Dataset, Features, List, Value
 
 from recrl.episodes.decisions import (
     Decision,
@@ -19,6 +19,7 @@ from recrl.episodes.decisions import (
     decision_to_row,
     row_to_decision,
 )
+from recrl.episodes.stored import open_dataset
 from recrl.errors import DatasetError
 
 MOVE_FEATURES = {
@@ -189,31 +190,17 @@ def load_preferences(path: str | Path) -> Dataset:
     Raises:
         DatasetError: it is missing, of another kind, corrupt or empty.
     """
-    what = f"expected a folder with a preference dataset (`recrl build-preferences` makes one), got {path}"
-    try:
-        dataset = load_from_disk(str(path))
-    except IndexError as error:  # `datasets` cannot open a saved dataset without rows
-        raise DatasetError(f"{what}: it is empty") from error
-    except (OSError, ValueError, KeyError) as error:
-        raise DatasetError(f"{what}: {str(error).strip().splitlines()[0]}") from error
-    if isinstance(dataset, DatasetDict):
-        raise DatasetError(f"{what}: it holds the splits {', '.join(map(str, dataset))}; name the folder of one")
-    missing = [name for name in PREFERENCE_FEATURES if name not in dataset.column_names]
-    if missing:
-        raise DatasetError(
-            f"{what}: columns {', '.join(missing)} are missing; it has {', '.join(dataset.column_names)}"
-        )
-    if not len(dataset):
-        raise DatasetError(f"{what}: it is empty")
+    what = "a preference dataset (a folder of `recrl build-preferences`, or a Hub id)"
+    dataset = open_dataset(path, PREFERENCE_FEATURES, what)
     dataset = dataset.select_columns(list(PREFERENCE_FEATURES))
     lacking = set(MOVE_FEATURES) - set(getattr(dataset.features["chosen_moves"], "feature", {}))
     if lacking:
-        raise DatasetError(f"{what}: its moves lack {', '.join(sorted(lacking))}; make the pairs again")
+        raise DatasetError(f"{path}: its moves lack {', '.join(sorted(lacking))}; make the pairs again")
     try:
         if dataset.features != PREFERENCE_FEATURES:
             dataset = dataset.cast(PREFERENCE_FEATURES)
     except (TypeError, ValueError) as error:
-        raise DatasetError(f"{what}: a column has another type: {str(error).strip().splitlines()[0]}") from error
+        raise DatasetError(f"{path}: a column has another type: {str(error).strip().splitlines()[0]}") from error
     dataset_to_preferences(dataset)
     return dataset
 

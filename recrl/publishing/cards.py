@@ -4,7 +4,6 @@ What a card says stands in `templates`, one template for each kind of thing; her
 Every text that comes from elsewhere is escaped, see `recrl.publishing.markdown`.
 """
 
-import json
 import shlex
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import CheckpointError, DatasetError, RecrlError
-from recrl.files import write_text
+from recrl.files import read_json, write_text
 from recrl.publishing.markdown import code_span, escaped, one_line, python_string
 from recrl.runs import README_FILE, README_MARK
 from recrl.training.runs import CONFIG_FILE, training_metrics
@@ -44,8 +43,8 @@ def model_card(folder: Path, *, repo_id: str, results: Sequence[Any] = ()) -> st
     """
     metrics = training_metrics(folder)
     try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        settings = json.loads((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+        config = read_json(folder / "config.json")
+        settings = read_json(folder / CONFIG_FILE)
         make = _query_model_card if metrics.get("method") == "search" else _scorer_card
         return make(folder, repo_id, results, metrics, config, settings)
     except RecrlError:
@@ -97,13 +96,13 @@ def dataset_card(folder: Path, *, repo_id: str) -> str:
     Raises:
         DatasetError: the folder holds neither.
     """
-    from recrl.rollouts.collecting import SUMMARY_FILE
+    from recrl.episodes.training_goals import SUMMARY_FILE
 
     path = folder / SUMMARY_FILE
     if not path.exists():
         return _preference_card(folder, repo_id)
     try:
-        return _trajectory_card(json.loads(path.read_text(encoding="utf-8")), repo_id)
+        return _trajectory_card(read_json(path), repo_id)
     except (ValueError, KeyError) as error:
         raise DatasetError(f"{path} is corrupt ({error!r}); collect the trajectories again") from error
 
@@ -126,7 +125,7 @@ def _scorer_card(
     arguments = settings["arguments"]
     start = arguments.get("start_from" if method == "imitation" else "model_name_or_path")
     reference = arguments.get("ref_model_name_or_path")
-    rows = [_read(result, RESULT_FIELDS) for result in results]
+    rows = [{name: getattr(result, name) for name in RESULT_FIELDS} for result in results]
     base_model = config.get("base_model")
     data = _model_data(
         repo_id,
@@ -176,7 +175,7 @@ def _query_model_card(
             "base_model": base_model,
             "metrics": {name: value for name, value in metrics.items() if name != "log_history"},
             "settings": _flat(settings),
-            "results": [_read(report, REPORT_FIELDS) for report in results],
+            "results": [{name: report[name] for name in REPORT_FIELDS} for report in results],
         },
         evaluate_command=code_span(f"recrl evaluate-search --query_model {word}"),
         use_command=code_span(f"recrl evaluate --policy P --query_model {word}"),
@@ -294,11 +293,6 @@ def _flat(settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 def _public(source: str) -> str:
     """A scorer's name without a machine's folders."""
     return Path(source).name if Path(source).is_absolute() else source
-
-
-def _read(result: Any, names: Sequence[str]) -> dict[str, Any]:
-    """What a card says of a result, by attribute, or by key where it is a mapping."""
-    return {name: result[name] if isinstance(result, Mapping) else getattr(result, name) for name in names}
 
 
 def _model_index(rows: Sequence[Mapping[str, Any]]) -> list[Any]:

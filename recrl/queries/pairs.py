@@ -5,16 +5,18 @@ the file holds and in whatever order.
 """
 
 import hashlib
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from recrl.episodes.stored import open_dataset
 from recrl.errors import DatasetError
+from recrl.files import read_json
 from recrl.webshop.actions import as_query
 
+QUERY_COLUMNS = ("instruction", "query")
 HELD_OUT_SHARE = 0.1
 LEFT_OUT_BELOW = 1 / 3  # share of the queries that keep a word, below which it counts as left out
 
@@ -72,7 +74,7 @@ def load_pairs(source: str) -> list[QueryPair]:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except ValueError as error:
         raise DatasetError(f"{path} is no JSON ({error}); expected a UTF-8 JSON file") from error
 
@@ -92,20 +94,7 @@ def _file_rows(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _dataset_rows(source: str) -> Iterable[tuple[str, str]]:
-    import datasets
-
-    try:
-        found = (
-            datasets.load_from_disk(source) if Path(source).is_dir() else datasets.load_dataset(source, split="train")
-        )
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"{source}: expected a JSON file, a folder of `datasets`, or a dataset's Hub id; it could not be read: "
-            f"{str(error).strip().splitlines()[0]:.200}"
-        ) from error
-    columns = getattr(found, "column_names", None)
-    if not isinstance(columns, list) or not {"instruction", "query"} <= set(columns):
-        raise DatasetError(f"{source} has {columns}, expected one split with the columns instruction and query")
+    found = open_dataset(source, QUERY_COLUMNS, "a JSON file, a folder of `datasets`, or a dataset's Hub id")
     for number, row in enumerate(found):
         words = row["instruction"], row["query"]
         if not all(isinstance(text, str) and normalised(text) for text in words):

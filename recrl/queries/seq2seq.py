@@ -23,7 +23,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from recrl.errors import CheckpointError, ConfigError
+from recrl.errors import CheckpointError, ConfigError, HubError
+from recrl.hub import find_source
 from recrl.scoring.encoders import default_encoder, first_line, public_name
 
 logger = logging.getLogger(__name__)
@@ -47,9 +48,10 @@ def load_seq2seq(source: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
         raise CheckpointError(f"{source} is a folder without a model (config.json); expected one of recipes/search.py")
     try:
         with _without_load_report():
-            model = AutoModelForSeq2SeqLM.from_pretrained(str(source), dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(str(source))
-    except (OSError, ValueError, RuntimeError) as error:
+            found = find_source(source)
+            model = AutoModelForSeq2SeqLM.from_pretrained(found, dtype=torch.float32)
+        tokenizer = AutoTokenizer.from_pretrained(found)
+    except (HubError, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{source} cannot be loaded as a sequence-to-sequence model: {first_line(error)}. Expected a folder of "
             "recipes/search.py or a Hub id"
@@ -87,13 +89,14 @@ def new_query_model(
     """
     source = source or default_encoder()
     try:
-        config = AutoConfig.from_pretrained(source)
-    except (OSError, ValueError) as error:
+        found = find_source(source)
+        config = AutoConfig.from_pretrained(found)
+    except (HubError, OSError, ValueError) as error:
         raise CheckpointError(f"{source} cannot be loaded: {first_line(error)}") from error
     if config.is_encoder_decoder:
-        model, tokenizer = load_seq2seq(source)
+        model, tokenizer = load_seq2seq(found)
     else:
-        model, tokenizer = _from_encoder(source, config, num_decoder_layers, seed)
+        model, tokenizer = _from_encoder(found, config, num_decoder_layers, seed)
         missed = fit_copying(model, tokenizer, texts)
         logger.info("copying: the encoder's outputs explain %.0f%% of the embeddings", 100 * (1 - missed))
     model.config.base_model = public_name(source)

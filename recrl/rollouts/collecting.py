@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from recrl.episodes.data import episode_to_row, episodes_to_dataset, row_to_episode
+from recrl.episodes.training_goals import SUMMARY_FILE
 from recrl.errors import DatasetError
 from recrl.files import replace_folder, sha256_of, write_json, write_text
 from recrl.policies.base import Policy
@@ -28,7 +29,6 @@ from recrl.runs import JOURNAL_FILE, README_FILE, Journal, RunFolder, outcome_of
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
 
-SUMMARY_FILE = "trajectories.json"
 JOURNAL_ENDING = ".collecting"
 FREE_FIELDS = ("batch_size", "max_episodes", "output_dir")  # may differ when a collection goes on: no influence
 DATASET_FILES = {

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recrl.errors import ConfigError
 from recrl.queries.proposing import DEFAULT_NUM_QUERIES
 from recrl.settings import check_at_least, check_values, to_seed
-from recrl.webshop.goals import SPLIT_BY, SPLITS
+from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS
 
 if TYPE_CHECKING:
     from recrl.policies.base import Policy
@@ -60,7 +60,7 @@ class CatalogSettings:
 class ShopSettings(CatalogSettings):
     """The splits of the goals, and the queries that are proposed for them."""
 
-    split_by: str = field(default="goal", metadata=SPLIT_BY_HELP)
+    split_by: str = field(default=DEFAULT_SPLIT_BY, metadata=SPLIT_BY_HELP)
     query_model: str | None = field(
         default=None,
         metadata={

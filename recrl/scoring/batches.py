@@ -16,6 +16,7 @@ class ChoiceBatch:
         state_index: (decisions,) each decision's row of ``state_ids``.
         action_index: (decisions, actions) rows of ``action_ids``; valid_mask: same shape, True at valid actions.
         action_features: (decisions, actions, features) in the order of the config's ``action_features``.
+        steps_left: (decisions,) actions that may still be taken, the one to be chosen included.
         labels: (decisions,) the index of the right action; None where none is known.
     """
 
@@ -27,6 +28,7 @@ class ChoiceBatch:
     action_index: torch.Tensor
     valid_mask: torch.Tensor
     action_features: torch.Tensor
+    steps_left: torch.Tensor
     labels: torch.Tensor | None = None
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -61,13 +63,15 @@ class Choices(NamedTuple):
     action_index: torch.Tensor
     valid_mask: torch.Tensor
     action_features: torch.Tensor | None = None
+    steps_left: torch.Tensor | None = None
 
     def rows(self, chosen: torch.Tensor, num_actions: int) -> "Choices":
         """The decisions ``chosen``, (rows,), with their first ``num_actions`` slots."""
-        features = self.action_features
+        features, steps_left = self.action_features, self.steps_left
         return Choices(
             self.state_index[chosen],
             self.action_index[chosen, :num_actions],
             self.valid_mask[chosen, :num_actions],
             None if features is None else features[chosen, :num_actions],
+            None if steps_left is None else steps_left[chosen],
         )

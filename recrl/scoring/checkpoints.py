@@ -8,7 +8,8 @@ import torch
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoTokenizer
 
-from recrl.errors import CheckpointError
+from recrl.errors import CheckpointError, HubError
+from recrl.hub import find_source
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.encoders import (
     first_line,
@@ -25,14 +26,17 @@ def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
     """
     what = f"expected a folder or Hub id that holds a BertForChoiceScoring checkpoint, got {str(source)!r}"
     try:
-        config = AutoConfig.from_pretrained(source)
+        found = find_source(source)
+        config = AutoConfig.from_pretrained(found)
         if not isinstance(config, ChoiceScoringConfig):
             raise CheckpointError(f"{what}: it holds a {config.model_type!r} model; put heads on it with from_encoder")
-        loaded: Any = BertForChoiceScoring.from_pretrained(source, output_loading_info=True, dtype=torch.float32)
+        loaded: Any = BertForChoiceScoring.from_pretrained(found, output_loading_info=True, dtype=torch.float32)
         model, report = loaded
-        tokenizer = AutoTokenizer.from_pretrained(source)
+        tokenizer = AutoTokenizer.from_pretrained(found)
     except CheckpointError:
         raise
+    except HubError as error:
+        raise CheckpointError(f"{what}: {error}") from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CheckpointError(
             f"{what}: {first_line(error)}. If a run was interrupted, resume it; else train or download it again."

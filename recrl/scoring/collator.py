@@ -91,6 +91,7 @@ class ChoiceCollator:
             action_index=torch.tensor([row + [0] * (width - len(row)) for row in action_rows]),
             valid_mask=torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in action_rows]),
             action_features=action_features,
+            steps_left=torch.tensor([choice.steps_left for choice in inputs]),
             labels=None if labels is None else torch.tensor(labels),
         )
 

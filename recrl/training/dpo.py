@@ -24,9 +24,10 @@ import numpy as np
 from datasets import Dataset
 from trl import DPOConfig
 
+from recrl.episodes.training_goals import from_config, merged, to_config
 from recrl.errors import ConfigError, RecrlError
 from recrl.preferences.builders import PairSet, check_builders
-from recrl.preferences.building import LEFT_OUT, pairs_of_trajectories, read_pairs, save_pairs
+from recrl.preferences.building import LEFT_OUT, TRAINED_ON, pairs_of_trajectories, read_pairs, save_pairs
 from recrl.preferences.config import (
     CHOSEN_MIN_REWARD_HELP,
     NUM_TRAJECTORIES_HELP,
@@ -40,6 +41,7 @@ from recrl.preferences.data import (
     resample_by_weight,
 )
 from recrl.scoring.checkpoints import load_scorer
+from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import save_result, training_run
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
@@ -108,7 +110,9 @@ class ChoiceDPOConfig(DPOConfig):
     )
 
     def __post_init__(self) -> None:
+        check_fields("dpo", self)
         super().__post_init__()
+        check_machine("dpo", self)
         for name, values, known in (
             ("loss_type", self.loss_type, LOSS_TYPES),
             ("f_divergence_type", [self.f_divergence_type], F_DIVERGENCES),
@@ -127,8 +131,11 @@ def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> PairSet:
         DatasetError: nothing to learn from; see `recrl.preferences.builders`.
     """
     if arguments.preferences is not None:
-        pairs = dataset_to_preferences(load_preferences(arguments.preferences))
-        return PairSet(pairs, Counter(read_pairs(arguments.preferences).get(LEFT_OUT, {})))
+        pairs, summary = (
+            dataset_to_preferences(load_preferences(arguments.preferences)),
+            read_pairs(arguments.preferences),
+        )
+        return PairSet(pairs, Counter(summary.get(LEFT_OUT, {})), from_config(summary[TRAINED_ON]))
     pairing = PairingConfig(
         trajectories=arguments.trajectories or "",
         policy=arguments.ref_model_name_or_path or arguments.model_name_or_path,
@@ -165,6 +172,8 @@ def train_dpo(
         catalogs = set(dataset["catalog_sha256"])
         if model.config.catalog_sha256 is None and len(catalogs) == 1:
             model.config.catalog_sha256 = catalogs.copy().pop()
+        own = from_config(read_pairs(run.folder.path / PREFERENCES_FOLDER)[TRAINED_ON])
+        model.config.trained_on = to_config(merged(from_config(model.config.trained_on), own))
         # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
         model.value_head.requires_grad_(False)
         # Without LoRA and without precomputing, the reference is a model of its own; else TRL finds it in the policy.
@@ -220,9 +229,9 @@ def _pairs_of_run(output_dir: Path, arguments: DPOArguments, config: ChoiceDPOCo
     pairs = dataset_to_preferences(load_preferences(folder))
     resampled = resample_by_weight(pairs, np.random.default_rng([arguments.pairs_seed, 1]))
     if resampled != pairs:
-        folder = output_dir / RESAMPLED_FOLDER
+        made, folder = from_config(read_pairs(folder)[TRAINED_ON]), output_dir / RESAMPLED_FOLDER
         if not folder.exists():
-            save_pairs(PairSet(resampled), folder)
+            save_pairs(PairSet(resampled, trained_on=made), folder)
     dataset = load_preferences(folder)
     if arguments.trajectories is not None and config.precompute_ref_log_probs and config.ld_alpha is None:
         # The reference that made the pairs has computed what TRL would precompute.

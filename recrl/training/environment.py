@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recrl.errors import ConfigError
-from recrl.evaluation.config import DECODING_HELP
-from recrl.evaluation.measure import evaluate
+from recrl.evaluation.config import ALLOW_SEEN_GOALS_HELP, DECODING_HELP
+from recrl.evaluation.measure import evaluate, evaluation_goals
 from recrl.evaluation.result_types import Result
+from recrl.evaluation.seen_goals import check_seen_goals
 from recrl.policies.base import Policy
 from recrl.queries.proposing import QueryModel
-from recrl.rollouts.config import SPLIT_BY_HELP, UNIFORM_GOALS_HELP, ShopSettings
+from recrl.rollouts.config import UNIFORM_GOALS_HELP, ShopSettings
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
 
@@ -19,7 +20,6 @@ from recrl.webshop.env import WebShopEnv
 class EnvironmentArguments(ShopSettings):
     """The shop, its goals, and the step limit."""
 
-    split_by: str = field(default="product", metadata=SPLIT_BY_HELP)
     uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
     max_episode_steps: int = field(
         default=15,
@@ -32,6 +32,7 @@ class EnvironmentArguments(ShopSettings):
         default=0, metadata={"help": "Dev goals that are played in each evaluation; 0: all of the split."}
     )
     dev_decoding: str = field(default="greedy", metadata=DECODING_HELP)
+    allow_seen_goals: bool = field(default=False, metadata=ALLOW_SEEN_GOALS_HELP)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -64,5 +65,16 @@ class EnvironmentArguments(ShopSettings):
             num_episodes=self.num_dev_episodes or None,
             decoding=self.dev_decoding,
             max_steps=self.max_episode_steps,
+            allow_seen_goals=self.allow_seen_goals,
             queries=queries,
         )
+
+    def check_dev_goals(self, policy: Policy, catalog: Catalog) -> None:
+        """Refuses a start that may have been trained on the dev goals, on which its successors are chosen.
+
+        Raises:
+            PolicyError: it may, and ``allow_seen_goals`` is not set.
+        """
+        goals = evaluation_goals(catalog, "dev", self.split_by, self.num_dev_episodes or None)
+        asked = f"the dev split by {self.split_by}"
+        check_seen_goals(policy, catalog, goals, asked=asked, allowed=self.allow_seen_goals)

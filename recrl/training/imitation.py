@@ -18,11 +18,13 @@ from transformers import Trainer, TrainingArguments, set_seed
 
 from recrl.episodes.data import Episode, load_episodes
 from recrl.episodes.decisions import LabelledDecision
+from recrl.episodes.training_goals import from_config, merged, to_config, training_goals
 from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.scoring.inputs import ACTION_FEATURES
 from recrl.scoring.model import BertForChoiceScoring
+from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import save_result, training_run
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
 
@@ -72,6 +74,11 @@ class ImitationConfig(TrainingArguments):
     save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
     report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: the collator reads all."})
+
+    def __post_init__(self) -> None:
+        check_fields("imitation", self)
+        super().__post_init__()
+        check_machine("imitation", self)
 
 
 def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
@@ -203,6 +210,8 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
                 max_action_tokens=arguments.max_action_tokens,
             )
         model.config.catalog_sha256 = episodes[0].catalog_sha256
+        earlier = () if arguments.start_from is None else from_config(model.config.trained_on)
+        model.config.trained_on = to_config(merged(earlier, training_goals(episodes, arguments.demonstrations)))
         collator = ChoiceCollator(tokenizer, model.config)
         if (
             arguments.linear_probe

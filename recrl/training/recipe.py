@@ -1,49 +1,114 @@
 """What a recipe script begins and ends with: its parser, strict, and the exit codes of the command line."""
 
+import argparse
+import functools
 import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
-from typing import Any, NoReturn
+import types
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
-from recrl.errors import ConfigError
-from recrl.settings import nearest
+from recrl.errors import ConfigError, RecrlError
+from recrl.settings import check_finite, flag_value, nearest, read_mapping
+from recrl.terminal import print_any_text
+from recrl.values import alternatives, convert
 
 
 def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, ...]:
     """Parses ``--config file.yaml`` and flags with a `trl.TrlParser`, strictly.
 
+    Values of the file and of flags become what the annotations of the parser's dataclasses name, see `recrl.values`;
+    flags win over the file, whose key ``env`` holds environment variables.
+
     Raises:
-        ConfigError: a key or flag is unknown (the message names the nearest one), a flag has a value of another type,
-            or the file is missing or no mapping.
+        ConfigError: a key or flag is unknown (the message names the nearest one) or has a value of another type, or
+            the file is missing or no mapping.
     """
-    import yaml
-
-    def refuse(message: str) -> NoReturn:
-        raise ConfigError(f"{message} (--help lists all keys)")
-
-    parser.error = refuse  # argparse would print its usage, a screen of keys, and exit
+    parser.error = _refuse  # argparse would print its usage, a screen of keys, and exit
+    parser.allow_abbrev = False
+    parser.add_argument("--config", metavar="FILE", help="YAML file whose keys are the flags; flags win over it.")
+    hints = {name: hint for config in parser.dataclass_types for name, hint in get_type_hints(config).items()}
+    for action in parser._actions:
+        if action.dest in hints and action.type is not None:
+            action.type = functools.partial(flag_value, _of_one_word(hints[action.dest], action.nargs))
+    parser.set_defaults(**_defaults_of(parser, hints, sys.argv[1:] if args is None else args))
+    parsed, unknown = parser.parse_known_args(args)
+    for word in unknown:
+        if not word.startswith("--"):
+            raise ConfigError(f"unexpected argument {word!r}; settings are given as --key value")
+        raise _unknown(word.removeprefix("--").partition("=")[0], hints)
+    values = {name: None if value == [None] else value for name, value in vars(parsed).items()}
     try:
-        *configs, unknown = parser.parse_args_and_config(
-            args, return_remaining_strings=True, fail_with_unknown_args=False
+        configs = tuple(
+            config(**{one.name: values[one.name] for one in fields(config) if one.init})
+            for config in parser.dataclass_types
         )
-    except FileNotFoundError as error:
-        raise ConfigError(f"--config {error.filename}: no such file; expected a YAML file") from error
-    except (yaml.YAMLError, ValueError, IndexError) as error:
+    except RecrlError:
+        raise
+    except ValueError as error:
         raise ConfigError(f"the configuration cannot be read: {str(error).strip()}") from error
-    known = [action.dest for action in parser._actions]
-    for key in (text.removeprefix("--").partition("=")[0] for text in unknown if text.startswith("--")):
-        meant = nearest(key, known)
-        hint = f"; did you mean {meant!r}?" if meant else ""
-        raise ConfigError(f"unknown key {key!r}{hint} (--help lists all keys)")
-    if unknown:
-        raise ConfigError(f"unexpected argument {unknown[0]!r}; settings are given as --key value")
-    return tuple(configs)
+    for config in configs:
+        check_finite(config)
+    return configs
+
+
+def _refuse(message: str) -> NoReturn:
+    raise ConfigError(f"{message} (--help lists all keys)")
+
+
+def _of_one_word(hint: Any, nargs: Any) -> Any:
+    """What an annotation says of each word of its flag: a list's flag takes several, of which ``null`` is none."""
+    if nargs != "+":
+        return hint
+    [listed] = [kind for kind in alternatives(hint) if get_origin(kind) is list]
+    [each] = get_args(listed)
+    return each | None if types.NoneType in alternatives(hint) else each
+
+
+def _defaults_of(parser: Any, hints: Mapping[str, Any], words: Sequence[str]) -> dict[str, Any]:
+    """The values of the file that ``--config`` names, which are no longer required as flags."""
+    path = _config_path(words)
+    if path is None:
+        return {}
+    try:
+        content = read_mapping(path)
+    except ConfigError as error:
+        raise ConfigError(f"--config {path}: {error}") from error
+    variables = content.pop("env", {})
+    if not isinstance(variables, dict):
+        raise ConfigError(f"--config {path}: env={variables!r}, expected a mapping of environment variables")
+    os.environ.update({str(name): str(value) for name, value in variables.items()})
+    values = {}
+    for key, value in content.items():
+        if key not in hints:
+            raise _unknown(key, hints)
+        try:
+            values[key] = convert(hints[key], value)
+        except ValueError as error:
+            raise ConfigError(f"--config {path}: {key}={error}") from error
+    for action in parser._actions:
+        action.required = action.required and action.dest not in values
+    return values
+
+
+def _config_path(words: Sequence[str]) -> str | None:
+    finder: Any = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.error = _refuse
+    finder.add_argument("--config")
+    return finder.parse_known_args(words)[0].config
+
+
+def _unknown(key: Any, known: Iterable[str]) -> ConfigError:
+    meant = nearest(str(key), known)
+    hint = f"; did you mean {meant!r}?" if meant else ""
+    return ConfigError(f"unknown key {key!r}{hint} (--help lists all keys)")
 
 
 def run_recipe(main: Callable[[], None]) -> None:
     """Runs ``main``; bad input prints one line and exits with 2, Ctrl-C says how to go on and exits with 130."""
-    from recrl.errors import RecrlError
-
+    print_any_text()
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("recrl").setLevel(logging.INFO)  # our own progress, and only warnings of others
     try:

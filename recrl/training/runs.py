@@ -7,14 +7,17 @@ It holds ``checkpoint-N`` folders while it trains; at the end the model, its tok
 import contextlib
 import dataclasses
 import json
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from recrl.errors import CheckpointError
-from recrl.files import clear_disk_errors, finite_or_none
+from recrl.files import clear_disk_errors, finite_or_none, read_json
 from recrl.runs import RunFolder
+
+logger = logging.getLogger(__name__)
 
 METRICS_FILE = "training_metrics.json"
 CONFIG_FILE = "config_resolved.json"
@@ -127,7 +130,7 @@ def _step(checkpoint: Path) -> int:
 def _is_whole(checkpoint: Path) -> bool:
     """The trainer writes ``trainer_state.json`` last, so a folder without a readable one was cut off."""
     try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        read_json(checkpoint / "trainer_state.json")
     except (FileNotFoundError, json.JSONDecodeError):
         return False
     return True
@@ -167,6 +170,17 @@ def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any], run: Trai
     trainer.accelerator.wait_for_everyone()
 
 
+def report_best(best: int, what: str) -> dict[str, Any]:
+    """What the metrics say of a run that keeps the best on dev goals, the start included; a kept start is also logged.
+
+    Args:
+        best: the number of the best update or round, 0 for the start; what: "update" or "round".
+    """
+    if best == 0:
+        logger.warning("no %s beat the start on dev goals: the start is given back, its weights as they were", what)
+    return {f"best_{what}": best, "start_given_back": best == 0}
+
+
 def is_complete(output_dir: str | Path) -> bool:
     """Whether the folder holds a run that was trained to its end."""
     return (Path(output_dir) / METRICS_FILE).exists()
@@ -180,4 +194,4 @@ def training_metrics(output_dir: str | Path) -> dict[str, Any]:
     """
     if not is_complete(output_dir):
         raise CheckpointError(f"{output_dir} holds no complete run ({METRICS_FILE} is missing); run the recipe again")
-    return json.loads((Path(output_dir) / METRICS_FILE).read_text(encoding="utf-8"))
+    return read_json(Path(output_dir) / METRICS_FILE)

@@ -21,6 +21,7 @@ from recrl.errors import ConfigError, DatasetError
 from recrl.queries.pairs import content_words, is_held_out, left_out_words, load_instructions, load_pairs, split_pairs
 from recrl.queries.proposing import MAX_INSTRUCTION_TOKENS, MAX_QUERY_TOKENS
 from recrl.queries.seq2seq import new_query_model
+from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import save_result, training_run
 
 logger = logging.getLogger(__name__)
@@ -88,13 +89,11 @@ class QueryConfig(Seq2SeqTrainingArguments):
     )
 
     def __post_init__(self) -> None:
+        check_fields("search", self)
         super().__post_init__()
+        check_machine("search", self)
         if self.num_train_epochs != int(self.num_train_epochs) or self.num_train_epochs < 0:
             raise ConfigError(f"num_train_epochs={self.num_train_epochs}, expected a whole number of at least 0")
-        if self.train_sampling_strategy != "sequential":
-            raise ConfigError(
-                f"train_sampling_strategy={self.train_sampling_strategy!r}: the phases need 'sequential', the default"
-            )
 
 
 def in_order(

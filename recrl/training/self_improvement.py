@@ -3,7 +3,8 @@
 As in ETO (arXiv:2403.02502) the agent explores, contrasts what it did by its outcome, and explores again with what it
 has become. What deviates: there is no expert; several episodes of each goal are played, so that they can be compared;
 a round begins with the best agent so far on dev goals, the start included, which is also its pi_ref, so that a round
-that did harm is not built on. The budget counts every episode that is played, kept or not.
+that did harm is not built on. The budget counts every training episode that is played, kept or not; dev episodes come
+on top, and are counted apart (``num_episodes_played``).
 
 The run's folder holds ``round_N`` with its ``trajectories``, the ``dpo`` run and ``dev.json``; ``rounds.json`` records
 them. Every stage goes on where it was interrupted, see `recrl.rollouts.collecting` and `recrl.training.runs`.
@@ -30,7 +31,7 @@ from recrl.rollouts.config import LOOP_GUARD_HELP, ROLLOUTS_PER_GOAL_HELP, TEMPE
 from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.training.dpo import PREFERENCES_FOLDER, ChoiceDPOConfig, DPOArguments, train_dpo
 from recrl.training.environment import EnvironmentArguments
-from recrl.training.runs import TrainingRun, is_complete, training_metrics, training_run
+from recrl.training.runs import TrainingRun, is_complete, report_best, training_metrics, training_run
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.catalog import Catalog
 
@@ -50,7 +51,10 @@ class SelfImprovementArguments:
 
     model_name_or_path: str = field(metadata={"help": "The scorer to start from, by folder or Hub id."})
     num_rounds: int = field(default=3, metadata={"help": "Rounds of generating and DPO."})
-    num_episodes: int = field(default=600, metadata={"help": "The budget: episodes played in all rounds together."})
+    num_episodes: int = field(
+        default=600,
+        metadata={"help": "The budget: training episodes of all rounds together; dev episodes come on top."},
+    )
     rollouts_per_goal: int = field(default=4, metadata=ROLLOUTS_PER_GOAL_HELP)
     temperature: float = field(default=1.0, metadata=TEMPERATURE_HELP)
     loop_guard: bool = field(default=False, metadata=LOOP_GUARD_HELP)
@@ -93,7 +97,8 @@ def train_self_improvement(
     """
     output_dir = Path(config.output_dir or "")
     catalog, queries = environment.load_catalog(), environment.load_queries()
-    load_scorer(arguments.model_name_or_path)  # fails before anything is written
+    # Fails before anything is written.
+    environment.check_dev_goals(ScorerPolicy.from_pretrained(arguments.model_name_or_path, device="cpu"), catalog)
 
     def on_dev(scorer: str, folder: Path) -> dict[str, float]:
         """Success and score on dev goals, played once, by the main process."""
@@ -102,7 +107,11 @@ def train_self_improvement(
                 policy = ScorerPolicy.from_pretrained(scorer, device=str(config.device))
                 save_result(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
         result = load_result(folder / DEV_FILE)
-        return {"dev_success": result.success_rate, "dev_score": result.score}
+        return {
+            "dev_success": result.success_rate,
+            "dev_score": result.score,
+            "num_dev_episodes": result.num_episodes,
+        }
 
     def scorer_of(number: int) -> str:
         return str(output_dir / f"round_{number}" / "dpo") if number else arguments.model_name_or_path
@@ -227,14 +236,20 @@ def _finish(
     model, tokenizer = load_scorer(best)
     model.config.catalog_sha256 = catalog.sha256
     save_scorer(model, tokenizer, run.folder.path)
+    played = {
+        "training": sum(record.get("num_episodes", 0) for record in records),
+        "dev": sum(record.get("num_dev_episodes", 0) for record in records),
+    }
+    logger.info("played %(training)d episodes in training and %(dev)d on dev goals", played)
     about = {
         "method": "self-improvement",
         "num_rounds": arguments.num_rounds,
-        "num_episodes": sum(record.get("num_episodes", 0) for record in records),
+        "num_episodes": played["training"],
+        "num_episodes_played": played,
         "num_pairs": sum(record.get("num_pairs", 0) for record in records),
         "num_processes": config.world_size,
         "global_step": sum(record.get("global_step", 0) for record in records),
-        "best_round": max(record["round"] for record in records if record["best"]),
+        **report_best(max(record["round"] for record in records if record["best"]), "round"),
         "protocol": catalog.protocol(environment.split_by),
         "catalog_sha256": catalog.sha256,
         "goals_sha256": catalog.goals_sha256,

@@ -127,8 +127,15 @@ def parameter_groups(model: Any, args: Any, decayed: Collection[str]) -> list[di
     ]
 
 
+def decayed_parameters(model: Any) -> set[str]:
+    """Names of the parameters that weight decay is for, as transformers' trainer has them: no biases and no norms."""
+    from transformers import Trainer
+
+    return set(Trainer.get_decay_parameter_names(None, model))  # type: ignore[arg-type]  # reads the model alone
+
+
 def make_optimizer(trainer: Any, model: Any) -> Any:
     """The optimiser of a transformers trainer, on `parameter_groups`."""
-    settings = parameter_groups(model, trainer.args, set(trainer.get_decay_parameter_names(model)))
+    settings = parameter_groups(model, trainer.args, decayed_parameters(model))
     optimizer_class, optimizer_settings = trainer.get_optimizer_cls_and_kwargs(trainer.args)
     return optimizer_class(settings, **optimizer_settings)

@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 from recrl.errors import CatalogError, StorageError
-from recrl.files import clear_disk_errors, replace_folder, sha256_of, write_json
+from recrl.files import clear_disk_errors, read_json, replace_folder, sha256_of, write_json
 from recrl.webshop.built import INDEX_FOLDER, open_goals
 from recrl.webshop.indexing import Postings, search_text, write_index
 from recrl.webshop.products import PRODUCTS_FILE, ROWS_PER_BATCH, SCHEMA, ProductStore, product_batch
@@ -153,7 +153,7 @@ def _parts_folder(output_dir: Path, settings: dict[str, Any]) -> Iterator[Path]:
     """The folder of finished parts; kept when the build is interrupted, removed when it is done or the input is bad."""
     folder = output_dir.with_name(f".{output_dir.name}{BUILDING_ENDING}")
     stored = folder / SETTINGS_FILE
-    if folder.exists() and not (stored.exists() and json.loads(stored.read_text(encoding="utf-8")) == settings):
+    if folder.exists() and not (stored.exists() and read_json(stored) == settings):
         shutil.rmtree(folder)  # of other raw files or settings
     folder.mkdir(parents=True, exist_ok=True)
     write_json(stored, settings)

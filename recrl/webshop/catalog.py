@@ -13,7 +13,7 @@ import numpy as np
 from recrl.errors import CatalogError
 from recrl.files import sha256_of
 from recrl.webshop.built import INDEX_FOLDER, is_built, open_goals
-from recrl.webshop.goals import SPLIT_BY, SPLITS, check_split
+from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS, UNSEEN_SUFFIX, check_split
 from recrl.webshop.lazy import LazySequence
 from recrl.webshop.products import PRODUCTS_FILE, ProductStore
 from recrl.webshop.rawfiles import find_raw_files
@@ -122,7 +122,7 @@ class Catalog:
         """Positions of the best products for ``words``, best first."""
         return list(self._search(words, limit))
 
-    def split(self, split: str, split_by: str = "goal") -> range | np.ndarray:
+    def split(self, split: str, split_by: str = DEFAULT_SPLIT_BY) -> range | np.ndarray:
         """The goals of a split in evaluation order, see `recrl.webshop.goals`.
 
         Raises:
@@ -136,13 +136,13 @@ class Catalog:
             )
         return indices
 
-    def cumulative_weights(self, split: str, split_by: str = "goal") -> np.ndarray:
+    def cumulative_weights(self, split: str, split_by: str = DEFAULT_SPLIT_BY) -> np.ndarray:
         """(goals of the split,) running sums of their weights."""
         return self.goals.cumulative_weights(split, split_by)
 
-    def protocol(self, split_by: str = "goal") -> str:
+    def protocol(self, split_by: str = DEFAULT_SPLIT_BY) -> str:
         """The name that every number on this catalogue carries; one of our own unless it is exactly a known one."""
-        suffix = "-unseen" if split_by == "product" else ""
+        suffix = UNSEEN_SUFFIX if split_by == "product" else ""
         if self.is_embedded:
             return f"embedded{suffix}"
         if (len(self.products), len(self.goals), self.goal_seed) == WEBSHOP_1K and not self.human_goals:
@@ -260,7 +260,7 @@ def catalog_info(catalog: Catalog) -> dict[str, Any]:
         "goals": splits,
         "goal_seed": catalog.goal_seed,
         "human_goals": catalog.human_goals,
-        "protocol": catalog.protocol(),
+        "protocol": catalog.protocol("goal"),
         "catalog_sha256": catalog.sha256,
         "goals_sha256": catalog.goals_sha256,
         "tagger": catalog.tagger,

@@ -11,7 +11,7 @@ from gymnasium.error import ResetNeeded
 from recrl.errors import CatalogError, ConfigError
 from recrl.webshop import actions, screens
 from recrl.webshop.catalog import Catalog, CatalogSource, load_catalog
-from recrl.webshop.goals import Goal
+from recrl.webshop.goals import DEFAULT_SPLIT_BY, Goal
 from recrl.webshop.pages import Page
 from recrl.webshop.reward import purchase_reward
 from recrl.webshop.screens import OBSERVATION_MODES, PageState, Screen
@@ -57,7 +57,8 @@ class WebShopEnv(gym.Env[str, str]):
         human_goals: crowd-sourced instructions instead of synthetic ones.
         num_products: the first N raw products only.
         goal_seed: of the draws of prices and price bounds.
-        split: train, dev, test or all; split_by: goal, or product (targets of one split are in no other).
+        split: train, dev, test or all; split_by: product (targets of one split are in no other), or goal, as WebShop
+            itself splits.
         weighted: draw goals by their weights.
         observation_mode: text, text_rich or url.
         num_prev_obs, num_prev_actions: how many earlier ones an observation holds.
@@ -80,7 +81,7 @@ class WebShopEnv(gym.Env[str, str]):
         num_products: int | None = None,
         goal_seed: int = 0,
         split: str = "train",
-        split_by: str = "goal",
+        split_by: str = DEFAULT_SPLIT_BY,
         weighted: bool = True,
         observation_mode: str = "text_rich",
         num_prev_obs: int = 0,

@@ -14,6 +14,8 @@ from recrl.errors import CatalogError
 
 SPLITS = ("train", "dev", "test", "all")
 SPLIT_BY = ("goal", "product")
+DEFAULT_SPLIT_BY = "product"  # of the environment, the commands and the recipes
+UNSEEN_SUFFIX = "-unseen"  # of the protocols whose splits share no product
 SHUFFLE_SEED = 233
 NO_BOUND = 1_000_000.0  # dollars; of a product too dear for any bound
 PRICE_BOUNDS = tuple(10.0 * step for step in range(1, 100))

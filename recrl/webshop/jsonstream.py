@@ -76,7 +76,7 @@ class _Text:
         self.file = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
         self.size = max(path.stat().st_size, 1)
         self.window, self.place, self.dropped, self.is_whole = "", 0, 0, False
-        self.decode = codecs.getincrementaldecoder("utf-8")().decode
+        self.decode = codecs.getincrementaldecoder("utf-8-sig")().decode
 
     def error(self, what: object) -> CatalogError:
         return _unreadable(self.path, f"{what} at character {self.dropped + self.place}")

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from recrl.errors import CatalogError, StorageError
-from recrl.files import cache_dir, clear_disk_errors, sha256_of, write_json
+from recrl.files import cache_dir, clear_disk_errors, read_json, sha256_of, write_json
 
 FORMAT_VERSION = 3
 MANIFEST = "manifest.json"
@@ -37,7 +37,7 @@ def read_sealed(folder: Path) -> dict[str, Any]:
         CatalogError: it is incomplete, of another format version or altered, with the reason.
     """
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = read_json(folder / MANIFEST)
     except FileNotFoundError as error:
         raise CatalogError(f"{folder} is incomplete: {MANIFEST} is missing; {AGAIN}") from error
     except (OSError, ValueError) as error:
@@ -69,7 +69,7 @@ def _mark(folder: Path, name: str) -> list[int]:
 
 def _read_stamp(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return read_json(path)
     except (OSError, ValueError):  # none, or none that can be used: then the files are read
         return None
 

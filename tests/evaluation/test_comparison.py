@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from recrl.errors import ConfigError, DatasetError, PolicyError
 from recrl.evaluation.comparison import compare
@@ -18,7 +19,9 @@ from recrl.evaluation.comparison_plots import draw_comparison
 from recrl.evaluation.comparison_tables import comparison_table
 from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.measure import evaluate
+from recrl.evaluation.report import load_report
 from recrl.policies.loading import load_policy
+from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.webshop.catalog import load_catalog
 
 AGENTS = ("rule", "matching", "random")
@@ -114,6 +117,22 @@ def test_a_killed_comparison_goes_on(tmp_path: Path) -> None:
     assert journal.read_bytes().startswith(played[: played.rfind(b"\n") + 1])
     assert journal.read_bytes() == (tmp_path / "whole" / "journal.jsonl").read_bytes()
     assert rest.stdout == whole.stdout
+
+
+def test_agents_of_equal_weights_are_said_to_be_one(tmp_path: Path, tiny_scorer: Path) -> None:
+    """The value head chooses no action, so that a run that trained it alone is the same agent."""
+    model, tokenizer = load_scorer(tiny_scorer)
+    with torch.no_grad():
+        model.value_head[2].bias += 1
+        save_scorer(model, tokenizer, tmp_path / "same")
+        model.linear_2.bias += 1
+        save_scorer(model, tokenizer, tmp_path / "other")
+    policies = (str(tiny_scorer), "random", str(tmp_path / "same"), str(tmp_path / "other"))
+    report = compare(config(tmp_path / "run", policies=policies, num_episodes=4, round_size=4, runs=1))
+    assert report.equal_agents() == [(str(tiny_scorer), str(tmp_path / "same"))]
+    said = f"{tiny_scorer}, {tmp_path / 'same'} have equal weights: they are one agent, and differ by chance alone"
+    assert said in comparison_table(report, "md")
+    assert load_report(tmp_path / "run" / "report.json") == report
 
 
 def test_tables_and_pictures(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from decision_data import colour_episode, colour_page, text_step
-from recrl.episodes.data import Episode
+from recrl.episodes.data import Episode, Step
 from recrl.errors import ConfigError, DatasetError, NoPairsError
 from recrl.policies.base import Decision
 from recrl.preferences.builders import (
@@ -36,7 +36,7 @@ from recrl.preferences.data import (
     preferences_to_dataset,
     resample_by_weight,
 )
-from recrl.webshop.pages import Page
+from recrl.webshop.pages import Listed, OptionGroup, Page
 
 
 def uniform(decisions: Sequence[Decision]) -> list[np.ndarray]:
@@ -251,6 +251,81 @@ def test_a_draw_that_did_no_worse_elsewhere_is_no_pair() -> None:
         ("click[blue]", "click[red]", 1.0, 0.5)
     ]
     assert made.left_out == {"episodes below min_reward": 1, "draws that were tried with no lower outcome": 1}
+
+
+def place_of(step: Step) -> Page:
+    """The step's page without what was clicked on it; a plain loop."""
+    groups = tuple(OptionGroup(group.name, group.values, ()) for group in step.page.options)
+    listing = tuple(Listed(listed.asin, listed.title, listed.price_tag, False) for listed in step.page.listing)
+    return replace(step.page, options=groups, listing=listing)
+
+
+@settings(deadline=None, max_examples=200)
+@given(EPISODES, st.integers(0, 5))
+def test_no_step_pair_rejects_what_its_trajectory_needs(episodes: list[Episode], seed: int) -> None:
+    """But for buying too early: the same action later on an equal place is as good."""
+    for one in episodes:
+        made = built([one], "steps", seed, 0.0)
+        choices = [place for place, step in enumerate(one.steps) if len(set(step.valid_actions)) > 1]
+        for pair in made.pairs:
+            [move] = pair.rejected_moves
+            place = next(
+                place for place in choices if one.decision(place) == move.decision
+            )  # the previous actions tell steps apart
+            later = {step.action for step in one.steps[place + 1 :] if place_of(step) == place_of(one.steps[place])}
+            assert move.action == "click[buy now]" or move.action not in later
+
+
+def test_options_of_one_success_are_not_played_off_against_each_other() -> None:
+    """Red and large are both needed, in any order; buying before both are set is not."""
+    actions = ("click[red]", "click[blue]", "click[buy now]")
+    way = [("", actions, 0), ("red", actions, 1), ("blue", actions, 2)]
+    drawn: Counter[tuple[str, str]] = Counter()
+    left_out: Counter[str] = Counter()
+    for seed in range(40):
+        made = step_preferences([episode(0, way, 1.0)], uniform, np.random.default_rng(seed))
+        drawn.update((pair.chosen, pair.rejected) for pair in made.pairs)
+        left_out += made.left_out
+    assert set(drawn) == {
+        ("click[red]", "click[buy now]"), ("click[blue]", "click[red]"), ("click[blue]", "click[buy now]"),
+        ("click[buy now]", "click[red]"), ("click[buy now]", "click[blue]"),
+    }  # fmt: skip
+    assert set(left_out) == {"draws that the same trajectory takes later"}
+    assert drawn.total() + left_out.total() == 3 * 40
+
+
+def shop_episode(products: Sequence[str], reward: float) -> Episode:
+    """Opens the products of one listing in turn, going back between them, and buys the last."""
+    listing = [Listed(asin, f"shirt {asin}", "$9.0") for asin in ("B1", "B2", "B3")]
+    links = ("click[b1]", "click[b2]", "click[b3]")
+    steps: list[Step] = []
+    for number, asin in enumerate(products):
+        seen = products[:number]
+        results = Page(
+            "results", "goal", tuple(listed._replace(visited=listed.asin in seen) for listed in listing), 1, 3
+        )
+        steps.append(Step(f"results {seen}", results, links, 9, links.index(f"click[{asin.lower()}]"), -1.0, 0.0))
+        leave = ("click[buy now]",) if number == len(products) - 1 else ("click[< prev]",)
+        item = Page("item", "goal", title=f"shirt {asin}", price_tag="$9.0")
+        steps.append(Step(f"item {asin}", item, leave, 9, 0, 0.0, reward if leave[0] == "click[buy now]" else 0.0))
+    return replace(episode(0, [("", ACTIONS, 2)], reward), steps=tuple(steps))
+
+
+def test_a_product_that_can_earn_as_much_is_not_rejected() -> None:
+    """Whether another episode of the goal bought it, on whatever way, or the trajectory itself comes to it later."""
+    first, second, third = shop_episode(["B1"], 1.0), shop_episode(["B3", "B2"], 1.0), shop_episode(["B3"], 0.5)
+    rejected: Counter[tuple[str, str]] = Counter()
+    left_out: Counter[str] = Counter()
+    for seed in range(60):
+        made = step_preferences([first, second, third], uniform, np.random.default_rng(seed))
+        rejected.update((pair.chosen, pair.rejected) for pair in made.pairs)
+        left_out += made.left_out
+    # B1 and B2 earned 1.0; opening B3 first led to 1.0 once and to 0.5 once.
+    assert set(rejected) == {("click[b1]", "click[b3]"), ("click[b2]", "click[b3]")}
+    assert left_out["products that earned as much in another episode"] > 0
+    other_goal = replace(second, goal_index=9)
+    made = [step_preferences([first, other_goal], uniform, np.random.default_rng(seed)) for seed in range(20)]
+    assert any(pair.chosen == "click[b1]" and pair.rejected == "click[b2]" for one in made for pair in one.pairs)
 
 
 def test_equal_outcomes_are_equal_whatever_their_number() -> None:

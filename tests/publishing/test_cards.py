@@ -2,9 +2,9 @@
 
 import dataclasses
 import json
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,7 +73,8 @@ def dpo_run(folder: Path, **tuning: Any) -> Path:
 
 def self_improvement_run(folder: Path, best_round: int = 2) -> Path:
     metrics = {
-        "method": "self-improvement", "num_rounds": 3, "num_episodes": 600, "num_pairs": 77, "global_step": 15,
+        "method": "self-improvement", "num_rounds": 3, "num_episodes": 600,
+        "num_episodes_played": {"training": 600, "dev": 560}, "num_pairs": 77, "global_step": 15,
         "best_round": best_round, "rounds": [],
     }  # fmt: skip
     return write_run(
@@ -85,7 +86,7 @@ def self_improvement_run(folder: Path, best_round: int = 2) -> Path:
 def ppo_run(folder: Path, best_update: int = 15, arguments: dict[str, Any] | None = None, **changed: Any) -> Path:
     metrics = {
         "method": "ppo", "num_updates": 20, "num_environment_steps": 10240, "global_step": 20,
-        "best_update": best_update, "num_decisions": 340,
+        "best_update": best_update, "num_decisions": 340, "num_episodes_played": {"training": 2000, "dev": 700},
     }  # fmt: skip
     return write_run(
         folder, metrics, arguments=PPOArguments(START, **(arguments or {})), environment=EnvironmentArguments(),
@@ -111,7 +112,7 @@ DPO = ("beta", "loss_type", "min_reward", "weight_by_margin")
 PPO = ("num_updates", "num_envs", "num_steps", "num_passes", "num_minibatches", "gamma", "gae_lambda", "clip_range",
        "value_clip_range", "value_coef", "value_warmup", "entropy_coef", "kl_coef", "target_kl", "imitation_coef",
        "normalize_advantages", "max_grad_norm", "eval_every")  # fmt: skip
-ROUNDS = ("rounds", "episodes played in training", "best round", "rollouts_per_goal", "temperature", "loop_guard")
+ROUNDS = ("rounds", "episodes played", "best round", "rollouts_per_goal", "temperature", "loop_guard")
 PLAYING = ("uniform_goals", "max_episode_steps", "dev goals")
 LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
 
@@ -141,7 +142,8 @@ def named(card: str) -> set[str]:
         ),
         (
             ppo_run,
-            ("start", "best update", "environment steps in training", *PPO, *PLAYING, *TUNING, "learning_rate",
+            ("start", "best update", "environment steps in training", "episodes played", *PPO, *PLAYING, *TUNING,
+             "learning_rate",
              "head_learning_rate", "lr_scheduler_type"),
             ("demonstrations", "linear_probe", "optimiser steps", "pairs", "demonstration_batch_size",
              "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "warmup_steps",
@@ -182,7 +184,7 @@ def test_dpo_shows_lora_where_it_was_used(tmp_path: Path) -> None:
 
 def test_self_improvement_says_what_was_kept(tmp_path: Path) -> None:
     card = model_card(self_improvement_run(tmp_path / "run"), repo_id="user/agent")
-    for line in ("rounds: 3", "episodes played in training: 600", "pairs: 77, made as contrasts",
+    for line in ("rounds: 3", "episodes played: 600 in training, 560 on dev goals", "pairs: 77, made as contrasts",
                  "best round: 2, by its score on dev goals", "optimiser steps of all rounds: 15"):  # fmt: skip
         assert f"\n- {line}\n" in card
     assert "unchanged" not in card
@@ -241,11 +243,9 @@ def test_a_run_that_no_card_describes_is_refused(tmp_path: Path) -> None:
         model_card(folder, repo_id="user/agent")
 
 
-def test_results_are_read_by_attribute_or_key(tmp_path: Path) -> None:
-    folder = imitation_run(tmp_path / "run")
-    by_key = model_card(folder, repo_id="user/agent", results=[RESULT])
-    assert by_key == model_card(folder, repo_id="user/agent", results=[SimpleNamespace(**RESULT)])
-    assert "| embedded, test | 500 (146) | greedy, 15 | 61.2 [55.0, 67.0] | 83.2 [80.0, 86.0] | may have been" in by_key
+def test_a_result_is_a_row(tmp_path: Path) -> None:
+    card = model_card(imitation_run(tmp_path / "run"), repo_id="user/agent", results=[RESULT])
+    assert "| embedded, test | 500 (146) | greedy, 15 | 61.2 [55.0, 67.0] | 83.2 [80.0, 86.0] | may have been" in card
 
 
 def test_results_take_the_place_of_not_evaluated_and_nothing_else_changes(tmp_path: Path) -> None:
@@ -262,10 +262,10 @@ def test_results_take_the_place_of_not_evaluated_and_nothing_else_changes(tmp_pa
     data = ModelCard(card).data.to_dict()
     assert data["funny"] is True
     assert data["model-index"][0]["name"] == "agent"
-    write_results(folder, repo_id="user/agent", results=[RESULT | {"success_rate": 99.0}])
+    write_results(folder, repo_id="user/agent", results=[replace(RESULT, decoding="sample")])
     again = path.read_text()
-    assert "61.2" not in again
-    assert again.count("99.0") == 2  # in the table and in the header
+    assert "greedy" not in again
+    assert again.count("sample") == 1 + 2  # in the table, and of both numbers in the header
     write_results(folder, repo_id="user/agent", results=[])
     assert ModelCard(path.read_text()).text == plain.split("\n---\n", 1)[1] + "\n## Thanks\n\nTo <b>all</b>.\n"
 

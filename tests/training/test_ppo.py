@@ -134,6 +134,19 @@ def test_advantages_in_closed_form() -> None:
     assert found[:, 0].tolist() == pytest.approx([first, second, third])
 
 
+@pytest.mark.parametrize("bootstrap", [False, True])
+def test_the_step_limit_is_an_end_that_pays_nothing(bootstrap: bool) -> None:
+    """Fifteen useless clicks at V = 0.7: the last lacks 0.7 of its value; with bootstrapping none lacks anything."""
+    shop = ToyShop([("red", "blue")] * 99, [None], 0, max_steps=15)
+    collector = Collector([shop], [np.random.default_rng(0)], bootstrap_at_limit=bootstrap)
+    buffer, [episode] = collector.collect(15, lambda pages: [(np.log([0.5, 0.5]), 0.7) for _ in pages])
+    assert episode.truncated
+    buffer.finish(gamma=1.0, gae_lambda=0.95)
+    expected = [0.0 if bootstrap else -0.7 * 0.95 ** (14 - step) for step in range(15)]
+    assert buffer.advantages[:, 0].tolist() == pytest.approx(expected)
+    assert buffer.returns[:, 0].tolist() == pytest.approx([0.7 + advantage for advantage in expected])
+
+
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 10_000), steps=st.integers(1, 8), gamma=st.floats(0.1, 1), gae_lambda=st.floats(0, 1))
 def test_advantages_equal_the_plain_sum(seed: int, steps: int, gamma: float, gae_lambda: float) -> None:
@@ -217,7 +230,8 @@ def test_what_is_collected_is_what_happened() -> None:
     """Values are numbered in the order in which pages are looked at, so that each one's place can be told."""
     pages = [("red", "blue"), ("white", "grey", "black")]
     envs = [ToyShop(pages, [None, None], 0), ToyShop([("a", "b")] * 9, [None], 1, max_steps=2)]
-    collector = Collector(envs, [np.random.default_rng(number) for number in range(2)], reward_scale=2.0)
+    rngs = [np.random.default_rng(number) for number in range(2)]
+    collector = Collector(envs, rngs, reward_scale=2.0, bootstrap_at_limit=True)
     seen: list[str] = []
 
     def outputs(decisions: Any) -> Any:
@@ -318,7 +332,7 @@ def test_the_loss_of_a_minibatch_in_closed_form(tmp_path: Path) -> None:
     """Two choices, a page with one action, and a demonstration; the ratios are 1.5 (clipped) and 0.5 (not)."""
     nothing = -math.inf
     minibatch = Minibatch(
-        inputs=ChoiceBatch(*[torch.empty(0)] * 8),  # read by the model alone
+        inputs=ChoiceBatch(*[torch.empty(0)] * 9),  # read by the model alone
         action_index=torch.tensor([0, 1, 0]),
         is_choice=torch.tensor([True, True, False]),
         old_log_probs=torch.tensor([[0.5, 0.5, 0.0], [0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]).log(),
@@ -421,6 +435,37 @@ def test_the_policy_waits_for_the_values(tiny_scorer: Path, tmp_path: Path) -> N
     assert log[1]["loss/value"] < log[0]["loss/value"]
 
 
+@pytest.mark.parametrize("start", [0.0, 5.0])
+def test_the_warm_up_brings_the_values_to_the_returns(tiny_scorer: Path, tmp_path: Path, start: float) -> None:
+    """With gamma 0.5 pages are worth 1/4, 1/2 and 1, however far from that the head begins."""
+    shop = shop_of([("red", "blue"), ("white", "grey"), ("black", "pink")], [None] * 3, max_steps=3)
+    state = new_state(
+        tiny_scorer, shop, tmp_path / "run", num_updates=2, num_steps=24, num_minibatches=12, value_warmup=1, gamma=0.5,
+        gae_lambda=1.0,
+    )  # fmt: skip
+    with torch.no_grad():
+        state.policy.model.value_head[2].bias.fill_(start)
+    ppo_loop(state)
+    assert state.log[0]["policy/passes"] == 10
+    assert state.log[1]["policy/passes"] == 3
+    first, second = state.log
+    assert abs(second["value/mean"] - second["value/return"]) < 0.25 < abs(first["value/mean"] - first["value/return"])
+    assert second["value/explained_variance"] > 0.5  # of the values before that update
+
+
+def test_the_value_reads_the_steps_that_are_left(tiny_scorer: Path, tmp_path: Path) -> None:
+    """Two shops show the same page; in one the limit comes before the reward."""
+    pages = [("red", "blue")] * 3
+
+    def shop(number: int) -> ToyShop:
+        return ToyShop(pages, [None] * 3, number, max_steps=9 if number % 2 else 2)
+
+    log, _ = run(
+        tiny_scorer, shop, tmp_path / "run", num_updates=2, num_steps=24, value_warmup=1, gae_lambda=1.0,
+    )  # fmt: skip
+    assert log[1]["value/explained_variance"] > 0.5
+
+
 def test_the_optimizer_remembers_nothing_of_a_policy_that_waited(tiny_scorer: Path, tmp_path: Path) -> None:
     """With weights for every term of the loss, an update of the warm-up is a step on the values' loss alone."""
     demonstrations = decisions_of([colour_episode(number) for number in range(4)])
@@ -436,14 +481,15 @@ def test_the_optimizer_remembers_nothing_of_a_policy_that_waited(tiny_scorer: Pa
         buffer.finish(1.0, 0.95)
         update_model(state, buffer)
         moved = {name for name, one in state.model.named_parameters() if one in state.optimizer.state}
-        assert moved == {f"value_head.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")}
+        of_layers = {f"value_head.{layer}.{kind}" for layer in (0, 2) for kind in ("weight", "bias")}
+        assert moved == of_layers | {"value_head.steps_left"}
     for (name, one), (_, other) in zip(*(state.model.named_parameters() for state in states), strict=True):
         assert torch.equal(one, other), name
 
 
 def test_an_update_ends_when_the_policy_has_moved_enough(tiny_scorer: Path, tmp_path: Path) -> None:
     log, _ = run(tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run", num_updates=3, num_passes=8, target_kl=1e-4)
-    assert log[0]["policy/passes"] == 8  # the policy waited
+    assert log[0]["policy/passes"] == 10  # the policy waited
     assert log[1]["policy/passes"] < 8
 
 
@@ -509,6 +555,31 @@ def test_the_best_on_dev_goals_is_kept_even_if_it_is_the_start(tiny_scorer: Path
         torch.testing.assert_close(tensor, before[name], atol=0, rtol=0)
 
 
+@pytest.mark.parametrize("better", [False, True])
+def test_a_run_that_gives_back_its_start_says_so(
+    tiny_scorer: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    better: bool,
+) -> None:
+    scores = iter([50.0, 60.0 if better else 50.0])
+
+    class Scored:
+        success_rate = 1.0
+
+        def __init__(self) -> None:
+            self.score = next(scores)
+
+    monkeypatch.setattr(EnvironmentArguments, "evaluate_on_dev", lambda *_: Scored())
+    config = config_for(tmp_path / "run", num_updates=1, num_steps=2, num_minibatches=1, num_passes=1, eval_every=1)
+    arguments = PPOArguments(model_name_or_path=str(tiny_scorer))
+    train_ppo(arguments, EnvironmentArguments(max_episode_steps=4), TuningArguments(), config)
+    metrics = training_metrics(tmp_path / "run")
+    assert (metrics["best_update"], metrics["start_given_back"]) == (int(better), not better)
+    assert ("no update beat the start on dev goals: the start is given back" in caplog.text) is not better
+
+
 def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) -> None:
     config = config_for(
         tmp_path / "run", num_updates=2, num_steps=4, num_minibatches=2, num_passes=1, eval_every=1
@@ -519,6 +590,8 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     metrics = training_metrics(tmp_path / "run")
     assert (metrics["method"], metrics["num_environment_steps"]) == ("ppo", 2 * 4 * 4)
     assert metrics["protocol"] == "embedded-unseen"
+    ended = sum(entry["episode/count"] for entry in metrics["log_history"])
+    assert metrics["num_episodes_played"] == {"training": ended, "dev": 3 * 3}  # the start's and both updates'
     assert not (tmp_path / "run" / "best").exists()
     assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
     with pytest.raises(ConfigError, match="holds a complete training run"):

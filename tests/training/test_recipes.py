@@ -49,7 +49,7 @@ def test_imitation_and_dpo_run_as_launched(tiny_encoder: Path, tmp_path: Path) -
         "--model_name_or_path", str(tiny_encoder), "--output_dir", str(tmp_path / "start"), "--num_frozen_layers", "1",
     )  # fmt: skip
     assert start.returncode == 0, start.stderr
-    assert "imitation of demonstrations" in (tmp_path / "start" / "README.md").read_text()
+    assert "Imitation of demonstrations" in (tmp_path / "start" / "README.md").read_text()
     for recipe in ("dpo_embedded", "dpo_embedded_lora"):
         done = launch(
             *config, "recipes/dpo.py", "--config", f"recipes/{recipe}.yaml", "--trajectories", str(data),
@@ -57,4 +57,4 @@ def test_imitation_and_dpo_run_as_launched(tiny_encoder: Path, tmp_path: Path) -
             "--num_frozen_layers", "0",
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        assert "direct preference optimisation" in (tmp_path / recipe / "README.md").read_text()
+        assert "Direct preference optimisation" in (tmp_path / recipe / "README.md").read_text()

@@ -43,10 +43,10 @@ def test_flags_win_over_the_file(parser: TrlParser, tmp_path: Path) -> None:
     [
         ("learning_rat: 1\n", [], r"unknown key 'learning_rat'; did you mean 'learning_rate'\?"),
         ("name: b\n", ["--nam3", "x"], r"unknown key 'nam3'; did you mean 'name'\?"),
-        ("- a list\n", [], "must contain a YAML mapping"),
-        ("name: [unclosed\n", [], "cannot be read"),
+        ("- a list\n", [], "expected a YAML mapping"),
+        ("name: [unclosed\n", [], "it is no YAML file"),
         ("num_frozen_layers: -1\n", [], "num_frozen_layers=-1, expected 0 or more"),
-        ("name: b\n", ["--lora_r", "many"], r"argument --lora_r.*invalid int value: 'many'"),
+        ("name: b\n", ["--lora_r", "many"], r"argument --lora_r.*'many', expected a whole number"),
     ],
 )
 def test_what_is_wrong_is_named(parser: TrlParser, tmp_path: Path, text: str, flags: list[str], message: str) -> None:
@@ -55,7 +55,7 @@ def test_what_is_wrong_is_named(parser: TrlParser, tmp_path: Path, text: str, fl
 
 
 def test_a_missing_file_is_named(parser: TrlParser) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such file"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: No such file or directory; expected a YAML file"):
         parse_recipe(parser, ["--config", "nowhere.yaml"])
 
 

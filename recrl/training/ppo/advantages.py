@@ -15,8 +15,8 @@ def generalized_advantages(
 ) -> np.ndarray:
     """Generalised advantage estimation (arXiv:1506.02438, Eq. 16), with termination and truncation apart.
 
-    A terminated step has no value after it; a truncated one has (``next_values`` is then that of the page that the step
-    led to), but nothing of the next episode flows back over either.
+    A terminated step has no value after it; a truncated one has what ``next_values`` says, 0 where the limit is an end
+    that pays nothing. Nothing of the next episode flows back over either.
 
     Args:
         rewards, values: (steps, envs), of each step and of the page before it.

@@ -1,11 +1,10 @@
 """What PPO writes: the best scorer on dev goals so far, and checkpoints that a run goes on from to the same numbers."""
 
-import json
 import logging
 import shutil
 from pathlib import Path
 
-from recrl.files import replace_folder, write_json
+from recrl.files import read_json, replace_folder, write_json
 from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.training.ppo.state import PPOState
 
@@ -77,9 +76,9 @@ def save_checkpoint(state: PPOState) -> None:
 def resume_checkpoint(state: PPOState, folder: Path) -> None:
     """Puts a new run where `save_checkpoint` saw the one that was interrupted."""
     state.accelerator.load_state(str(folder))
-    saved = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
+    saved = read_json(folder / STATE_FILE)
     collector = folder / f"collector-{state.accelerator.process_index}.json"
-    state.collector.restore(json.loads(collector.read_text(encoding="utf-8")))
+    state.collector.restore(read_json(collector))
     state.scheduler.load_state_dict(saved["scheduler"])
     state.update, state.log = saved["update"], saved["log"]
     state.best_update, state.best_score = saved["best_update"], saved["best_score"]

@@ -48,10 +48,20 @@ class Collector:
         envs: already seeded.
         rngs: one generator for each environment's actions.
         reward_scale: rewards are multiplied by it for learning, not in `FinishedEpisode`.
+        bootstrap_at_limit: whether the page at which the step limit cut an episode off has a value. The limit belongs
+            to the task, in evaluation nothing comes after it, so it has none by default.
     """
 
-    def __init__(self, envs: Sequence[Env], rngs: Sequence[np.random.Generator], *, reward_scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        envs: Sequence[Env],
+        rngs: Sequence[np.random.Generator],
+        *,
+        reward_scale: float = 1.0,
+        bootstrap_at_limit: bool = False,
+    ) -> None:
         self.envs, self.rngs, self.reward_scale = list(envs), list(rngs), reward_scale
+        self.bootstrap_at_limit = bootstrap_at_limit
         self.pages = [env.reset() for env in self.envs]  # observation and info of each
         self.actions: list[list[str]] = [[] for _ in self.envs]  # of the running episodes
         self.invalid = [0] * len(self.envs)
@@ -127,7 +137,7 @@ class Collector:
                 self.pages[env] = observation, info
                 self.actions[env].append(text)
                 self.invalid[env] += "invalid_action" in info
-                if truncated and not terminated:
+                if truncated and not terminated and self.bootstrap_at_limit:
                     cut.append((env, self.decision(env)))
                 if terminated or truncated:
                     finished.append(self._finished(env, reward, truncated=not terminated))

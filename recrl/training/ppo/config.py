@@ -5,17 +5,7 @@ from dataclasses import dataclass, field
 from transformers import TrainingArguments
 
 from recrl.errors import ConfigError
-
-# What transformers' trainer reads and this loop does not -> what takes its place here.
-NOT_READ = {
-    "num_train_epochs": "num_updates and num_passes",
-    "max_steps": "num_updates, or max_episode_steps",
-    "per_device_train_batch_size": "num_envs, num_steps and num_minibatches",
-    "gradient_accumulation_steps": "num_minibatches",
-    "warmup_steps": "value_warmup",
-    "eval_steps": "eval_every",
-    "save_steps": "save_every",
-}
+from recrl.training.fields import check_fields, check_machine
 
 
 @dataclass
@@ -42,11 +32,20 @@ class PPOConfig(TrainingArguments):
     num_passes: int = field(default=2, metadata={"help": "Passes over the steps in an update."})
     gamma: float = field(default=1.0, metadata={"help": "Discount; 1: only the purchase is rewarded, steps are few."})
     gae_lambda: float = field(default=0.95, metadata={"help": "Lambda of generalised advantage estimation."})
+    bootstrap_at_limit: bool = field(
+        default=False,
+        metadata={
+            "help": "Take the step limit as a break, after which the page's value counts, not as an end that pays 0."
+        },
+    )
     reward_scale: float = field(default=1.0, metadata={"help": "Rewards are multiplied by it for learning."})
     clip_range: float = field(default=0.2, metadata={"help": "Clip of the probability ratio."})
     value_clip_range: float | None = field(default=0.2, metadata={"help": "Clip of a value's change; null: none."})
     value_coef: float = field(default=0.5, metadata={"help": "Weight of the value loss."})
-    value_warmup: int = field(default=2, metadata={"help": "First updates that fit the values only."})
+    value_warmup: int = field(
+        default=2, metadata={"help": "First updates that fit the values only, without their clip."}
+    )
+    value_warmup_passes: int = field(default=10, metadata={"help": "Passes over the steps in each of them."})
     entropy_coef: float = field(default=0.0, metadata={"help": "Weight of the entropy, which is kept high."})
     kl_coef: float = field(default=0.1, metadata={"help": "Weight of the exact KL to the start."})
     target_kl: float | None = field(default=0.05, metadata={"help": "KL in nats that ends an update; null: never."})
@@ -62,13 +61,12 @@ class PPOConfig(TrainingArguments):
     report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
 
     def __post_init__(self) -> None:
-        for name, instead in NOT_READ.items():
-            if getattr(self, name) != TrainingArguments.__dataclass_fields__[name].default:
-                raise ConfigError(f"{name}={getattr(self, name)} has no meaning for PPO; set {instead}")
+        check_fields("ppo", self)
         super().__post_init__()
+        check_machine("ppo", self)
         if self.num_steps % self.num_minibatches:
             raise ConfigError(f"num_minibatches={self.num_minibatches} must divide num_steps={self.num_steps}")
-        for name in ("num_updates", "num_envs", "num_steps", "num_minibatches", "num_passes"):
+        for name in ("num_updates", "num_envs", "num_steps", "num_minibatches", "num_passes", "value_warmup_passes"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name}={getattr(self, name)}, expected at least 1")
         if not (0 < self.gamma <= 1 and 0 <= self.gae_lambda <= 1 and self.clip_range > 0):

@@ -21,6 +21,7 @@ import numpy as np
 from accelerate.utils import gather_object
 
 from recrl.episodes.data import load_episodes
+from recrl.episodes.training_goals import TrainingGoals, from_config, merged, to_config, training_goals
 from recrl.errors import ConfigError
 from recrl.files import finite_or_none
 from recrl.policies.scorer import ScorerPolicy
@@ -34,7 +35,7 @@ from recrl.training.ppo.config import PPOArguments, PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
-from recrl.training.runs import training_run
+from recrl.training.runs import report_best, training_run
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.env import WebShopEnv
 
@@ -57,17 +58,23 @@ def train_ppo(
             "neither"
         )
     catalog = environment.load_catalog()
-    demonstrations = [] if arguments.demonstrations is None else decisions_of(load_episodes(arguments.demonstrations))
+    demonstrated = [] if arguments.demonstrations is None else load_episodes(arguments.demonstrations)
+    demonstrations = decisions_of(demonstrated) if demonstrated else []
     model, tokenizer = load_scorer(arguments.model_name_or_path)
     queries = environment.load_queries()
+    if config.eval_every > 0:
+        environment.check_dev_goals(ScorerPolicy(model, tokenizer, name=arguments.model_name_or_path), catalog)
     model.config.catalog_sha256 = catalog.sha256
+    own = (TrainingGoals.of_split(catalog, "train", environment.split_by),)
+    shown = training_goals(demonstrated, arguments.demonstrations)
+    model.config.trained_on = to_config(merged(from_config(model.config.trained_on), own, shown))
 
     def make_env(number: int) -> WebShopEnv:
         return environment.make_env(catalog, queries, np.random.default_rng([config.seed, number, 0]))
 
     def on_dev(policy: ScorerPolicy) -> dict[str, float]:
         result = environment.evaluate_on_dev(policy, catalog, queries)
-        return {"dev/success": result.success_rate, "dev/score": result.score}
+        return {"dev/success": result.success_rate, "dev/score": result.score, "dev/episodes": result.num_episodes}
 
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
     files = {BEST_FOLDER: "while it trains: the best scorer on dev goals so far"}
@@ -79,14 +86,17 @@ def train_ppo(
             resume_checkpoint(state, run.checkpoint)
         ppo_loop(state)
         if config.should_save:
+            played = _episodes_played(state)
+            logger.info("played %(training)d episodes in training and %(dev)d on dev goals", played)
             about = {
                 "method": "ppo",
                 "num_updates": config.num_updates,
                 "num_processes": config.world_size,
                 "num_environment_steps": config.num_updates * config.num_steps * config.num_envs * config.world_size,
+                "num_episodes_played": played,
                 **({"num_decisions": len(demonstrations)} if demonstrations else {}),
                 "global_step": config.num_updates,
-                "best_update": state.best_update,
+                **report_best(state.best_update, "update"),
                 "protocol": catalog.protocol(environment.split_by),
                 "catalog_sha256": catalog.sha256,
                 "goals_sha256": catalog.goals_sha256,
@@ -98,6 +108,13 @@ def train_ppo(
     return state.output_dir
 
 
+def _episodes_played(state: PPOState) -> dict[str, int]:
+    """Episodes that were played to their end in the collections of all processes, and on dev goals."""
+    on_dev = [int(entry["dev/episodes"]) for entry in state.log if "dev/episodes" in entry]
+    start = on_dev[:1]  # the start has played the same goals before the first update, which has no entry
+    return {"training": sum(int(entry["episode/count"]) for entry in state.log), "dev": sum(start + on_dev)}
+
+
 def ppo_loop(state: PPOState) -> None:
     """Runs the updates that are left and logs each in ``state.log``.
 
@@ -106,7 +123,7 @@ def ppo_loop(state: PPOState) -> None:
     config, policy, accelerator = state.config, state.policy, state.accelerator
     reference = None if state.reference is None else state.reference.outputs
     steps = config.num_steps * config.num_envs * accelerator.num_processes  # of a collection, all processes
-    accelerator.init_trackers(state.output_dir.name or "ppo")
+    accelerator.init_trackers(config.run_name or state.output_dir.name or "ppo")
     if state.update == 0:
         keep_best(state)
     while state.update < config.num_updates:

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
-from transformers import get_scheduler, set_seed
+from transformers import enable_full_determinism, get_scheduler, set_seed
 
 from recrl.episodes.decisions import LabelledDecision
 from recrl.policies.scorer import ScorerPolicy
 from recrl.training.ppo.collector import Collector, Env
 from recrl.training.ppo.config import PPOConfig
-from recrl.training.tuning import TuningArguments, parameter_groups, prepare_for_training
+from recrl.training.tuning import TuningArguments, decayed_parameters, parameter_groups, prepare_for_training
 
 OnDev = Callable[[ScorerPolicy], Mapping[str, float]]
 
@@ -84,11 +84,21 @@ class PPOState:
             log_with=None if config.report_to in ("none", []) else config.report_to,
             project_dir=config.output_dir,
         )
-        set_seed(config.seed)
+        enable_full_determinism(config.seed) if config.full_determinism else set_seed(config.seed)
         start = copy.deepcopy(model).to(accelerator.device) if config.kl_coef else None
         model = prepare_for_training(model, tuning).eval()  # dropout stays off
-        optimizer = torch.optim.AdamW(parameter_groups(model, config, decayed=()), eps=config.adam_epsilon)
-        scheduler = get_scheduler(config.lr_scheduler_type, optimizer, 0, config.num_updates)
+        optimizer = torch.optim.AdamW(
+            parameter_groups(model, config, decayed=decayed_parameters(model)),
+            betas=(config.adam_beta1, config.adam_beta2),
+            eps=config.adam_epsilon,
+        )
+        scheduler = get_scheduler(
+            config.lr_scheduler_type,
+            optimizer,
+            0,
+            config.num_updates,
+            scheduler_specific_kwargs=config.lr_scheduler_kwargs,  # type: ignore[arg-type]  # a text was parsed
+        )
         model, optimizer = accelerator.prepare(model, optimizer)
         policy = ScorerPolicy(accelerator.unwrap_model(model), tokenizer, name="ppo")
         reference = None
@@ -102,6 +112,7 @@ class PPOState:
             [make_env(number) for number in env_numbers],
             [np.random.default_rng([config.seed, number, 1]) for number in env_numbers],
             reward_scale=config.reward_scale,
+            bootstrap_at_limit=config.bootstrap_at_limit,
         )
         return cls(
             config=config,

@@ -1,6 +1,8 @@
 """An update: several passes over the collected steps in minibatches, each a loss and a step of the optimiser.
 
-For the first ``value_warmup`` updates only the values learn, see `_take_step`.
+The first ``value_warmup`` updates fit the values to the returns and nothing else: only the value head moves
+(`_take_step`), ``value_warmup_passes`` times over the steps, and its loss is not clipped. The clip holds values near
+those of the collection, which here are those of a head that knows nothing.
 """
 
 from collections.abc import Iterator
@@ -25,14 +27,15 @@ from recrl.training.ppo.state import PPOState
 
 
 def update_model(state: PPOState, buffer: RolloutBuffer) -> dict[str, float]:
-    """Passes over the collected steps until ``num_passes``, or until the policy has moved ``target_kl``.
+    """Passes over the collected steps until all are made, or until the policy has moved ``target_kl``.
 
     Returns:
         what the log says of the update: means over the last pass's minibatches and all processes.
     """
     config, passes, ratio_first = state.config, 0, 1.0
+    wanted = config.value_warmup_passes if is_warming_up(state) else config.num_passes
     means: dict[str, float] = {}
-    while passes < config.num_passes:
+    while passes < wanted:
         metrics = [_learn(state, minibatch) for minibatch in _minibatches(state, buffer, passes)]
         if passes == 0:
             ratio_first = metrics[0]["policy/ratio"]
@@ -46,7 +49,14 @@ def update_model(state: PPOState, buffer: RolloutBuffer) -> dict[str, float]:
     return {name: value for name, value in means.items() if name in METRICS} | {
         "policy/passes": passes,
         "value/explained_variance": explained_variance(values, returns),
+        "value/mean": float(values.mean()),
+        "value/return": float(returns.mean()),
     }
+
+
+def is_warming_up(state: PPOState) -> bool:
+    """Whether the update under way fits the values only."""
+    return state.update <= state.config.value_warmup
 
 
 def _minibatches(state: PPOState, buffer: RolloutBuffer, passes: int) -> Iterator[Minibatch]:
@@ -77,7 +87,14 @@ def _learn(state: PPOState, minibatch: Minibatch) -> dict[str, float]:
     # gradient of the mean over all.
     total = state.accelerator.reduce(minibatch.is_choice.sum().float(), "sum")
     num_choices = total.clamp(min=1) / state.accelerator.num_processes
-    loss = minibatch_loss(minibatch, output.log_probs, output.state_values, num_choices, state.config)
+    loss = minibatch_loss(
+        minibatch,
+        output.log_probs,
+        output.state_values,
+        num_choices,
+        state.config,
+        clip_values=not is_warming_up(state),
+    )
     return loss.metrics | {"train/gradient_norm": _take_step(state, loss)}
 
 
@@ -102,6 +119,8 @@ def minibatch_loss(
     state_values: torch.Tensor,
     num_choices: torch.Tensor,
     config: PPOConfig,
+    *,
+    clip_values: bool = True,
 ) -> MinibatchLoss:
     """The loss of a minibatch; pages without a choice teach the values only.
 
@@ -109,6 +128,7 @@ def minibatch_loss(
         log_probs: (decisions + demonstrations, actions) what the model says of ``minibatch.inputs``; state_values:
             (decisions + demonstrations,) likewise.
         num_choices: a scalar by which sums over pages with a choice are divided.
+        clip_values: whether ``value_clip_range`` holds the values near the old ones.
     """
     count, taken = len(minibatch.action_index), minibatch.action_index[:, None]
     new = log_probs[:count]  # (decisions, actions)
@@ -126,9 +146,8 @@ def minibatch_loss(
     if len(minibatch.demonstrated_index):
         imitation = torch.nn.functional.nll_loss(log_probs[count:], minibatch.demonstrated_index)
         policy = policy + config.imitation_coef * imitation
-    value = clipped_value_loss(
-        state_values[:count], minibatch.old_values, minibatch.returns, config.value_clip_range
-    ).mean()
+    clip_range = config.value_clip_range if clip_values else None
+    value = clipped_value_loss(state_values[:count], minibatch.old_values, minibatch.returns, clip_range).mean()
     with torch.no_grad():
         ratio = (new_taken - old_taken).exp()
         metrics = {
@@ -148,11 +167,11 @@ def minibatch_loss(
 def _take_step(state: PPOState, loss: MinibatchLoss) -> float:
     """One step of the optimiser; returns the norm of the gradients before they are clipped.
 
-    In the first ``value_warmup`` updates only the value head moves, neither the policy's heads nor the encoder. The
-    policy's loss then weighs nothing but is not left out: every process must have a gradient of every parameter. A
-    gradient of zero would not do either, because the optimiser moves by what it remembers.
+    During the warm-up only the value head moves, neither the policy's heads nor the encoder. The policy's loss then
+    weighs nothing but is not left out: every process must have a gradient of every parameter. A gradient of zero would
+    not do either, because the optimiser moves by what it remembers.
     """
-    warming_up = state.update <= state.config.value_warmup
+    warming_up = is_warming_up(state)
     state.accelerator.backward(0.0 * loss.policy + loss.value if warming_up else loss.policy + loss.value)
     if warming_up:
         for name, parameter in state.model.named_parameters():
