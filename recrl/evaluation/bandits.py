@@ -15,11 +15,11 @@ from 0.
 No normal interval around that estimate is valid: it covers too seldom when a run stops because an agent looks best, and
 for the agent that was played most. `confidence_sequence` is valid at every number of episodes at once, so at any that a
 rule of allotment or stopping may choose: goals are drawn anew for each episode, so the outcomes of one agent, in the
-order of its episodes, are independent and of one mean, whoever chooses when it plays. Whoever bets against a mean m that
-is the true one, winning the factor x q / m + (1 - x) (1 - q) / (1 - m) at outcome x, will by Ville's inequality hold 20
-times the stake with a probability of 5% at most, ever; the interval is the means against which less was won
-(Waudby-Smith and Ramdas, Journal of the Royal Statistical Society B 86, 2024, section 4). The stake is spread evenly over
-the bets q from 0 to 1; for outcomes 0 and 1 that is Robbins' beta-binomial mixture with the prior Beta(1, 1).
+order of its episodes, are independent and of one mean, whoever chooses when it plays. Whoever bets against a mean m
+that is the true one, winning the factor x q / m + (1 - x) (1 - q) / (1 - m) at outcome x, will by Ville's inequality
+hold 20 times the stake with a probability of 5% at most, ever; the interval is the means against which less was won
+(Waudby-Smith and Ramdas, Journal of the Royal Statistical Society B 86, 2024, section 4). The stake is spread evenly
+over the bets q from 0 to 1; for outcomes 0 and 1 that is Robbins' beta-binomial mixture with the prior Beta(1, 1).
 """
 
 from collections.abc import Sequence

@@ -19,10 +19,10 @@ class AgentEstimate:
 
     Attributes:
         pulls: episodes that it played.
-        success, score: estimates without the bias of adaptive allotment, moved into their 95% intervals, which are valid
-            whatever was allotted and whenever a run was stopped; ``_raw``: the estimates as they came, which with few
-            episodes may lie outside 0 to 100; ``_running_mean``: the plain means, which are biased. All but the
-            intervals are None for an agent that played nothing.
+        success, score: estimates without the bias of adaptive allotment, moved into their 95% intervals, which are
+            valid whatever was allotted and whenever a run was stopped; ``_raw``: the estimates as they came, which
+            with few episodes may lie outside 0 to 100; ``_running_mean``: the plain means, which are biased. All but
+            the intervals are None for an agent that played nothing.
     """
 
     policy: str
@@ -99,8 +99,8 @@ class PairedDifference:
 
     Attributes:
         success_difference, score_difference: with 95% intervals for these goals, valid whenever a run was stopped.
-        products_better, products_worse, p_value_products: of the exact sign test over products, on success; it takes the
-            number of episodes as fixed.
+        products_better, products_worse, p_value_products: of the exact sign test over products, on success; it takes
+            the number of episodes as fixed.
     """
 
     policy: str

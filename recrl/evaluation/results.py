@@ -45,7 +45,8 @@ class Summary(TypedDict):
 def summarise(records: Sequence[EpisodeRecord]) -> Summary:
     """Rates and intervals of episode records; rates and scores from 0 to 100.
 
-    The intervals count target products and, where rewards were averaged over seeds, seeds (`recrl.evaluation.statistics`).
+    The intervals count target products and, where rewards were averaged over seeds, seeds
+    (`recrl.evaluation.statistics`).
     """
     products = [record.asin for record in records]
     successes = [float(record.success) for record in records]
@@ -80,8 +81,8 @@ def _rewards(records: Sequence[EpisodeRecord]) -> np.ndarray:
     ]
     if not rewards[0] or len(set(map(len, rewards))) > 1:
         raise DatasetError(
-            "outcomes were averaged over seeds, but reward_by_seed is missing or not equally long; aggregate the seeds' "
-            "results again, so that the interval can count seeds"
+            "outcomes were averaged over seeds, but reward_by_seed is missing or not equally long; aggregate the "
+            "seeds' results again, so that the interval can count seeds"
         )
     return np.array(rewards)
 
@@ -89,7 +90,8 @@ def _rewards(records: Sequence[EpisodeRecord]) -> np.ndarray:
 def compare_results(result: Result, baseline: Result) -> Comparison:
     """The paired difference of two results on the same goals, ``result`` minus ``baseline``.
 
-    Means over equally many seeds are compared seed by seed, in their order: give the start's and the agent's seeds alike.
+    Means over equally many seeds are compared seed by seed, in their order: give the start's and the agent's seeds
+    alike.
 
     Raises:
         DatasetError: the results are of other catalogues, protocols or goals.
@@ -147,8 +149,8 @@ def check_same_goals(goals: GoalList, baseline: GoalList) -> None:
 def aggregate_seeds(results: Sequence[Result]) -> Result:
     """Results of one method with several seeds, on the same goals, as one result.
 
-    Each goal's outcome is averaged over the seeds; the intervals say what other products and other seeds would do to the
-    mean, and ``success_by_seed`` and ``success_std`` (over seeds, n - 1) what seeds alone do.
+    Each goal's outcome is averaged over the seeds; the intervals say what other products and other seeds would do to
+    the mean, and ``success_by_seed`` and ``success_std`` (over seeds, n - 1) what seeds alone do.
 
     Raises:
         DatasetError: there is no result, one is not of a single seed, or they are not of the same goals, step limit or

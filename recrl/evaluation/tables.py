@@ -15,7 +15,8 @@ EQUAL_STEPS = 0.5  # how many more steps an episode a rule may take on average, 
 def result_table(results: Mapping[str, Result], *, baseline: str | None = None) -> Table:
     """A row per result; with a baseline's name, the last columns are paired differences in points.
 
-    The first is the difference to the baseline, the second that to the strongest rule of equal steps, see `strongest_rule`.
+    The first is the difference to the baseline, the second that to the strongest rule of equal steps, see
+    `strongest_rule`.
 
     Raises:
         DatasetError: a result is of other goals than the baseline.

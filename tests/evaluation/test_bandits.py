@@ -45,7 +45,7 @@ def test_a_chance_of_nothing_is_no_nan() -> None:
 
 @pytest.mark.parametrize(("won", "lost"), [(0, 50), (50, 0), (41, 96), (230, 189), (1, 1)])
 def test_successes_have_the_interval_of_the_beta_binomial_mixture(won: int, lost: int) -> None:
-    """At its ends the marginal likelihood under Beta(1, 1) is 20 times the likelihood (Robbins; Howard et al., 2021)."""
+    """At its ends the marginal likelihood under Beta(1, 1) is 20 times the likelihood (Howard et al., 2021)."""
     low, high = confidence_sequence([1.0] * won + [0.0] * lost)
     marginal = special.betaln(1 + won, 1 + lost)
     for end, bound in ((low, 0), (high, 1)):
