@@ -18,7 +18,7 @@ rule of allotment or stopping may choose: goals are drawn anew for each episode,
 order of its episodes, are independent and of one mean, whoever chooses when it plays. Whoever bets against a mean m
 that is the true one, winning the factor x q / m + (1 - x) (1 - q) / (1 - m) at outcome x, will by Ville's inequality
 hold 20 times the stake with a probability of 5% at most, ever; the interval is the means against which less was won
-(Waudby-Smith and Ramdas, Journal of the Royal Statistical Society B 86, 2024, section 4). The stake is spread evenly
+(Waudby-Smith and Ramdas, Journal of the Royal Statistical Society B 86, 2024). The stake is spread evenly
 over the bets q from 0 to 1; for outcomes 0 and 1 that is Robbins' beta-binomial mixture with the prior Beta(1, 1).
 """
 

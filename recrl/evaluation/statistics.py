@@ -2,7 +2,7 @@
 
 What is counted as independent are target products, and training seeds where there are several. With the goals of
 product g as n_g and the sum of its residuals as e_g, the variance of a mean over goals is the linearised one of a
-ratio, v = G / (G - 1) * sum(e_g ** 2) / n ** 2 with n = sum(n_g) (Cochran, Sampling Techniques, 1977, section 6.4), and
+ratio, v = G / (G - 1) * sum(e_g ** 2) / n ** 2 with n = sum(n_g) (Cochran, Sampling Techniques, 1977), and
 Student's t has G - 1 degrees of freedom. On this rest
 
 - the interval of a mean of outcomes from 0 to 1: Wilson's with the effective number of goals p (1 - p) / v (Dean and
@@ -11,7 +11,7 @@ Student's t has G - 1 degrees of freedom. On this rest
   number (p + q - (p - q) ** 2) / v, where p and q are the mean gain and the mean loss;
 - of means over seeds: both, each side of the interval widened by the variance over seeds. Products and seeds are
   crossed, so the variance that both estimates hold is taken off once (Cameron, Gelbach and Miller, Journal of Business
-  and Economic Statistics 29, 2011, Eq. 2.11), and Satterthwaite's degrees of freedom stand for the sum.
+  and Economic Statistics 29, 2011), and Satterthwaite's degrees of freedom stand for the sum.
 
 Ours is how v is steadied where few products decide: it is averaged with the variance of whole products that stand or
 fall together, which counts as `PRIOR_PRODUCTS` products. So no interval has width 0, not that of 0 of N either.
@@ -134,7 +134,7 @@ def difference_interval(
 
 
 def tango_interval(gain: float, loss: float, trials: float, quantile: float) -> tuple[float, float]:
-    """Tango's score interval for a difference of paired shares (Statistics in Medicine 17, 1998, Eq. 10 to 12).
+    """Tango's score interval for a difference of paired shares (Statistics in Medicine 17, 1998).
 
     Args:
         gain, loss: the shares of trials that only the first, and only the second, won.
