@@ -15,7 +15,8 @@ from recrl.policies.base import Policy
 if TYPE_CHECKING:
     pass
 
-SCRIPTED = ("random", "rule", "matching", "matching-price", "reader", "demonstrator")
+RULES = ("random", "rule", "matching", "matching-price", "reader")  # what needs neither training nor the hidden goal
+SCRIPTED = (*RULES, "demonstrator")
 
 
 def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False, device: str | None = None) -> Policy:
