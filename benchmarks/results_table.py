@@ -2,7 +2,7 @@
 
     python benchmarks/results_table.py runs/a_seed0 runs/a_seed1 runs/a_seed2 --output_dir docs/results --name a
 
-Learned policies are averaged over the seeds goal by goal; intervals resample target products. A policy that
+Learned policies are averaged over the seeds goal by goal; intervals count target products and seeds. A policy that
 `recrl evaluate --output_json` has measured into the ``evaluation`` folder of every run gets a row of its own, under the
 file's name. Writes NAME.md, NAME.json (without episodes) and, with matplotlib installed, NAME.svg.
 """
@@ -15,7 +15,8 @@ from recrl.evaluation.result_types import Result
 from recrl.evaluation.results import aggregate_seeds, load_result
 from recrl.evaluation.tables import markdown_table
 from recrl.files import write_json, write_text
-from recrl.quickstart import SCRIPTED_POLICIES, START
+from recrl.policies.loading import RULES
+from recrl.quickstart import START
 from recrl.training.recipe import run_recipe
 
 NAMES = {"ceiling_10": "page-1 ceiling", "ceiling_50": "50-hit ceiling"}
@@ -24,8 +25,8 @@ NAMES = {"ceiling_10": "page-1 ceiling", "ceiling_50": "50-hit ceiling"}
 def policies_of(runs: list[Path]) -> list[str]:
     """Rules, the start, DPO, by name whatever else every run's folder holds, ceilings."""
     there = set.intersection(*({path.stem for path in (run / "evaluation").glob("*.json")} for run in runs))
-    others = sorted({name.replace("_", " ") for name in there - set(NAMES)} - {*SCRIPTED_POLICIES, START, "DPO"})
-    return [*SCRIPTED_POLICIES, START, "DPO", *others, *NAMES]
+    others = sorted({name.replace("_", " ") for name in there - set(NAMES)} - {*RULES, START, "DPO"})
+    return [*RULES, START, "DPO", *others, *NAMES]
 
 
 def collect(runs: list[Path], policies: list[str]) -> dict[str, Result]:
@@ -33,7 +34,7 @@ def collect(runs: list[Path], policies: list[str]) -> dict[str, Result]:
     results = {}
     for name in policies:
         found = [load_result(run / "evaluation" / f"{name.replace(' ', '_')}.json") for run in runs]
-        averaged = name not in (*SCRIPTED_POLICIES, *NAMES) and len(found) > 1
+        averaged = name not in (*RULES, *NAMES) and len(found) > 1
         results[NAMES.get(name, name)] = aggregate_seeds(found) if averaged else found[0]
     return results
 
@@ -53,7 +54,7 @@ def draw(results: dict[str, Result], path: Path) -> None:
     for row, (name, result) in enumerate(reversed(results.items())):
         low, high = result.success_ci
         rate = result.success_rate
-        color = "#8a9aa8" if name in SCRIPTED_POLICIES else "#c9c9c9" if "ceiling" in name else "#2a78b5"
+        color = "#8a9aa8" if name in RULES else "#c9c9c9" if "ceiling" in name else "#2a78b5"
         axes.barh(row, rate, color=color)
         axes.errorbar(rate, row, xerr=[[rate - low], [high - rate]], color="black", capsize=2, linewidth=1)
     axes.set_yticks(range(len(results)), list(reversed(results)))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recrl.files import write_text
+from recrl.policies.loading import RULES
 from recrl.rollouts.config import CATALOG_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP, UNIFORM_GOALS_HELP
 from recrl.runs import RunFolder
 from recrl.settings import check_at_least, check_values, to_seed
@@ -34,7 +35,6 @@ FILES = {
     "table.json": "the results without their episodes; written last",
     "table.md": "the table alone",
 }
-SCRIPTED_POLICIES = ("random", "rule", "matching", "matching-price", "reader")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,7 +239,7 @@ def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]
     from recrl.webshop.catalog import load_catalog
 
     catalog = load_catalog(config.catalog)
-    policies = {name: name for name in SCRIPTED_POLICIES}
+    policies = {name: name for name in RULES}
     policies |= {START: str(folder / "imitation"), "DPO": str(folder / "dpo")}
     results = {}
     for name, spec in policies.items():

@@ -57,7 +57,7 @@ def test_unknown_words_name_the_nearest(capsys: pytest.CaptureFixture[str]) -> N
 def test_bad_input_is_one_line_and_writes_nothing(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     output = str(tmp_path / "out")
     said = fails(capsys, "evaluate", "--policy", "rule", "--num_episodes", "9999", "--output_json", output)
-    assert "holds 500 goals" in said
+    assert "holds 855 goals" in said
     assert "is no folder" in fails(capsys, "catalog", "build", str(tmp_path / "none"), "--output_dir", output)
     assert "num_products=0" in fails(capsys, "catalog", "synth", "--num_products", "0", "--output_dir", output)
     generate = ("generate-trajectories", "--policy", "rule", "--output_dir", output)

@@ -1,6 +1,7 @@
 """A comparison as text: Markdown, LaTeX or CSV."""
 
 from recrl.evaluation.report import Report
+from recrl.evaluation.result_types import Interval
 from recrl.evaluation.seen_goals import seen_goals_notes
 from recrl.tables import Table, with_interval
 
@@ -15,13 +16,21 @@ def comparison_rows(report: Report) -> list[list[str]]:
         [
             f"{agent.policy} (knows the goal)" if agent.policy in (report.know_goal or ()) else agent.policy,
             str(agent.pulls),
-            with_interval(agent.success, agent.success_ci),
-            with_interval(agent.score, agent.score_ci),
+            _estimate(agent.success, agent.success_raw, agent.success_ci),
+            _estimate(agent.score, agent.score_raw, agent.score_ci),
             "" if agent.success_running_mean is None else f"{agent.success_running_mean:.1f}",
             ", ".join(f"{run.probability_best[place]:.2f}" for run in report.runs),
         ]
         for place, agent in enumerate(report.all_runs)
     ]
+
+
+def _estimate(value: float | None, raw: float | None, interval: Interval) -> str:
+    """An estimate with its interval, and beside it the raw one where that is another."""
+    if value is None:
+        return "not played"
+    beside = "" if raw is None or abs(raw - value) < 0.05 else f" (raw {raw:.1f})"
+    return with_interval(value, interval) + beside
 
 
 def caption(report: Report) -> str:
@@ -33,8 +42,9 @@ def caption(report: Report) -> str:
         f"Protocol {report.protocol}, {config['split']} split, {report.num_goals} goals drawn with replacement, "
         f"{config['runs']} runs of {config['num_episodes']} episodes, {drawn} allotment (objective "
         f"{config['objective']}, exploration {config['exploration']}), {config['decoding']} decoding{queries}, seed "
-        f"{config['seed']}. Intervals are for episodes on these goals and valid under adaptive allotment; the running "
-        "mean is not. "
+        f"{config['seed']}. Intervals are for episodes on these goals and valid under adaptive allotment and stopping; "
+        "the running mean is not. The agent that came out best did so partly by luck, so its running mean and P(best) "
+        "are on average too high: play it again before its figure is published. "
         f"Catalogue {report.catalog_sha256[:12]}, goals {report.goals_sha256[:12]}."
         + seen_goals_notes(dict(report.num_seen_goals or {}), report.num_goals)
     )

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from recrl.evaluation.bandits import adaptive_estimate, probability_best
+from recrl.evaluation.bandits import adaptive_estimate, confidence_sequence, probability_best
 from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.report import AgentEstimate, PairedDifference, Report, RunningMeans, RunReport
-from recrl.evaluation.results import BOOTSTRAP_SEED
-from recrl.evaluation.statistics import cluster_bootstrap, cluster_sign_test
+from recrl.evaluation.statistics import cluster_sign_test
 from recrl.queries.proposing import recorded
 from recrl.webshop.catalog import Catalog
 
@@ -43,8 +42,12 @@ def posterior(config: ComparisonConfig, rounds: Sequence[Round], count: int) -> 
 
 
 def make_report(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Round]) -> Report:
-    """What was found: per run and over all runs; rates from 0 to 100, probabilities from 0 to 1."""
+    """What was found: per run and over all runs; rates from 0 to 100, probabilities from 0 to 1.
+
+    Only the rounds of the ``config.runs`` first runs count; a folder may hold more from an earlier command.
+    """
     runs = [[one for one in rounds if one.run == run] for run in range(config.runs)]
+    counted = [one for of_run in runs for one in of_run]
     return Report(
         config=json.loads(json.dumps(recorded(config))),
         protocol=catalog.protocol(config.split_by),
@@ -53,8 +56,8 @@ def make_report(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Rou
         num_goals=len(catalog.split(config.split, config.split_by)),
         agents=config.policies,
         runs=tuple(_report_run(config, of_run) for of_run in runs),
-        all_runs=_estimates(config, list(rounds)),
-        paired=_paired(config, catalog, rounds) if config.allocation == "uniform" else None,
+        all_runs=_estimates(config, counted),
+        paired=_paired(config, catalog, counted) if config.allocation == "uniform" else None,
     )
 
 
@@ -92,7 +95,10 @@ def _running(rounds: Sequence[Round], arm: int) -> RunningMeans:
 
 
 def _estimates(config: ComparisonConfig, rounds: Sequence[Round]) -> tuple[AgentEstimate, ...]:
-    """For each agent the biased running mean and the valid estimate of its success and score, with 95% intervals."""
+    """For each agent the biased running mean, and the estimate of its success and score with valid 95% intervals.
+
+    An estimate outside its interval, which may also be outside 0 to 100, is moved to the interval's nearest end.
+    """
     arms = [arm for one in rounds for arm in one.arms]
     rewards = np.array([reward for one in rounds for reward in one.rewards])
     turns = np.repeat(np.arange(len(rounds)), [len(one.arms) for one in rounds])
@@ -102,17 +108,18 @@ def _estimates(config: ComparisonConfig, rounds: Sequence[Round]) -> tuple[Agent
         played = np.array(arms) == arm
         entry: dict[str, Any] = {}
         for objective, outcomes in (("success", (rewards == 1).astype(float)), ("score", rewards)):
-            estimate, low, high = adaptive_estimate(arm, arms, outcomes, chance, turns)
-            plain = outcomes[played]
-            entry[objective] = 100 * estimate
-            entry[f"{objective}_ci"] = (100 * max(low, 0.0), 100 * min(high, 1.0))
-            entry[f"{objective}_running_mean"] = 100 * float(plain.mean()) if played.any() else None
+            low, high = confidence_sequence(outcomes[played])
+            entry[f"{objective}_ci"] = (100 * low, 100 * high)
+            raw = adaptive_estimate(arm, arms, outcomes, chance, turns) if played.any() else None
+            entry[f"{objective}_raw"] = None if raw is None else 100 * raw
+            entry[objective] = None if raw is None else 100 * min(max(raw, low), high)
+            entry[f"{objective}_running_mean"] = 100 * float(outcomes[played].mean()) if played.any() else None
         estimates.append(AgentEstimate(policy=name, pulls=int(played.sum()), **entry))
     return tuple(estimates)
 
 
 def _paired(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Round]) -> tuple[PairedDifference, ...]:
-    """Of a uniform allotment: each agent against the first, on the same goals, resampling target products."""
+    """Of a uniform allotment: each agent against the first, on the same goals; intervals as those of the agents."""
     count = len(config.policies)
     rewards = np.concatenate([np.array(one.rewards).reshape(-1, count) for one in rounds])  # (goals, agents)
     products = [catalog.goals[goal].asin for one in rounds for goal in one.goals[::count]]
@@ -121,9 +128,9 @@ def _paired(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Round])
         entry: dict[str, Any] = {}
         for objective, outcomes in (("success", (rewards == 1).astype(float)), ("score", rewards)):
             differences = outcomes[:, arm] - outcomes[:, 0]
-            low, high = cluster_bootstrap(differences.tolist(), products, np.random.default_rng(BOOTSTRAP_SEED))
+            low, high = confidence_sequence((1 + differences) / 2)
             entry[f"{objective}_difference"] = 100 * float(differences.mean())
-            entry[f"{objective}_difference_ci"] = (100 * low, 100 * high)
+            entry[f"{objective}_difference_ci"] = (100 * (2 * low - 1), 100 * (2 * high - 1))
             if objective == "success":
                 better, worse, p_value = cluster_sign_test(differences.tolist(), products)
                 entry |= {"products_better": better, "products_worse": worse, "p_value_products": p_value}

@@ -1,10 +1,8 @@
 """Evaluating a policy on frozen goals: one episode a goal, intervals that respect the products."""
 
 import os
-import platform
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from recrl.evaluation.seen_goals import check_seen_goals
 from recrl.policies.base import Policy, knows_goal
 from recrl.queries.proposing import describe_queries
 from recrl.rollouts.rollout import rollout
-from recrl.version import __version__
+from recrl.version import versions
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
@@ -170,8 +168,7 @@ def _settings(catalog: Catalog, split: str, split_by: str, max_steps: int | None
         "max_steps": max_steps,
         "catalog_sha256": catalog.sha256,
         "goals_sha256": catalog.goals_sha256,
-        "versions": {"recrl": __version__, "python": platform.python_version()}
-        | {name: version(name) for name in ("torch", "transformers", "trl", "datasets")},
+        "versions": versions(),
     }
 
 

@@ -19,18 +19,30 @@ class AgentEstimate:
 
     Attributes:
         pulls: episodes that it played.
-        success, score: estimates that are valid under adaptive allotment, with 95% intervals;
-            ``_running_mean``: the plain means, which are biased; None for an agent that played nothing.
+        success, score: estimates without the bias of adaptive allotment, moved into their 95% intervals, which are
+            valid whatever was allotted and whenever a run was stopped; ``_raw``: the estimates as they came, which
+            with few episodes may lie outside 0 to 100; ``_running_mean``: the plain means, which are biased. All but
+            the intervals are None for an agent that played nothing.
     """
 
     policy: str
     pulls: int
-    success: float
+    success: float | None
     success_ci: Interval
+    success_raw: float | None = field(default=None, metadata=ABSENT_IF_NONE)
     success_running_mean: float | None
-    score: float
+    score: float | None
     score_ci: Interval
+    score_raw: float | None = field(default=None, metadata=ABSENT_IF_NONE)
     score_running_mean: float | None
+
+    def __post_init__(self) -> None:
+        for name in ("success", "score"):
+            value, (low, high) = getattr(self, name), getattr(self, f"{name}_ci")
+            if self.pulls and (value is None or getattr(self, f"{name}_running_mean") is None):
+                raise DatasetError(f"{self.policy!r} played {self.pulls} episodes, but has no {name}")
+            if not 0 <= low <= high <= 100:
+                raise DatasetError(f"{self.policy!r} has {name}_ci={[low, high]}, expected 0 to 100, ascending")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,8 +98,9 @@ class PairedDifference:
     """Of a uniform allotment: an agent minus the first one on the same goals, in points of 100.
 
     Attributes:
-        success_difference, score_difference: with 95% intervals, bootstrap over target products.
-        products_better, products_worse, p_value_products: of the exact sign test over products, on success.
+        success_difference, score_difference: with 95% intervals for these goals, valid whenever a run was stopped.
+        products_better, products_worse, p_value_products: of the exact sign test over products, on success; it takes
+            the number of episodes as fixed.
     """
 
     policy: str

@@ -28,6 +28,7 @@ class EpisodeRecord:
         goal_index: of the goal; asin: of the product that it asks for.
         reward: from 0 to 1; success: whether it is 1, or the share of seeds for which it is.
         num_steps, truncated: actions taken, and whether the step limit ended the episode; None if nothing was played.
+        reward_by_seed: the rewards that were averaged, if any were.
     """
 
     goal_index: int
@@ -36,6 +37,7 @@ class EpisodeRecord:
     success: bool | float
     num_steps: int | float | None = field(default=None, metadata=ABSENT_IF_NONE)
     truncated: bool | float | None = field(default=None, metadata=ABSENT_IF_NONE)
+    reward_by_seed: tuple[float, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
 
     def __post_init__(self) -> None:
         if self.goal_index < 0 or not self.asin:
@@ -50,6 +52,15 @@ class EpisodeRecord:
             raise DatasetError(
                 f"num_steps={self.num_steps}, truncated={self.truncated}; expected at least 0, and 0 to 1"
             )
+        if self.reward_by_seed is not None:
+            found = float(np.mean(self.reward_by_seed)) if self.reward_by_seed else math.nan
+            if not (
+                math.isclose(self.reward, found, abs_tol=ROUNDING) and all(0 <= x <= 1 for x in self.reward_by_seed)
+            ):
+                raise DatasetError(
+                    f"reward_by_seed={self.reward_by_seed} contradicts reward={self.reward!r}; expected numbers from 0 "
+                    "to 1 with that mean"
+                )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +78,8 @@ class Comparison:
 
     Attributes:
         baseline, baseline_settings: the baseline's policy and how it was played.
-        success_difference, score_difference: with their 95% intervals, bootstrap over target products.
+        success_difference, score_difference: with their 95% intervals, over target products and, of means over seeds,
+            over seeds.
         products_better, products_worse: products with more successes than the baseline's, and with fewer;
             p_value_products: of the exact sign test on them.
         p_value: of the exact McNemar test on success, which takes goals as independent; None for outcomes that were
@@ -103,12 +115,13 @@ class Result:
     Attributes:
         protocol, split, split_by, catalog_sha256, goals_sha256: which goals.
         max_steps: the step limit; None for a ceiling, which plays nothing.
-        versions: of the packages and of Python.
+        versions: of the packages and of Python, with what else the last digits depend on.
         policy: its name; temperature, loop_guard: of a policy that has them.
         query_model, num_queries, query_model_sha256: what proposed search queries, if anything did.
         decoding, seed: how actions were chosen.
         num_episodes, num_products: goals, and different target products.
-        score, success_rate: 100 x mean reward, and the share of rewards of 1, with 95% intervals over products.
+        score, success_rate: 100 x mean reward, and the share of rewards of 1, with 95% intervals over products and, of
+            means over seeds, over seeds.
         success_ci_wilson: as if goals were independent; None for means over seeds, which are no counts.
         success_per_product, score_per_product: every product counts once.
         mean_steps, truncated_rate: actions per episode, and the share that the step limit ended.

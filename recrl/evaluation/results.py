@@ -15,16 +15,16 @@ from recrl.errors import DatasetError
 from recrl.evaluation.result_types import BaselineSettings, Comparison, EpisodeRecord, GoalList, Interval, Result
 from recrl.evaluation.seen_goals import most_seen
 from recrl.evaluation.statistics import (
-    cluster_bootstrap,
     cluster_mean,
     cluster_sign_test,
+    difference_interval,
     mcnemar_p_value,
+    mean_interval,
     wilson_interval,
 )
 from recrl.evaluation.typed_json import read_versioned
 from recrl.files import write_json
 
-BOOTSTRAP_SEED = 0  # the intervals of equal outcomes are equal
 RECORD_MEANS = ("reward", "success", "num_steps", "truncated")
 
 
@@ -43,13 +43,17 @@ class Summary(TypedDict):
 
 
 def summarise(records: Sequence[EpisodeRecord]) -> Summary:
-    """Rates and intervals of episode records; rates and scores from 0 to 100."""
+    """Rates and intervals of episode records; rates and scores from 0 to 100.
+
+    The intervals count target products and, where rewards were averaged over seeds, seeds
+    (`recrl.evaluation.statistics`).
+    """
     products = [record.asin for record in records]
     successes = [float(record.success) for record in records]
     rewards = [record.reward for record in records]
 
-    def interval(values: Sequence[float]) -> Interval:
-        low, high = cluster_bootstrap(values, products, np.random.default_rng(BOOTSTRAP_SEED))
+    def interval(values: np.ndarray) -> Interval:
+        low, high = mean_interval(values, products)
         return 100 * low, 100 * high
 
     low, high = wilson_interval(int(sum(successes)), len(records))
@@ -58,16 +62,36 @@ def summarise(records: Sequence[EpisodeRecord]) -> Summary:
         "num_products": len(set(products)),
         "score": 100 * float(np.mean(rewards)),
         "success_rate": 100 * float(np.mean(successes)),
-        "score_ci": interval(rewards),
-        "success_ci": interval(successes),
+        "score_ci": interval(_rewards(records)),
+        "success_ci": interval(_rewards(records) == 1),
         "success_ci_wilson": (100 * low, 100 * high),
         "success_per_product": 100 * cluster_mean(successes, products),
         "score_per_product": 100 * cluster_mean(rewards, products),
     }
 
 
+def _rewards(records: Sequence[EpisodeRecord]) -> np.ndarray:
+    """(goals, seeds) rewards.
+
+    Raises:
+        DatasetError: they were averaged over seeds, and the seeds' own are missing or unequal in number.
+    """
+    rewards = [
+        (record.reward,) if isinstance(record.success, bool) else record.reward_by_seed or () for record in records
+    ]
+    if not rewards[0] or len(set(map(len, rewards))) > 1:
+        raise DatasetError(
+            "outcomes were averaged over seeds, but reward_by_seed is missing or not equally long; aggregate the "
+            "seeds' results again, so that the interval can count seeds"
+        )
+    return np.array(rewards)
+
+
 def compare_results(result: Result, baseline: Result) -> Comparison:
     """The paired difference of two results on the same goals, ``result`` minus ``baseline``.
+
+    Means over equally many seeds are compared seed by seed, in their order: give the start's and the agent's seeds
+    alike.
 
     Raises:
         DatasetError: the results are of other catalogues, protocols or goals.
@@ -75,14 +99,14 @@ def compare_results(result: Result, baseline: Result) -> Comparison:
     check_same_goals(result.goals, baseline.goals)
     pairs = list(zip(result.episodes, baseline.episodes, strict=True))
     products = [record.asin for record in result.episodes]
+    ours, theirs = _rewards(result.episodes), _rewards(baseline.episodes)
 
-    def difference(name: str) -> tuple[float, Interval]:
-        values = [float(getattr(one, name)) - float(getattr(two, name)) for one, two in pairs]
-        low, high = cluster_bootstrap(values, products, np.random.default_rng(BOOTSTRAP_SEED))
-        return 100 * float(np.mean(values)), (100 * low, 100 * high)
+    def difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, Interval]:
+        low, high = difference_interval(ours, theirs, products)
+        return 100 * float(ours.mean() - theirs.mean()), (100 * low, 100 * high)
 
-    success, success_ci = difference("success")
-    score, score_ci = difference("reward")
+    success, success_ci = difference(ours == 1, theirs == 1)
+    score, score_ci = difference(ours, theirs)
     better, worse, p_value_products = cluster_sign_test([one.success - two.success for one, two in pairs], products)
     counted = [
         (one.success, two.success)
@@ -125,8 +149,8 @@ def check_same_goals(goals: GoalList, baseline: GoalList) -> None:
 def aggregate_seeds(results: Sequence[Result]) -> Result:
     """Results of one method with several seeds, on the same goals, as one result.
 
-    Each goal's outcome is averaged over the seeds, and products are resampled: the interval says what other products
-    would do to the mean, and ``success_by_seed`` and ``success_std`` (over seeds, n - 1) what other seeds would.
+    Each goal's outcome is averaged over the seeds; the intervals say what other products and other seeds would do to
+    the mean, and ``success_by_seed`` and ``success_std`` (over seeds, n - 1) what seeds alone do.
 
     Raises:
         DatasetError: there is no result, one is not of a single seed, or they are not of the same goals, step limit or
@@ -151,7 +175,9 @@ def aggregate_seeds(results: Sequence[Result]) -> Result:
                 )
     records = tuple(
         dataclasses.replace(
-            same[0], **{name: float(np.mean([getattr(record, name) for record in same])) for name in RECORD_MEANS}
+            same[0],
+            **{name: float(np.mean([getattr(record, name) for record in same])) for name in RECORD_MEANS},
+            reward_by_seed=tuple(record.reward for record in same),
         )
         for same in zip(*(result.episodes for result in results), strict=True)
     )

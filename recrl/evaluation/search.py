@@ -14,8 +14,7 @@ import numpy as np
 
 from recrl.errors import DatasetError
 from recrl.evaluation.measure import evaluation_goals
-from recrl.evaluation.results import BOOTSTRAP_SEED
-from recrl.evaluation.statistics import cluster_bootstrap
+from recrl.evaluation.statistics import difference_interval, mean_interval
 from recrl.queries.pairs import QueryPair, content_words, left_out_words, split_pairs
 from recrl.queries.proposing import QueryModel, describe_queries, words_of
 from recrl.tables import Table, with_interval
@@ -147,23 +146,22 @@ def _retrieval(model: QueryModel, catalog: Catalog, goals: Sequence[Any], left_o
 def _retrieval_row(ranks: np.ndarray, plain: np.ndarray, products: Sequence[str]) -> dict[str, Any]:
     """Recalls and MRR of (goals,) ranks, and their paired differences to the plain instruction's, with intervals."""
     row: dict[str, Any] = {}
-    for name, ours, theirs in (
-        *((f"recall@{most}", 100.0 * (ranks <= most), 100.0 * (plain <= most)) for most in RECALL_AT),
-        ("mrr", 1 / ranks, 1 / plain),
+    for name, unit, ours, theirs in (
+        *(
+            (f"recall@{most}", 100.0, (ranks <= most).astype(float), (plain <= most).astype(float))
+            for most in RECALL_AT
+        ),
+        ("mrr", 1.0, 1 / ranks, 1 / plain),
     ):
-        row[name] = _mean(ours)
-        row[f"{name}_ci"] = _interval(ours, products)
-        row[f"{name}_difference"] = _mean(ours - theirs)
-        row[f"{name}_difference_ci"] = _interval(ours - theirs, products)
+        row[name] = unit * _mean(ours)
+        row[f"{name}_ci"] = [unit * end for end in mean_interval(ours, products)]
+        row[f"{name}_difference"] = unit * _mean(ours - theirs)
+        row[f"{name}_difference_ci"] = [unit * end for end in difference_interval(ours, theirs, products)]
     return row
 
 
 def _mean(values: Sequence[float] | np.ndarray) -> float:
     return float(np.mean(values))
-
-
-def _interval(values: np.ndarray, products: Sequence[str]) -> list[float]:
-    return list(cluster_bootstrap(values.tolist(), products, np.random.default_rng(BOOTSTRAP_SEED)))
 
 
 def report_tables(report: dict[str, Any]) -> str:
@@ -198,8 +196,8 @@ def report_tables(report: dict[str, Any]) -> str:
             for name, row in retrieval["rows"].items()
         ],
         f"Protocol {report['protocol']}, {report['split']} split: where the goal's product stands among the hits, "
-        f"for {retrieval['num_goals']} goals of {retrieval['num_products']} products. Intervals: 95%, bootstrap "
-        f"over target products. An oracle knows which query is best. Query model {report['query_model']}, "
+        f"for {retrieval['num_goals']} goals of {retrieval['num_products']} products. Intervals: 95%, over "
+        f"target products. An oracle knows which query is best. Query model {report['query_model']}, "
         f"{report['query_model_sha256'][:12]}; catalogue {report['catalog_sha256'][:12]}, goals "
         f"{report['goals_sha256'][:12]}.",
         rule="---",

@@ -5,17 +5,24 @@ from collections.abc import Mapping
 from recrl.evaluation.result_types import Comparison, Result
 from recrl.evaluation.results import compare_results
 from recrl.evaluation.seen_goals import seen_goals_notes
+from recrl.policies.loading import RULES
 from recrl.tables import Table, with_interval
 
-HEADER = ("policy", "success % [95% CI]", "score [95% CI]", "success % per product", "steps", "success against {}")
+HEADER = ("policy", "success % [95% CI]", "score [95% CI]", "success % per product", "steps")
+EQUAL_STEPS = 0.5  # how many more steps an episode a rule may take on average, and still count as one of equal steps
 
 
 def result_table(results: Mapping[str, Result], *, baseline: str | None = None) -> Table:
-    """A row per result; with a baseline's name, the last column is the paired difference to it, in points.
+    """A row per result; with a baseline's name, the last columns are paired differences in points.
+
+    The first is the difference to the baseline, the second that to the strongest rule of equal steps, see
+    `strongest_rule`.
 
     Raises:
         DatasetError: a result is of other goals than the baseline.
     """
+    rule = None if baseline is None else strongest_rule(results, baseline)
+    against = [name for name in (baseline, rule) if name is not None]
     rows = []
     for name, result in results.items():
         row = [
@@ -25,14 +32,43 @@ def result_table(results: Mapping[str, Result], *, baseline: str | None = None) 
             f"{result.success_per_product:.1f}",
             "" if result.mean_steps is None else f"{result.mean_steps:.1f}",
         ]
-        if baseline is not None and name == baseline:
-            row.append("-")
-        elif baseline is not None:
-            comparison = compare_results(result, results[baseline])
-            row.append(with_interval(comparison.success_difference, comparison.success_difference_ci, "+.1f"))
+        for other in against:
+            if name == other:
+                row.append("-")
+            else:
+                comparison = compare_results(result, results[other])
+                row.append(with_interval(comparison.success_difference, comparison.success_difference_ci, "+.1f"))
         rows.append(row)
-    header = [column.format(baseline) for column in (HEADER if baseline is not None else HEADER[:-1])]
-    return Table(header, rows, caption(results))
+    header = [*HEADER, *(f"success against {name}" for name in against)]
+    said = (
+        ""
+        if rule is None
+        else f" {rule} is the strongest rule of equal steps (up to {EQUAL_STEPS} more than {baseline})."
+    )
+    return Table(header, rows, caption(results) + said)
+
+
+def strongest_rule(results: Mapping[str, Result], learned: str) -> str | None:
+    """The name of the rule with most success (then score) that takes as many steps as a learned agent, or fewer.
+
+    It is chosen on the goals of the table, which makes it look a little stronger than it is, never weaker.
+
+    Args:
+        learned: name of the agent; None is returned if it is a rule or a ceiling, or there is no such rule.
+    """
+    steps = results[learned].mean_steps
+    if _is_rule(results[learned]) or steps is None:
+        return None
+    rules = {
+        name: (result.success_rate, result.score)
+        for name, result in results.items()
+        if _is_rule(result) and result.mean_steps is not None and result.mean_steps <= steps + EQUAL_STEPS
+    }
+    return max(rules, key=lambda name: rules[name], default=None)
+
+
+def _is_rule(result: Result) -> bool:
+    return result.trained_on_this_catalog is None and result.policy.partition(":")[0] in RULES
 
 
 def caption(results: Mapping[str, Result]) -> str:
@@ -48,9 +84,10 @@ def caption(results: Mapping[str, Result]) -> str:
     if proposed:
         plain = ["none"] if len(proposed) < len(played) else []
         settings += f", proposed queries: {' or '.join(dict.fromkeys([*proposed, *plain]))}"
+    seeds = ", and over seeds where a row is a mean over seeds" if any(one.success_by_seed for one in played) else ""
     return (
         f"Protocol {first.protocol}, {first.split} split, {first.num_episodes} goals of "
-        f"{first.num_products} products{settings}. Intervals: 95%, bootstrap over target products. "
+        f"{first.num_products} products{settings}. Intervals: 95%, over target products{seeds}. "
         f"Catalogue {first.catalog_sha256[:12]}, goals {first.goals_sha256[:12]}."
         + seen_goals_notes({name: result.num_seen_goals for name, result in results.items()}, first.num_episodes)
     )

@@ -2,9 +2,11 @@
 
 import difflib
 import importlib
+import inspect
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recrl.errors import PolicyError
 from recrl.hub import is_path
@@ -13,7 +15,8 @@ from recrl.policies.base import Policy
 if TYPE_CHECKING:
     pass
 
-SCRIPTED = ("random", "rule", "matching", "matching-price", "reader", "demonstrator")
+RULES = ("random", "rule", "matching", "matching-price", "reader")  # what needs neither training nor the hidden goal
+SCRIPTED = (*RULES, "demonstrator")
 
 
 def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False, device: str | None = None) -> Policy:
@@ -50,9 +53,9 @@ def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False
     if argument:
         return _own_policy(spec, name, argument)
     nearest = difflib.get_close_matches(spec, SCRIPTED, n=1, cutoff=0.4)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+    hint = f"; did you mean {nearest[0]!r}? Expected" if nearest else "; expected"
     raise PolicyError(
-        f"unknown policy {spec!r}{hint} Expected one of {', '.join(SCRIPTED)}, a checkpoint's folder, a Hub id "
+        f"unknown policy {spec!r}{hint} one of {', '.join(SCRIPTED)}, a checkpoint's folder, a Hub id "
         "(user/model) or module:function"
     )
 
@@ -65,7 +68,27 @@ def _own_policy(spec: str, module_name: str, function_name: str) -> Policy:
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise PolicyError(f"policy {spec!r} cannot be imported: {error}; expected module:function") from error
+    if not callable(function) or not _can_be_called(function):
+        raise PolicyError(
+            f"policy {spec!r} is {function!r:.80}; expected a function or class that can be called without arguments "
+            "and returns a policy"
+        )
     policy = function()
     if not isinstance(policy, Policy):
         raise PolicyError(f"{spec!r} returned a {type(policy).__name__}; expected name, catalog_sha256 and act(...)")
+    if not _can_be_called(policy.act, [], [], greedy=False):
+        raise PolicyError(
+            f"policy {spec!r} has act{inspect.signature(policy.act)}; expected act(decisions, rngs, *, greedy)"
+        )
     return policy
+
+
+def _can_be_called(function: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
+    """Whether the signature takes these arguments; of what has none, as some built-ins, nothing is known: True."""
+    try:
+        inspect.signature(function).bind(*arguments, **named)
+    except TypeError:
+        return False
+    except ValueError:
+        return True
+    return True

@@ -13,7 +13,7 @@ import numpy as np
 from recrl.episodes.data import Episode, Step
 from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
-from recrl.policies.base import Policy, knows_goal
+from recrl.policies.base import Choice, Policy, knows_goal
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
@@ -108,6 +108,8 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
         raise PolicyError(f"policy {policy.name!r} gave {len(choices)} choices for {len(decisions)} decisions")
     ended = []
     for episode, decision, choice in zip(running, decisions, choices, strict=True):
+        if not isinstance(choice, Choice):
+            raise PolicyError(f"policy {policy.name!r} chose {choice!r:.80}, expected a Choice(action_index, log_prob)")
         if not 0 <= choice.action_index < len(decision.valid_actions):
             raise PolicyError(
                 f"policy {policy.name!r} chose action_index={choice.action_index}, expected an index into the page's "

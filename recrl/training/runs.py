@@ -18,6 +18,7 @@ import torch
 from recrl.errors import CheckpointError
 from recrl.files import clear_disk_errors, finite_or_none, read_json
 from recrl.runs import RunFolder
+from recrl.version import versions
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,8 @@ class TrainingRun:
 
     def complete(self, metrics: dict[str, Any]) -> None:
         """Writes the metrics of a run whose model is saved, which mark it as complete, then removes its checkpoints."""
-        self.folder.complete(finite_or_none(metrics))  # fp16 logs gradient norms that are none
+        found = metrics | {"versions": versions()}
+        self.folder.complete(finite_or_none(found))  # fp16 logs gradient norms that are none
         for checkpoint in _checkpoints(self.folder.path):
             shutil.rmtree(checkpoint)
 

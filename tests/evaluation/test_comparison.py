@@ -89,6 +89,16 @@ def test_more_runs_can_be_added(tmp_path: Path) -> None:
     three = compare(config(tmp_path / "run", runs=3))
     assert three.runs[:2] == two.runs
     assert len(three.runs) == 3
+    assert replace(compare(config(tmp_path / "run")), config={}) == replace(two, config={})  # fewer count fewer rounds
+
+
+def test_an_agent_without_episodes_was_not_played(tmp_path: Path) -> None:
+    report = compare(config(tmp_path / "run", policies=("rule", "random"), num_episodes=1, runs=1))
+    [played, other] = sorted(report.all_runs, key=lambda agent: -agent.pulls)
+    assert (other.success, other.success_raw, other.success_ci) == (None, None, (0, 100))
+    assert played.success_ci[0] <= played.success <= played.success_ci[1] < 100
+    assert comparison_table(report, "csv").count("not played") == 2
+    assert "NaN" not in (tmp_path / "run" / "report.json").read_text()
 
 
 def test_a_killed_comparison_goes_on(tmp_path: Path) -> None:
@@ -129,7 +139,8 @@ def test_tables_and_pictures(tmp_path: Path) -> None:
     report = compare(config(tmp_path / "run"))
     table = comparison_table(report, "md")
     assert [line.split(" | ")[0] for line in table.splitlines()[2:5]] == ["| rule", "| matching", "| random"]
-    assert "valid under adaptive allotment; the running mean is not" in table
+    assert "valid under adaptive allotment and stopping; the running mean is not" in table
+    assert "did so partly by luck" in table
     assert table.strip() in (tmp_path / "run" / "README.md").read_text()
     assert comparison_table(report, "csv").startswith("agent,episodes,success % [95% CI]")
     latex = comparison_table(report, "latex")

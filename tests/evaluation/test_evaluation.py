@@ -11,7 +11,7 @@ from recrl.errors import DatasetError, PolicyError, StorageError
 from recrl.evaluation.measure import check_result_path, evaluate, evaluate_ceiling
 from recrl.evaluation.result_types import BaselineSettings, Result
 from recrl.evaluation.results import aggregate_seeds, compare_results, load_result, save_result
-from recrl.evaluation.tables import comparison_lines, markdown_table, print_table
+from recrl.evaluation.tables import comparison_lines, markdown_table, print_table, strongest_rule
 from recrl.policies.loading import load_policy
 from recrl.webshop.catalog import Catalog, load_catalog
 
@@ -56,7 +56,9 @@ def test_comparisons_are_paired(embedded: Catalog) -> None:
     assert comparison.products_better + comparison.products_worse <= rule.num_products
     assert comparison.baseline_settings == BaselineSettings(decoding="greedy", seed=0, max_steps=15)
     unchanged = compare_results(rule, rule)
-    assert (unchanged.success_difference, unchanged.score_difference_ci, unchanged.p_value) == (0, (0, 0), 1)
+    assert (unchanged.success_difference, unchanged.p_value) == (0, 1)
+    assert unchanged.score_difference_ci[0] == pytest.approx(-unchanged.score_difference_ci[1])
+    assert 3 < unchanged.score_difference_ci[1] < 10  # 60 goals without a difference do not rule one out
     opposite = compare_results(rule, matching)
     assert opposite.score_difference == pytest.approx(-comparison.score_difference)
     assert run(embedded, "matching", baseline=rule).comparison == comparison
@@ -87,7 +89,8 @@ def test_seeds_are_averaged_goal_by_goal(embedded: Catalog) -> None:
     assert mean.score == pytest.approx(sum(result.score for result in results) / 3)
     assert mean.score_by_seed == tuple(result.score for result in results)
     widths = [result.score_ci[1] - result.score_ci[0] for result in results]
-    assert mean.score_ci[1] - mean.score_ci[0] < max(widths)
+    assert mean.score_ci[1] - mean.score_ci[0] < 3 * max(widths)
+    assert mean.episodes[7].reward_by_seed == tuple(result.episodes[7].reward for result in results)
     assert mean.success_std == pytest.approx(statistics.stdev(mean.success_by_seed))
     assert mean.truncated_rate == pytest.approx(sum(result.truncated_rate for result in results) / 3)
     assert mean.episodes[7].num_steps == sum(result.episodes[7].num_steps for result in results) / 3
@@ -108,6 +111,9 @@ def test_means_over_seeds_are_compared_without_counting_goals(embedded: Catalog,
     assert comparison.success_difference == pytest.approx(mean.success_rate - rule.success_rate)
     assert comparison.p_value is None
     assert not any("McNemar" in line for line in comparison_lines(comparison))
+    nameless = replace(mean, episodes=tuple(replace(record, reward_by_seed=None) for record in mean.episodes))
+    with pytest.raises(DatasetError, match="aggregate the seeds' results again"):
+        compare_results(nameless, rule)
     save_result(tmp_path / "mean.json", mean)
     assert load_result(tmp_path / "mean.json") == mean
 
@@ -121,6 +127,20 @@ def test_the_table_shows_every_policy_and_the_difference(embedded: Catalog) -> N
     assert "success against rule" in lines[0]
     assert "embedded-unseen, test split, 60 goals" in lines[-1]
     assert ", 15 steps at most, greedy decoding. Intervals: 95%" in lines[-1]
+
+
+def test_an_agent_is_compared_with_the_strongest_rule_of_equal_steps(embedded: Catalog) -> None:
+    rules = ("random", "rule", "matching", "matching-price", "reader")
+    results = {name: run(embedded, name) for name in rules}
+    learned = replace(run(embedded, "matching"), policy="dpo", trained_on_this_catalog=True)
+    results["agent"] = learned
+    assert results["reader"].success_rate >= results["matching-price"].success_rate
+    assert strongest_rule(results, "agent") == "matching-price"  # the reader takes three times its steps
+    assert strongest_rule(results, "matching") is None
+    header, _, *rows = markdown_table(results, baseline="agent").splitlines()
+    assert header.endswith("| success against agent | success against matching-price |")
+    assert rows[3].endswith("| - |")
+    assert markdown_table({"agent": learned}, baseline="agent").splitlines()[0].endswith("| success against agent |")
 
 
 def test_a_table_that_is_no_terminals_does_not_wrap(embedded: Catalog, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,6 +103,25 @@ class AskingTooMuch:
         return [Choice(0, 0.0)] * (len(decisions) - 1)
 
 
+class Hasty:
+    """A policy that does not know of ``greedy``."""
+
+    name = "hasty"
+    catalog_sha256 = None
+
+    def act(self, decisions: Any, rngs: Any) -> list[Choice]:
+        return [Choice(0, 0.0) for _ in decisions]
+
+
+class Numbers(Hasty):
+    """A policy that gives indices where choices are expected."""
+
+    name = "numbers"
+
+    def act(self, decisions: Any, rngs: Any, *, greedy: bool = False) -> list[Any]:  # type: ignore[override]
+        return [0 for _ in decisions]
+
+
 def forgetful() -> AskingTooMuch:
     return AskingTooMuch()
 
@@ -116,6 +135,12 @@ def test_ones_own_policy_is_found_and_checked(catalog: Catalog, monkeypatch: pyt
         load_policy("test_policies:nothing")
     with pytest.raises(PolicyError, match="expected name, catalog_sha256 and act"):
         load_policy("collections:Counter")
+    with pytest.raises(PolicyError, match="can be called without arguments"):
+        load_policy("test_policies:Pointing")
+    with pytest.raises(PolicyError, match=r"has act\(.*; expected act\(decisions, rngs, \*, greedy\)"):
+        load_policy("test_policies:Hasty")
+    with pytest.raises(PolicyError, match="policy 'numbers' chose 0, expected a Choice"):
+        list(rollout(load_policy("test_policies:Numbers"), catalog, [0], seed=0))
 
 
 @pytest.mark.parametrize(

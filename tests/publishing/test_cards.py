@@ -73,7 +73,8 @@ def dpo_run(folder: Path, **tuning: Any) -> Path:
 
 def self_improvement_run(folder: Path, best_round: int = 2) -> Path:
     metrics = {
-        "method": "self-improvement", "num_rounds": 3, "num_episodes": 600, "num_pairs": 77, "global_step": 15,
+        "method": "self-improvement", "num_rounds": 3, "num_episodes": 600,
+        "num_episodes_played": {"training": 600, "dev": 560}, "num_pairs": 77, "global_step": 15,
         "best_round": best_round, "rounds": [],
     }  # fmt: skip
     return write_run(
@@ -85,7 +86,7 @@ def self_improvement_run(folder: Path, best_round: int = 2) -> Path:
 def ppo_run(folder: Path, best_update: int = 15, arguments: dict[str, Any] | None = None, **changed: Any) -> Path:
     metrics = {
         "method": "ppo", "num_updates": 20, "num_environment_steps": 10240, "global_step": 20,
-        "best_update": best_update, "num_decisions": 340,
+        "best_update": best_update, "num_decisions": 340, "num_episodes_played": {"training": 2000, "dev": 700},
     }  # fmt: skip
     return write_run(
         folder, metrics, arguments=PPOArguments(START, **(arguments or {})), environment=EnvironmentArguments(),
@@ -111,7 +112,7 @@ DPO = ("beta", "loss_type", "min_reward", "weight_by_margin")
 PPO = ("num_updates", "num_envs", "num_steps", "num_passes", "num_minibatches", "gamma", "gae_lambda", "clip_range",
        "value_clip_range", "value_coef", "value_warmup", "entropy_coef", "kl_coef", "target_kl", "imitation_coef",
        "normalize_advantages", "max_grad_norm", "eval_every")  # fmt: skip
-ROUNDS = ("rounds", "episodes played in training", "best round", "rollouts_per_goal", "temperature", "loop_guard")
+ROUNDS = ("rounds", "best round", "rollouts_per_goal", "temperature", "loop_guard")
 PLAYING = ("uniform_goals", "max_episode_steps", "dev goals")
 LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
 
@@ -136,12 +137,13 @@ def named(card: str) -> set[str]:
         ),
         (
             self_improvement_run,
-            ("start", "pairs", *ROUNDS, *PLAYING, *DPO, *TRAINER, *TUNING),
+            ("start", "episodes played", "pairs", *ROUNDS, *PLAYING, *DPO, *TRAINER, *TUNING),
             ("demonstrations", "linear_probe", "optimiser steps", *PPO, *LORA),
         ),
         (
             ppo_run,
-            ("start", "best update", "environment steps in training", *PPO, *PLAYING, *TUNING, "learning_rate",
+            ("start", "best update", "environment steps in training", "episodes played", *PPO, *PLAYING, *TUNING,
+             "learning_rate",
              "head_learning_rate", "lr_scheduler_type"),
             ("demonstrations", "linear_probe", "optimiser steps", "pairs", "demonstration_batch_size",
              "num_train_epochs", "per_device_train_batch_size", "gradient_accumulation_steps", "warmup_steps",
@@ -182,7 +184,7 @@ def test_dpo_shows_lora_where_it_was_used(tmp_path: Path) -> None:
 
 def test_self_improvement_says_what_was_kept(tmp_path: Path) -> None:
     card = model_card(self_improvement_run(tmp_path / "run"), repo_id="user/agent")
-    for line in ("rounds: 3", "episodes played in training: 600", "pairs: 77, made as contrasts",
+    for line in ("rounds: 3", "episodes played: 600 in training, 560 on dev goals", "pairs: 77, made as contrasts",
                  "best round: 2, by its score on dev goals", "optimiser steps of all rounds: 15"):  # fmt: skip
         assert f"\n- {line}\n" in card
     assert "unchanged" not in card

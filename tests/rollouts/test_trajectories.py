@@ -179,9 +179,9 @@ def test_pruning_leaves_each_page_once_and_a_walkable_way(pages: list[int]) -> N
 
 def test_the_goal_stream_takes_every_goal_once_a_pass_and_can_be_entered_anywhere(built: Path) -> None:
     catalog = load_catalog(built)
-    count = len(catalog.split("train"))
+    count = len(catalog.split("train", "goal"))
     stream = list(itertools.islice(goal_stream(catalog, "train", "goal", 5), 2 * count))
-    assert sorted(stream[:count]) == sorted(stream[count:]) == sorted(catalog.split("train"))
+    assert sorted(stream[:count]) == sorted(stream[count:]) == sorted(catalog.split("train", "goal"))
     assert stream[:count] != stream[count:]
     for start in (1, count, count + 3):
         entered = goal_stream(catalog, "train", "goal", 5, start=start)
@@ -193,7 +193,7 @@ def test_the_goal_stream_takes_every_goal_once_a_pass_and_can_be_entered_anywher
 def test_goals_are_drawn_by_their_weights_or_uniformly() -> None:
     """First goals of many streams: the mean weight of those drawn by weight is E[w^2] / E[w], else E[w]."""
     catalog = load_catalog()
-    weights = catalog.goals.weights(np.asarray(catalog.split("train")))
+    weights = catalog.goals.weights(np.asarray(catalog.split("train", "goal")))
     means = {
         uniform: np.mean(
             [

@@ -590,6 +590,8 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     metrics = training_metrics(tmp_path / "run")
     assert (metrics["method"], metrics["num_environment_steps"]) == ("ppo", 2 * 4 * 4)
     assert metrics["protocol"] == "embedded-unseen"
+    ended = sum(entry["episode/count"] for entry in metrics["log_history"])
+    assert metrics["num_episodes_played"] == {"training": ended, "dev": 3 * 3}  # the start's and both updates'
     assert not (tmp_path / "run" / "best").exists()
     assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
     with pytest.raises(ConfigError, match="holds a complete training run"):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from recrl.episodes.data import load_episodes
+from recrl.episodes.training_goals import TrainingGoals, to_config
 from recrl.errors import ConfigError
 from recrl.evaluation.result_types import Result
 from recrl.evaluation.results import summarise
@@ -18,6 +19,7 @@ from recrl.training.environment import EnvironmentArguments
 from recrl.training.runs import training_metrics
 from recrl.training.self_improvement import SelfImprovementArguments, train_self_improvement
 from recrl.training.tuning import TuningArguments
+from recrl.webshop.catalog import load_catalog
 
 SHOP = EnvironmentArguments(max_episode_steps=4, num_dev_episodes=3)
 
@@ -57,12 +59,18 @@ def test_rounds_are_played_within_the_budget_and_recorded(tiny_scorer: Path, tmp
         12,
         best["round"],
     )
+    assert metrics["num_episodes_played"] == {"training": 12, "dev": 3 * 3}  # the start's and both rounds'
     assert metrics["protocol"] == "embedded-unseen"
     source = tiny_scorer if best["round"] == 0 else run / f"round_{best['round']}" / "dpo"
     expected = load_scorer(source)[0].state_dict()
     saved, _ = load_scorer(run)
     assert all(tensor.equal(expected[name]) for name, tensor in saved.state_dict().items())
     assert saved.config.catalog_sha256 == metrics["catalog_sha256"]
+    own = to_config((TrainingGoals.of_split(load_catalog(), "train", "product"),))
+    assert load_scorer(run / "round_1" / "dpo")[0].config.trained_on == [
+        None,
+        *own,
+    ]  # what the start learned is unknown
     with pytest.raises(ConfigError, match="holds a complete training run"):
         train_self_improvement(arguments(tiny_scorer), SHOP, TuningArguments(), settings(run))
 

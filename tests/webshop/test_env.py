@@ -352,7 +352,7 @@ def test_bad_goals_are_named(catalog: Catalog, given_options: dict[str, Any]) ->
 def test_a_small_catalogue_has_no_empty_split_in_silence(catalog: Catalog, tmp_path: Path) -> None:
     raw = write_catalog(tmp_path / "raw", items=[item("B000000001", "Hat")], human={})
     built = build_catalog(raw, tmp_path / "built", nouns=plain_nouns, tagger={"name": "all", "version": "1"})
-    with pytest.raises(CatalogError, match=r"the test split by goal of 1 goals is empty; use a larger catalogue"):
+    with pytest.raises(CatalogError, match=r"the test split by product of 1 goals is empty; use a larger catalogue"):
         gym.make(ENV, catalog=str(built), split="test")
 
 

@@ -272,10 +272,10 @@ def test_the_published_protocols(webshop_dir: object) -> None:
 
     catalog = load_catalog(str(webshop_dir))
     assert (len(catalog.products), len(catalog.goals)) == (1000, 6910)
-    assert (catalog.protocol(), catalog.protocol("product")) == ("webshop-1k", "webshop-1k-unseen")
-    assert len(catalog.split("test")) == 500
-    unseen = catalog.split("test", "product")
+    assert (catalog.protocol("goal"), catalog.protocol()) == ("webshop-1k", "webshop-1k-unseen")
+    assert len(catalog.split("test", "goal")) == 500
+    unseen = catalog.split("test")
     assert (len(unseen), len({catalog.goals[index].asin for index in unseen})) == (431, 166)
     assert unseen.tolist() == plain_split_by_product([goal.asin for goal in catalog.goals], "test")
-    seen = {catalog.goals[index].asin for index in catalog.split("train")}
-    assert sum(catalog.goals[index].asin in seen for index in catalog.split("test")) == 479
+    seen = {catalog.goals[index].asin for index in catalog.split("train", "goal")}
+    assert sum(catalog.goals[index].asin in seen for index in catalog.split("test", "goal")) == 479

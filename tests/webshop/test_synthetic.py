@@ -56,9 +56,9 @@ def test_the_embedded_catalogue_has_enough_of_everything(embedded: Catalog) -> N
     by_product = np.bincount([embedded.position(goal.asin) for goal in embedded.goals])
     assert (by_product > 0).sum() >= 400
     assert by_product.max() < 0.02 * len(embedded.goals)
-    assert embedded.protocol() == "embedded"
+    assert embedded.protocol("goal") == "embedded"
     assert embedded.protocol("product") == "embedded-unseen"
-    assert load_catalog(goal_seed=1).protocol() != "embedded"
+    assert load_catalog(goal_seed=1).protocol("goal") != "embedded"
 
 
 def test_its_task_needs_the_product_and_the_options(embedded: Catalog) -> None:
