@@ -506,11 +506,7 @@ def test_a_dataset_that_is_none_is_named(tmp_path: Path) -> None:
     assert good.features == PREFERENCE_FEATURES
     for name, dataset, message in (
         ("empty", good.select([]), "it is empty"),
-<<<<<<< HEAD
-        ("foreign", good.remove_columns(["chosen", "weight"]), "it lacks the columns chosen, weight"),
-=======
         ("foreign", good.remove_columns(["chosen", "weight"]), "it lacks the columns chosen, weight; it has"),
->>>>>>> main
         ("untyped", good.remove_columns("weight").add_column("weight", ["a", "b"]), "a column has another type"),
         ("holes", good.map(lambda row: {"instruction": None}), "row 0 .*instruction has no value"),
         ("wrong", good.map(lambda row: {"chosen": "click[green]"}), r"row 0 .*chosen='click\[green\]', but"),
