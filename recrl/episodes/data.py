@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from recrl.episodes.decisions import Decision, check_action_index, stored_page
 from recrl.episodes.stored import open_dataset
 from recrl.errors import DatasetError
-from recrl.webshop.env import DEFAULT_MAX_STEPS
+from recrl.webshop.goals import DEFAULT_MAX_STEPS
 from recrl.webshop.pages import Page, page_features, page_to_row
 
 if TYPE_CHECKING:

@@ -9,13 +9,15 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from recrl.errors import CheckpointError
-from recrl.webshop.catalog import Catalog
 from recrl.webshop.goals import UNSEEN_SUFFIX
+
+if TYPE_CHECKING:
+    from recrl.webshop.catalog import Catalog
 
 SUMMARY_FILE = "trajectories.json"  # beside a collection's dataset: its settings and counts
 
@@ -41,7 +43,7 @@ class TrainingGoals:
     goal_indices: tuple[int, ...] = ()
 
     @classmethod
-    def of_split(cls, catalog: Catalog, split: str, split_by: str) -> "TrainingGoals":
+    def of_split(cls, catalog: "Catalog", split: str, split_by: str) -> "TrainingGoals":
         """A split of a catalogue."""
         return cls(
             protocol=catalog.protocol(split_by),
@@ -53,7 +55,7 @@ class TrainingGoals:
             human_goals=catalog.human_goals,
         )
 
-    def indices(self, catalog: Catalog) -> np.ndarray | None:
+    def indices(self, catalog: "Catalog") -> np.ndarray | None:
         """(goals,) their indices in a catalogue; None where they cannot be told, because it has other goals.
 
         Another goal seed changes prices and bounds only: goal by goal the list is the same.

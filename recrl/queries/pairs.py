@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from recrl.episodes.stored import open_dataset
 from recrl.errors import DatasetError
 from recrl.files import read_json
 from recrl.webshop.actions import as_query
@@ -94,6 +93,8 @@ def _file_rows(path: Path) -> Iterable[tuple[str, str]]:
 
 
 def _dataset_rows(source: str) -> Iterable[tuple[str, str]]:
+    from recrl.episodes.stored import open_dataset
+
     found = open_dataset(source, QUERY_COLUMNS, "a JSON file, a folder of `datasets`, or a dataset's Hub id")
     for number, row in enumerate(found):
         words = row["instruction"], row["query"]

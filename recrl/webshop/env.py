@@ -11,13 +11,11 @@ from gymnasium.error import ResetNeeded
 from recrl.errors import CatalogError, ConfigError
 from recrl.webshop import actions, screens
 from recrl.webshop.catalog import Catalog, CatalogSource, load_catalog
-from recrl.webshop.goals import DEFAULT_SPLIT_BY, Goal
+from recrl.webshop.goals import DEFAULT_MAX_STEPS, DEFAULT_SPLIT_BY, Goal
 from recrl.webshop.pages import Page
 from recrl.webshop.reward import purchase_reward
 from recrl.webshop.screens import OBSERVATION_MODES, PageState, Screen
 from recrl.webshop.spaces import UnicodeText
-
-DEFAULT_MAX_STEPS = 15  # the step limit of environments, commands and recipes
 
 
 class WebShopEnv(gym.Env[str, str]):

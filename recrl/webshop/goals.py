@@ -15,6 +15,7 @@ from recrl.errors import CatalogError
 SPLITS = ("train", "dev", "test", "all")
 SPLIT_BY = ("goal", "product")
 DEFAULT_SPLIT_BY = "product"  # of the environment, the commands and the recipes
+DEFAULT_MAX_STEPS = 15  # the step limit of environments, commands and recipes
 UNSEEN_SUFFIX = "-unseen"  # of the protocols whose splits share no product
 SHUFFLE_SEED = 233
 NO_BOUND = 1_000_000.0  # dollars; of a product too dear for any bound

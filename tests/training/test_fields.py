@@ -152,7 +152,7 @@ def test_mixed_precision_of_the_launcher_is_checked_too(tmp_path: Path, monkeypa
 
 
 def test_no_recipe_takes_a_number_that_is_not_finite() -> None:
-    with pytest.raises(ConfigError, match="lora_dropout=nan, expected a finite number"):
+    with pytest.raises(ConfigError, match=r"lora_dropout.*'nan', expected a number"):
         parse_recipe(TrlParser((TuningArguments,)), ["--lora_dropout", "nan"])
     with pytest.raises(ConfigError, match="loss_weights=inf, expected a finite number"):
         ChoiceDPOConfig(use_cpu=True, loss_type=["sigmoid", "sft"], loss_weights=[1.0, float("inf")])

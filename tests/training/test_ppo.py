@@ -566,7 +566,7 @@ def test_a_run_that_gives_back_its_start_says_so(
     scores = iter([50.0, 60.0 if better else 50.0])
 
     class Scored:
-        success_rate = 1.0
+        success_rate, num_episodes = 1.0, 4
 
         def __init__(self) -> None:
             self.score = next(scores)
