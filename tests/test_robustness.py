@@ -80,7 +80,7 @@ def silent_hub() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("hub", ["silent", "closed"])
+@pytest.mark.parametrize("hub", [pytest.param("silent", marks=pytest.mark.slow), "closed"])
 def test_an_id_that_no_hub_answers_for_is_refused_within_seconds(tmp_path: Path, silent_hub: str, hub: str) -> None:
     endpoint = silent_hub if hub == "silent" else "http://127.0.0.1:9"
     code = (

@@ -176,7 +176,11 @@ def step_preferences(
         min_reward: episodes below it are left out.
     """
     episodes = list(episodes)
-    tried, earned = _departures(episodes), _earned(episodes)
+    earned = _earned(episodes)
+    tried = {
+        page: {action: _outcome(taken) for action, taken in ways.items()}
+        for page, ways in _departures(episodes).items()
+    }
     found, places = PairSet(), []
     for episode in episodes:
         if episode.reward < min_reward:
@@ -199,22 +203,23 @@ def step_preferences(
         # The draw is below the total, so it falls on an action whose probability is not 0.
         rejected_index = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
         chosen, rejected = (_move(decision, index, log_probs) for index in (chosen_index, rejected_index))
-        outcomes = {action: _outcome(taken) for action, taken in tried[_shown(episode, place)].items()}
-        outcomes.setdefault(chosen.action, Fraction(episode.reward))  # left otherwise when it came back to the page
-        if outcomes.get(rejected.action, Fraction(-1)) >= outcomes[chosen.action]:
+        outcomes = tried[_shown(episode, place)]
+        # Where the episode came back to the page and left it otherwise, no last departure says what this action earned.
+        outcome = outcomes.get(chosen.action, Fraction(episode.reward))
+        if outcomes.get(rejected.action, Fraction(-1)) >= outcome:
             found.left_out["draws that were tried with no lower outcome"] += 1
             continue
         if _taken_later(episode, place, rejected.action):
             found.left_out["draws that the same trajectory takes later"] += 1
             continue
         product = _opened(episode.steps[place], rejected.action)
-        if product is not None and earned.get((_goal(episode), product), Fraction(-1)) >= outcomes[chosen.action]:
+        if product is not None and earned.get((_goal(episode), product), Fraction(-1)) >= outcome:
             found.left_out["products that earned as much in another episode"] += 1
             continue
         known = outcomes.get(rejected.action)
         found.pairs.append(
             _preference(
-                episode, [chosen], [rejected], chosen_outcome=float(outcomes[chosen.action]),
+                episode, [chosen], [rejected], chosen_outcome=float(outcome),
                 rejected_outcome=None if known is None else float(known), origin="steps",
             )
         )  # fmt: skip
