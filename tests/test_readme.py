@@ -58,6 +58,15 @@ def test_links_lead_somewhere() -> None:
         assert (ROOT / target).exists(), target
 
 
+def test_files_that_the_pages_name_are_there() -> None:
+    named = re.compile(
+        r"(?<![\w/.-])((?:recrl|tests|recipes|benchmarks|examples|accelerate_configs)/[\w/-]+\.(?:py|yaml))"
+    )
+    for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")):
+        for path in named.findall(page.read_text(encoding="utf-8")):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
 def test_continuous_integration_runs_the_readmes_commands() -> None:
     script = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert "\npytest\n" in script

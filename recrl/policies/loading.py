@@ -6,14 +6,11 @@ import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recrl.errors import PolicyError
 from recrl.hub import is_path
 from recrl.policies.base import Policy
-
-if TYPE_CHECKING:
-    pass
 
 RULES = ("random", "rule", "matching", "matching-price", "reader")  # what needs neither training nor the hidden goal
 SCRIPTED = (*RULES, "demonstrator")

@@ -13,7 +13,7 @@ What deviates, each by a field of the config:
 - ``pad_attention``: in the attention over action tokens the original also counts the padding up to the page's longest
   action, so that its scores depend on what else is on the page; "masked", our default, does not, "original" does.
 - A state shared by many decisions, and an action text shared by many pages of a batch, is encoded once; with a frozen
-  encoder (`freeze_encoder`) once for all batches.
+  encoder (`recrl.scoring.freezing`) once for all batches.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from recrl.errors import CheckpointError, ConfigError, HubError
+from recrl.errors import CheckpointError, HubError
 from recrl.hub import find_source
 from recrl.scoring.batches import Choices, EncodedTexts
 from recrl.scoring.config import ChoiceScoringConfig
@@ -36,7 +36,6 @@ from recrl.scoring.encoders import (
     add_marker_embeddings,
     check_is_encoder,
     default_encoder,
-    embedding_modules,
     encoder_layers,
     encoder_settings,
     first_line,
@@ -104,7 +103,7 @@ class BertForChoiceScoring(PreTrainedModel):
     def __init__(self, config: ChoiceScoringConfig) -> None:
         super().__init__(config)
         hidden = config.hidden_size
-        self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `freeze_encoder`
+        self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `recrl.scoring.freezing`
         self.bert = new_encoder(config.encoder())
         self._no_split_modules = list({type(layer).__name__ for layer in encoder_layers(self.bert)})  # for FSDP
         num_features = len(config.action_features or []) + int(config.similarity)
@@ -392,29 +391,6 @@ class BertForChoiceScoring(PreTrainedModel):
             mean_action = sum_by_slot(action * real.unsqueeze(-1), slot, counts.shape[1]) / counts
             columns.append(F.cosine_similarity(mean_action, mean_state[:, None], dim=-1).unsqueeze(-1).to(state.dtype))
         return torch.cat(columns, dim=-1) if columns else state.new_zeros(*counts.shape[:2], 0)
-
-
-def freeze_encoder(
-    model: BertForChoiceScoring, *, embeddings: bool = True, num_layers: int = 0, keep_encodings: bool = True
-) -> None:
-    """Leaves the embeddings and the lowest ``num_layers`` encoder layers as they are during training.
-
-    The dense gradient of a 30,000-row embedding table takes a CPU longer than the layers' own. Where nothing of the
-    encoder is trained, its encodings are kept (`BertForChoiceScoring.kept_encodings`) unless ``keep_encodings`` is off:
-    training the heads alone encodes each text once.
-    """
-    encoder, count = model.bert, model.bert.config.num_hidden_layers
-    layers = encoder_layers(encoder)
-    if not 0 <= num_layers <= count:
-        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder has {count} layers")
-    if not layers and 0 < num_layers < count:
-        raise ConfigError(f"num_frozen_layers={num_layers}, but the encoder's layers share weights; use 0 or {count}")
-    encoder.requires_grad_(num_layers < count)
-    for layer in layers[:num_layers]:
-        layer.requires_grad_(False)
-    embedding_modules(encoder).requires_grad_(not embeddings)
-    frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
-    model.kept_encodings = EncodingCache(model.encode_texts) if frozen and keep_encodings else None
 
 
 AutoConfig.register(ChoiceScoringConfig.model_type, ChoiceScoringConfig)

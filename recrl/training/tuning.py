@@ -90,7 +90,7 @@ def lora_config(model: Any, tuning: TuningArguments) -> Any:
 
 def prepare_for_training(model: Any, tuning: TuningArguments) -> Any:
     """Freezes what ``tuning`` says, or puts LoRA adapters on the encoder; returns the model to train."""
-    from recrl.scoring.model import freeze_encoder
+    from recrl.scoring.freezing import freeze_encoder
 
     if tuning.use_peft:
         from peft import get_peft_model

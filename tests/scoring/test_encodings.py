@@ -9,7 +9,7 @@ from decision_data import colour_episode
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.scoring.encodings import EncodingCache
-from recrl.scoring.model import freeze_encoder
+from recrl.scoring.freezing import freeze_encoder
 from recrl.training.imitation import decisions_of
 
 

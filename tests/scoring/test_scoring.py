@@ -13,7 +13,8 @@ from transformers import AutoConfig, AutoModel
 from recrl.errors import CheckpointError, ConfigError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.config import ChoiceScoringConfig
-from recrl.scoring.model import BertForChoiceScoring, freeze_encoder
+from recrl.scoring.freezing import freeze_encoder
+from recrl.scoring.model import BertForChoiceScoring
 from recrl.scoring.ragged import softmax_by_slot, sum_by_slot
 
 FEATURES = ["reciprocal_rank", "price_fits"]
