@@ -59,9 +59,8 @@ def test_links_lead_somewhere() -> None:
 
 
 def test_files_that_the_pages_name_are_there() -> None:
-    named = re.compile(
-        r"(?<![\w/.-])((?:recrl|tests|recipes|benchmarks|examples|accelerate_configs)/[\w/-]+\.(?:py|yaml))"
-    )
+    folders = "recrl|tests|recipes|benchmarks|examples|accelerate_configs"
+    named = re.compile(rf"(?<![\w/.-])((?:{folders})/[\w/-]+\.(?:py|yaml))")
     for page in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")):
         for path in named.findall(page.read_text(encoding="utf-8")):
             assert (ROOT / path).exists(), f"{page.name} names {path}"
