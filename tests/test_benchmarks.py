@@ -22,6 +22,7 @@ def write_run(folder: Path, log: dict[str, Any]) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_curves_are_drawn_from_logs_and_from_rounds(tmp_path: Path) -> None:
     log = [{"update": 1, "loss": 2.0}, {"update": 2, "loss": 1.0, "dev/success": 40.0}]
     first = write_run(tmp_path / "lr0.5", {"log_history": log})

@@ -26,6 +26,7 @@ def test_what_a_command_writes_and_how_it_ends() -> None:
     assert (done.returncode, done.stdout) == (3, "red\n")
 
 
+@pytest.mark.slow
 def test_a_command_that_hangs_fails_with_the_stacks_of_all_its_processes(tmp_path: Path) -> None:
     script = tmp_path / "hangs.py"
     script.write_text(HANGS)
