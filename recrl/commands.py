@@ -6,11 +6,12 @@ command takes it, or one that inherits from it and adds what only the command do
 
 import json
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recrl.errors import ConfigError
+from recrl.errors import ConfigError, RecrlError
 from recrl.evaluation.config import ComparisonConfig, EvaluationConfig, SearchEvaluationConfig
 from recrl.preferences.config import PairingConfig
 from recrl.quickstart import QuickstartConfig
@@ -258,8 +259,13 @@ def evaluate(config: EvaluationConfig) -> None:
     if result.comparison is not None:
         print("\n".join(comparison_lines(result.comparison)))
     if config.split == "test" and is_complete(folder) and os.access(folder, os.W_OK):
-        write_results(folder, repo_id=folder.name, results=[result])
-        print(f"the card {folder / README_FILE} names this result")
+        card = folder / README_FILE
+        try:
+            write_results(folder, repo_id=folder.name, results=[result])
+        except RecrlError as error:  # the result stands, whatever else is in the folder
+            print(f"the card {card} was left as it is: {error}", file=sys.stderr)
+        else:
+            print(f"the card {card} names this result")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -48,6 +48,10 @@ def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path, capsys: pytest.
     assert f"the card {run / 'dpo' / 'README.md'} names this result" in capsys.readouterr().out
     assert "| embedded-unseen, test | 3 (" in (run / "dpo" / "README.md").read_text()
 
+    shutil.rmtree(run / "dpo" / "preferences")  # of which the card counts the pairs
+    main(["evaluate", "--policy", str(run / "dpo"), "--num_episodes", "2"])
+    assert f"the card {run / 'dpo' / 'README.md'} was left as it is: " in capsys.readouterr().err
+
 
 def test_another_configuration_is_refused(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
