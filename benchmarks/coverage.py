@@ -1,6 +1,6 @@
 """How often 95% intervals hold the truth, in simulations with known truths: the table of docs/evaluation.md.
 
-    python benchmarks/coverage.py                      # under a minute; --repeats 600 for the documented table
+    python benchmarks/coverage.py                      # some minutes; --repeats 600 for the documented table
 
 Products are 166 with 1 to 5 goals, as the unseen test split of webshop-1k has them, or 146 of which one has 45 goals.
 The outcomes of a product's goals are correlated (beta-binomial; 1 is all alike). Beside the intervals that recrl takes

@@ -78,7 +78,8 @@ def test_a_finished_collection_is_not_done_again(built: Path, tmp_path: Path) ->
 
 CODE = """
 import sys, time
-from recrl.rollouts.collecting import *
+from recrl.rollouts.collecting import generate_trajectories
+from recrl.rollouts.config import TrajectoryConfig
 config = TrajectoryConfig(policy="random", catalog=sys.argv[1], output_dir=sys.argv[2], num_trajectories=6,
                           min_reward=0.5, seed=3)
 print("ready", flush=True)
