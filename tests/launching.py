@@ -27,11 +27,14 @@ def launch(
         return subprocess.CompletedProcess(list(command), process.returncode, out, errors)
     except subprocess.TimeoutExpired:
         pass
-    family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-    for send in (signal.SIGABRT, signal.SIGKILL):
-        for one in family:
-            if one.is_running():
-                one.send_signal(send)
-        psutil.wait_procs(family, timeout=DUMP_SECONDS)
+    family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
+    for one in family:
+        one.suspend()  # so that none ends, or writes something else, because another one did
+    for one in family:  # one after the other: their stacks go to the same pipe
+        one.send_signal(signal.SIGABRT)
+        one.resume()
+        if psutil.wait_procs([one], timeout=DUMP_SECONDS)[1]:
+            one.kill()
+    psutil.wait_procs(family, timeout=DUMP_SECONDS)
     out, errors = process.communicate()
     pytest.fail(f"{' '.join(command)} had not ended after {timeout} s:\n{out[-4000:]}\n{errors[-8000:]}")
