@@ -82,8 +82,9 @@ class Wish(NamedTuple):
 
     Attributes:
         role: quality ("machine washable"), part ("rubber sole") or purpose ("living room"), or the kind of an option:
-            color, size, number, measure, other; text: its words; group: the option group's name, empty if it has none
-            or if its name adds nothing.
+            color, size, number, measure, code, other, or named, which is said with its group only.
+        text: its words.
+        group: the option group's name, empty if it has none or if its name adds nothing.
     """
 
     role: str
@@ -209,14 +210,15 @@ def option_wish(group: str, value: str) -> Wish:
     words = set(name.split())
     says_little = len(value) <= 2 or _NUMBER.fullmatch(value) is not None  # without the group's name
     if words & {"color", "colour", "colors", "colours"}:
-        return Wish("named", value, name) if says_little else Wish("color", value)
+        return Wish("code", value, name) if says_little else Wish("color", value)
     if "size" in words or "sizes" in words:
         role = "number" if says_little else "size" if _LETTER_SIZE.search(value) else "measure"
         return Wish("measure" if "size" in value.split() else role, value)
     # "4 tier" says already that it is one of the "tiers".
     if {singular(word) for word in value.split()} & {singular(word) for word in words}:
         name = ""
-    return Wish("named" if name and (says_little or words & data.NAMES_NEEDED) else "other", value, name)
+    role = "code" if says_little else "named" if words & data.NAMES_NEEDED else "other"
+    return Wish(role if name else "other", value, name)
 
 
 def in_words(number: str) -> str:
@@ -249,6 +251,7 @@ OPTION_FORMS = {
     "size": Forms(data.SIZES_BEFORE, data.SIZES_BEHIND, data.SIZES_APART, data.SIZES_ALONE),
     "number": Forms(data.NUMBERS_BEFORE, data.NUMBERS_BEHIND, data.NUMBERS_APART, data.NUMBERS_ALONE),
     "measure": Forms(data.MEASURES_BEFORE, data.MEASURES_BEHIND, data.MEASURES_APART, data.MEASURES_ALONE),
+    "code": Forms((), data.CODES_BEHIND, data.CODES_APART, data.CODES_ALONE),
     "other": _OTHERS,
     "named": _OTHERS.with_group(True),
     "nameless": _OTHERS.with_group(False),
@@ -322,9 +325,7 @@ def reword(
     asked = [_option(group, value, offered.get(group, ()), draws) for group, value in options.items() if value.strip()]
     before, behind, left = _placed(draws.shuffled([*wishes, *asked]), frame, draws)
     is_many = frame.number == "many" or kind.one is None or kind.is_pair
-    slots = {"it": "they", "it_too": "them", "is": "are", "has": "have", "the_one": "ones"}
-    if not is_many:
-        slots = {"it": "it", "it_too": "it", "is": "is", "has": "has", "the_one": "one"}
+    slots = data.OF_MANY if is_many else data.OF_ONE
     said = {
         frame.number: _noun_phrase(kind, before, frame, draws),
         "after": _behind(behind, slots, draws),

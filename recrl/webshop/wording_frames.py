@@ -102,7 +102,11 @@ MONEY = ("${number}", "${number}", "${number}", "{number} dollars", "{number} do
 MONEY_IN_WORDS = ("{number} dollars", "{number} bucks")  # the number in words
 MONEY_WITH_CENTS = "${number:.2f}"
 
-# Attributes by what they say of the product. {it} is "it" or "they", {is} and {has} agree with it.
+# What agrees with the number of the noun.
+OF_ONE = {"it": "it", "it_too": "it", "is": "is", "the_one": "one"}
+OF_MANY = {"it": "they", "it_too": "them", "is": "are", "the_one": "ones"}
+
+# Attributes by what they say of the product.
 QUALITIES_BEHIND = (" that {is} {list}", " which {is} {list}", ", {list}", ", {list}")
 QUALITIES_APART = ("{it} should be {list}", "{it} must be {list}", "make sure {it} {is} {list}", "{list} is a must")
 PARTS_BEHIND = (" with {list}", " with {list}", " featuring {list}", " having {list}")
@@ -111,7 +115,7 @@ PURPOSES_BEHIND = (" for {list}", " for {list}", " good for {list}")
 PURPOSES_APART = ("{it} {is} for {list}", "i need {it_too} for {list}", "for {list}")
 LISTS = ((", ", " and "), (", ", ", and "), (", ", ", "), (" and ", " and "), (", ", " as well as "))
 
-# Options by what their group is. {value} as offered, {group} the group's name; {the_one} "one" or "ones".
+# Options by what their group is. {value} as offered, {group} the group's name.
 COLORS_BEFORE = ("{value}", "{value}", "{value} colored")
 COLORS_BEHIND = (" in {value}", " in {value}", ", {value}", " in the color {value}")
 COLORS_APART = (
@@ -147,6 +151,9 @@ OTHERS_APART = (
 )
 OTHERS_ALONE = ("{value}", "{value} {group}", "{group}: {value}")
 
+CODES_BEHIND = (" in {group} {value}", ", {group} {value}")  # of values such as "a" or "12" of other groups than sizes
+CODES_APART = ("the {group} should be {value}", "{group} {value} please")
+CODES_ALONE = ("{group} {value}", "{group}: {value}")
 NAMES_NEEDED = frozenset("fit number count quantity".split())  # in a group's name: its values say little by themselves
 
 # Kinds that come in pairs, or that have no singular of their own.
