@@ -15,6 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recrl.errors import CatalogError
+from recrl.evaluation.config import EvaluationConfig
+from recrl.training.environment import EnvironmentArguments
 from recrl.webshop import spelled, wording_frames
 from recrl.webshop.analyzer import analyze
 from recrl.webshop.catalog import Catalog, load_catalog
@@ -207,6 +209,13 @@ def test_environments_say_it_too(embedded: Catalog) -> None:
     classic = WebAgentTextEnv(wording="reworded")
     classic.reset(7)
     assert classic.instruction_text == goal.instruction
+
+
+def test_commands_and_recipes_open_it(embedded: Catalog) -> None:
+    assert EnvironmentArguments(wording="reworded").load_catalog() is embedded
+    assert EvaluationConfig(policy="rule", wording="reworded").load_catalog() is embedded
+    with pytest.raises(CatalogError, match="is for synthetic goals"):
+        EnvironmentArguments(wording="reworded", human_goals=True)
 
 
 texts = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
