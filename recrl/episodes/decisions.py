@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from recrl.episodes.notes import Notes, notes_features, notes_to_row, row_to_notes
 from recrl.errors import DatasetError
 from recrl.webshop.pages import Page, page_features, page_to_row, row_to_page
 from recrl.webshop.reading import read_page
@@ -21,6 +22,7 @@ class Decision:
         valid_actions: what can be done; a policy answers with an index into them.
         previous_actions: the episode's actions so far, oldest first.
         steps_left: actions that may still be taken, this one included.
+        notes: what was seen so far, this page included.
         memory: the policy's own notes on this episode, empty at its start.
         env: the environment, for policies that ask for it with ``knows_goal``; None for all others.
     """
@@ -30,6 +32,7 @@ class Decision:
     valid_actions: tuple[str, ...]
     previous_actions: tuple[str, ...]
     steps_left: int
+    notes: Notes
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     env: "WebShopEnv | None" = field(default=None, compare=False, repr=False)
 
@@ -61,7 +64,7 @@ def check_action_index(action_index: int, valid_actions: Sequence[str]) -> None:
         raise DatasetError(f"action_index={action_index} is no index into {len(valid_actions)} actions")
 
 
-DECISION_COLUMNS = ("observation", "page", "valid_actions", "previous_actions", "steps_left")
+DECISION_COLUMNS = ("observation", "page", "valid_actions", "previous_actions", "steps_left", "notes")
 
 
 def decision_features() -> dict[str, Any]:
@@ -74,6 +77,7 @@ def decision_features() -> dict[str, Any]:
         "valid_actions": List(Value("string")),
         "previous_actions": List(Value("string")),  # of the episode, oldest first
         "steps_left": Value("int64"),
+        "notes": notes_features(),
     }
 
 
@@ -85,6 +89,7 @@ def decision_to_row(decision: Decision) -> dict[str, Any]:
         "valid_actions": list(decision.valid_actions),
         "previous_actions": list(decision.previous_actions),
         "steps_left": decision.steps_left,
+        "notes": notes_to_row(decision.notes),
     }
 
 
@@ -97,12 +102,17 @@ def row_to_decision(row: dict[str, Any]) -> Decision:
     absent = [name for name in DECISION_COLUMNS if row.get(name) is None and name != "page"]
     if absent:
         raise DatasetError(f"{absent[0]} of a decision has no value")
+    try:
+        notes = row_to_notes(row["notes"])
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
     return Decision(
         row["observation"],
         stored_page(row),
         tuple(row["valid_actions"]),
         tuple(row["previous_actions"]),
         row["steps_left"],
+        notes,
     )
 
 

@@ -27,9 +27,8 @@ from recrl.webshop import actions
 from recrl.webshop.best_purchase import best_options, best_reward
 from recrl.webshop.catalog import Catalog, Product
 from recrl.webshop.goals import Goal
-from recrl.webshop.pages import Page
+from recrl.webshop.pages import HITS_PER_PAGE, Page
 from recrl.webshop.reward import matched_attributes, matched_options, type_parts
-from recrl.webshop.screens import HITS_PER_PAGE
 
 TELLING_PAGES = ("features", "description")  # the sub pages with a product's texts
 

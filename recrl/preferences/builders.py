@@ -132,6 +132,15 @@ def _earned(episodes: Iterable[Episode]) -> dict[tuple[Any, str], Fraction]:
     return best
 
 
+def _decisions(places: Sequence[tuple[Episode, int]]) -> list[Decision]:
+    """What was seen at steps of episodes."""
+    seen: dict[int, list[Decision]] = {}
+    for episode, _ in places:
+        if id(episode) not in seen:
+            seen[id(episode)] = list(episode.decisions())
+    return [seen[id(episode)][place] for episode, place in places]
+
+
 def _scored(decisions: Sequence[Decision], reference: LogProbs, batch_size: int) -> list[np.ndarray]:
     """(actions,) log-probabilities of each decision, a batch at a time."""
     return [
@@ -191,7 +200,7 @@ def step_preferences(
                 places.append((episode, place))
             else:
                 found.left_out["pages without a choice"] += 1
-    decisions = [episode.decision(place) for episode, place in places]
+    decisions = _decisions(places)
     for (episode, place), decision, log_probs in zip(
         places, decisions, _scored(decisions, reference, batch_size), strict=True
     ):
@@ -252,7 +261,7 @@ def contrast_preferences(
                 contrasts.append((*ways[best][0], action, outcomes[best], outcome))
             elif action != best:
                 found.left_out["contrasts that tie"] += 1
-    decisions = [episode.decision(place) for episode, place, *_ in contrasts]
+    decisions = _decisions([(episode, place) for episode, place, *_ in contrasts])
     for (episode, place, action, best_outcome, outcome), decision, log_probs in zip(
         contrasts, decisions, _scored(decisions, reference, batch_size), strict=True
     ):
@@ -302,7 +311,7 @@ def trajectory_preferences(
         for place, step in enumerate(episode.steps)
         if len(set(step.valid_actions)) > 1
     ]
-    decisions = [episode.decision(place) for episode, place in places]
+    decisions = _decisions(places)
     moves: dict[int, list[Move]] = defaultdict(list)
     for (episode, place), decision, log_probs in zip(
         places, decisions, _scored(decisions, reference, batch_size), strict=True

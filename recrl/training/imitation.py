@@ -22,7 +22,7 @@ from recrl.episodes.training_goals import from_config, merged, to_config, traini
 from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
-from recrl.scoring.inputs import ACTION_FEATURES
+from recrl.scoring.inputs import ACTION_FEATURES, PLAIN_FEATURES
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import save_result, training_run
@@ -44,7 +44,7 @@ class ImitationArguments:
     )
     num_demonstrations: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
     action_features: list[str] = field(
-        default_factory=lambda: list(ACTION_FEATURES),
+        default_factory=lambda: list(PLAIN_FEATURES),
         metadata={"help": f"Numbers about each action that the scorer reads, of: {', '.join(ACTION_FEATURES)}."},
     )
     state_form: str = field(
@@ -88,9 +88,9 @@ def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
         DatasetError: no decision has two valid actions or more.
     """
     rows = [
-        LabelledDecision(episode.decision(place), step.action_index)
+        LabelledDecision(decision, step.action_index)
         for episode in episodes
-        for place, step in enumerate(episode.steps)
+        for decision, step in zip(episode.decisions(), episode.steps, strict=True)
         if len(step.valid_actions) > 1
     ]
     if not rows:

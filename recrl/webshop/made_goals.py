@@ -4,7 +4,8 @@ Only products that the split by product does not test on can be targets: its tra
 goal at all. A made goal is put together as the catalogue's synthetic goals are: attributes, a kind of product, one
 value of each option group, a price bound from `recrl.webshop.goals.draw_bound`. It is worded as those are, too: the
 frames of the training targets' own instructions are taken, with their attributes and kind left out, and each new
-attribute goes to a place where it, or another with the same last word, stands in them.
+attribute goes to a place where it, or another with the same last word, stands in them. In a catalogue whose goals are
+reworded, made goals are said in people's words too.
 
 The goals are a list of their own: the catalogue's goals and their indices stay as they are. They are for training under
 the split by product; under the split by goal they may equal a test goal.
@@ -28,6 +29,7 @@ from recrl.webshop.goal_list import goals_fingerprint
 from recrl.webshop.goals import Goal, draw_bound, price_clause
 from recrl.webshop.lazy import LazySequence
 from recrl.webshop.reward import CATEGORY_SEPARATOR, matched_attributes, matched_options, type_parts
+from recrl.webshop.wording import reword
 
 MOST_ATTRIBUTES = 4  # of a made goal
 GOALS_KEPT, PRODUCTS_KEPT = 4096, 256  # made goals, and products' goals, that are remembered
@@ -179,8 +181,28 @@ class MadeGoals(LazySequence[Goal]):
             even = wish in made  # the next draw, so that rare wishes do not keep it waiting
             if not even:
                 bound, text = draw_bound(product.price, rng), word(self._wording, kind_of(product), wanted, rng)
-                made[wish] = _goal(product, wanted, chosen, bound, text)
+                said, plain = self._say(product, text, wanted, chosen, bound, len(made))
+                made[wish] = _goal(product, wanted, chosen, bound, said, plain)
         return list(made.values())
+
+    def _say(
+        self, product: Product, text: str, wanted: tuple[str, ...], options: dict[str, str], bound: float, number: int
+    ) -> tuple[str, str]:
+        """The instruction with and without its price, in the wording of the catalogue."""
+        if self._catalog.wording == "reworded":
+            said, plain, _ = reword(
+                text,
+                attributes=wanted,
+                query=product.query,
+                options=options,
+                offered=product.options,
+                price_upper=bound,
+                key=f"made/{self._seed}/{product.asin}/{number}",
+            )
+            return said, plain
+        clause = ", and ".join(f"{group}: {value}" for group, value in options.items())
+        plain = f"{text} with {clause}" if clause else text
+        return plain + price_clause(bound), plain
 
     def _draw_attributes(self, attributes: tuple[str, ...], rng: random.Random, *, even: bool) -> tuple[str, ...]:
         """As many as the shop's goals have, the more probably the more often these ask for them; ``even``: all numbers
@@ -259,17 +281,17 @@ def _num_wishes(product: Product, wording: Wording) -> int:
     )
 
 
-def _goal(product: Product, attributes: tuple[str, ...], options: dict[str, str], bound: float, text: str) -> Goal:
-    clause = ", and ".join(f"{group}: {value}" for group, value in options.items())
-    text = f"{text} with {clause}" if clause else text
+def _goal(
+    product: Product, attributes: tuple[str, ...], options: dict[str, str], bound: float, said: str, plain: str
+) -> Goal:
     return Goal(
         asin=product.asin,
         category=product.category,
         query=product.query,
         name=product.title,
         product_category=product.product_category,
-        instruction=text + price_clause(bound),
-        instruction_without_price=text,
+        instruction=said,
+        instruction_without_price=plain,
         attributes=attributes,
         price_upper=bound,
         options=options,

@@ -10,6 +10,7 @@ from decision_data import colour_episode
 from recrl.episodes import Decision, LabelledDecision, episode_features, episodes_to_dataset
 from recrl.episodes.data import dataset_to_episodes, episode_to_row, row_to_episode
 from recrl.episodes.decisions import decision_to_row, row_to_decision
+from recrl.episodes.notes import NotedProduct, Notes
 from recrl.errors import DatasetError
 from recrl.webshop.pages import Listed, OptionGroup, Page, page_to_row, row_to_page
 
@@ -27,7 +28,22 @@ PAGES = st.builds(
     st.none() | TEXT,
     TEXT,
 )
-DECISIONS = st.builds(Decision, TEXT, PAGES, VALUES, VALUES, st.integers(1, 100))
+NUMBER = st.integers(0, 9)
+PLAIN_GROUPS = st.lists(st.builds(OptionGroup, TEXT, VALUES, st.just(())), max_size=2).map(tuple)
+PRODUCTS = st.builds(
+    NotedProduct, TEXT, TEXT, TEXT, NUMBER, NUMBER, NUMBER, st.none() | PLAIN_GROUPS, st.none() | TEXT, st.none() | TEXT
+)
+NOTES = st.builds(
+    lambda products, at_hand, *fields: Notes(tuple(products), at_hand if products else None, *fields),
+    st.lists(PRODUCTS, max_size=3),
+    st.none() | st.just(0),
+    TEXT,
+    VALUES,
+    TEXT,
+    st.none() | NUMBER,
+    st.none() | NUMBER,
+)
+DECISIONS = st.builds(Decision, TEXT, PAGES, VALUES, VALUES, st.integers(1, 100), NOTES)
 
 
 @settings(deadline=None)
@@ -58,7 +74,7 @@ def test_marks_of_visited_products_can_be_left_out() -> None:
 
 
 def test_a_label_is_an_index_into_the_actions() -> None:
-    decision = Decision("", Page("search", ""), ("search[a]",), (), 15)
+    decision = Decision("", Page("search", ""), ("search[a]",), (), 15, Notes())
     assert LabelledDecision(decision, 0).action == "search[a]"
     with pytest.raises(DatasetError, match="action_index=1 is no index into 1 actions"):
         LabelledDecision(decision, 1)
@@ -78,4 +94,4 @@ def test_a_dataset_keeps_pages_as_they_are() -> None:
     dataset = episodes_to_dataset(episodes)
     assert dataset.features == episode_features()
     assert list(dataset_to_episodes(dataset)) == episodes
-    assert episodes[0].decision(2).previous_actions == tuple(step.action for step in episodes[0].steps[:2])
+    assert [*episodes[0].decisions()][2].previous_actions == tuple(step.action for step in episodes[0].steps[:2])

@@ -96,6 +96,18 @@ def test_goals_follow_from_the_seed_alone(embedded: Catalog, made: MadeGoals) ->
         made_goals(embedded, 0, 0)
 
 
+def test_made_goals_are_reworded_where_the_catalogues_are(embedded: Catalog, made: MadeGoals) -> None:
+    catalog = load_catalog(wording="reworded")
+    goals = made_goals(catalog, 0, 3)
+    same_wish = ("asin", "attributes", "options", "price_upper", "nouns")
+    assert len(goals) == len(made)
+    for place in range(0, len(goals), 100):
+        assert all(getattr(goals[place], name) == getattr(made[place], name) for name in same_wish)
+        assert "price lower than" not in goals[place].instruction
+    assert sum(goals[place].instruction != made[place].instruction for place in range(100)) > 95
+    assert goals[5] == made_goals(catalog, 0, 3)[5]
+
+
 def test_the_catalogues_goals_stay_as_they_are(embedded: Catalog, made: MadeGoals) -> None:
     before = [embedded.goals[place] for place in range(20)]
     list(made)
