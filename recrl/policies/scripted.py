@@ -13,6 +13,7 @@ from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
 from recrl.policies.base import Choice, Policy, deterministic
 from recrl.policies.options import named_options, next_option, openable
+from recrl.policies.planner import Planner, literal_judgement
 from recrl.policies.reader import Reader
 from recrl.webshop import actions
 from recrl.webshop.best_purchase import best_options, best_reward
@@ -63,7 +64,13 @@ def scripted_policy(name: str, argument: str = "") -> Policy:
         raise PolicyError(f"{name}:{argument}: the policy {name!r} takes no argument")
     if name == "random":
         return RandomPolicy()
-    choices = {"rule": _rule, "matching": _matching, "matching-price": _matching_price, "demonstrator": _demonstrate}
+    choices = {
+        "planner": Planner(literal_judgement).choose,
+        "rule": _rule,
+        "matching": _matching,
+        "matching-price": _matching_price,
+        "demonstrator": _demonstrate,
+    }
     return ScriptedPolicy(name, choices[name], knows_goal=name == "demonstrator")
 
 
