@@ -24,14 +24,15 @@ def best_options(product: Product, goal: Goal) -> dict[str, str]:
     by_group: list[list[tuple[frozenset[int], str, str]]] = []
     for group, values in product.options.items():
         cover: dict[frozenset[int], str] = {}
-        for value in sorted(filter(_clickable, values), key=lambda value: (group, value) not in wanted):
+        for value in sorted(filter(can_be_chosen, values), key=lambda value: (group, value) not in wanted):
             cover.setdefault(_covered(value, wanted), value)
         by_group.append([(found, group, value) for found, value in cover.items()] + [(frozenset(), group, "")])
     best = max(itertools.product(*by_group), key=_coverage)
     return {group: value for found, group, value in best if found}
 
 
-def _clickable(value: str) -> bool:
+def can_be_chosen(value: str) -> bool:
+    """Whether a click can set an option to this value: not one named like a button, or in letters that no click has."""
     return bool(value) and actions.can_be_clicked(value) and value not in ITEM_BUTTONS
 
 
