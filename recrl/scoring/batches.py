@@ -17,7 +17,7 @@ class ChoiceBatch:
         action_index: (decisions, actions) rows of ``action_ids``; valid_mask: same shape, True at valid actions.
         action_features: (decisions, actions, features) in the order of the config's ``action_features``.
         steps_left: (decisions,) actions that may still be taken, the one to be chosen included.
-        labels: (decisions,) the index of the right action; None where none is known.
+        right_mask: (decisions, actions) True at the right actions; None where none are known.
     """
 
     state_ids: torch.Tensor
@@ -29,10 +29,10 @@ class ChoiceBatch:
     valid_mask: torch.Tensor
     action_features: torch.Tensor
     steps_left: torch.Tensor
-    labels: torch.Tensor | None = None
+    right_mask: torch.Tensor | None = None
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The tensors by name, as the model's ``forward`` and the trainers take them; without absent labels."""
+        """The tensors by name, as the model's ``forward`` and the trainers take them; without an absent mask."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 

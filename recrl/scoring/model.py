@@ -45,6 +45,7 @@ from recrl.scoring.encoders import (
 )
 from recrl.scoring.encodings import EncodingCache, Text
 from recrl.scoring.inputs import PAGE_MARKERS
+from recrl.scoring.losses import right_action_loss
 from recrl.scoring.ragged import gather_rows, pack_actions, ranges, similar_lengths, softmax_by_slot, sum_by_slot
 
 SIMILARITY_START = 5.0  # weight of the cosine before training: of two actions, one 0.2 nearer gets odds of e to 1
@@ -55,7 +56,7 @@ class ChoiceScoringOutput(ModelOutput):
     """What `BertForChoiceScoring` returns.
 
     Attributes:
-        loss: the mean negative log-probability of ``labels``, a scalar; None without labels.
+        loss: `right_action_loss`, a scalar; None where the right actions are not given.
         log_probs: (decisions, actions) fp32, -inf where there is no action.
         state_values: (decisions,) the value head's estimate of the return ("values" would hide the dict method).
         features: (decisions, actions, features) the numbers that enter the score linearly, the cosine last.
@@ -252,7 +253,7 @@ class BertForChoiceScoring(PreTrainedModel):
         valid_mask: torch.Tensor,
         action_features: torch.Tensor | None = None,
         steps_left: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
+        right_mask: torch.Tensor | None = None,
     ) -> ChoiceScoringOutput:
         """Scores the actions of a batch of decisions.
 
@@ -263,7 +264,7 @@ class BertForChoiceScoring(PreTrainedModel):
             action_index: (decisions, actions) rows of action_ids; valid_mask: same shape, True at valid actions.
             action_features: (decisions, actions, features) as the config names them.
             steps_left: (decisions,) for the value head; see `ValueHead`.
-            labels: (decisions,) index of the preferred action.
+            right_mask: (decisions, actions) True at the right actions, for the loss.
         """
         if self.config.pad_attention == "original":
             actions, action_index = self._encode_padded(action_ids, action_mask, action_index, valid_mask)
@@ -271,7 +272,7 @@ class BertForChoiceScoring(PreTrainedModel):
             actions = EncodedTexts(self.encode(action_ids, action_mask), action_mask.sum(1))
         states = EncodedTexts(self.encode(state_ids, state_mask), state_mask.sum(1))
         choices = Choices(state_index, action_index, valid_mask, action_features, steps_left)
-        return self.score(states, actions, choices, labels)
+        return self.score(states, actions, choices, right_mask)
 
     def _encode_padded(
         self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
@@ -301,13 +302,13 @@ class BertForChoiceScoring(PreTrainedModel):
         return EncodedTexts(torch.cat(hidden), padded, real), rows.view_as(action_index)
 
     def score(
-        self, states: EncodedTexts, actions: EncodedTexts, choices: Choices, labels: torch.Tensor | None = None
+        self, states: EncodedTexts, actions: EncodedTexts, choices: Choices, right_mask: torch.Tensor | None = None
     ) -> ChoiceScoringOutput:
         """The part of `forward` after the encoder, for groups of decisions with similarly many action tokens.
 
         Args:
             states, actions: the distinct texts, as `encode` returns them; choices: what each decision is made of.
-            labels: see `forward`.
+            right_mask: see `forward`.
         """
         num_actions = choices.action_index.shape[1]
         sizes = torch.where(choices.valid_mask, actions.lengths[choices.action_index], 0).sum(1)  # (decisions,)
@@ -322,9 +323,9 @@ class BertForChoiceScoring(PreTrainedModel):
             found["features"].append(F.pad(features, (0, 0, 0, num_actions - count)))
         order = torch.cat(rows).argsort()
         output = ChoiceScoringOutput(**{name: torch.cat(parts)[order] for name, parts in found.items()})
-        if labels is not None:
+        if right_mask is not None:
             assert output.log_probs is not None
-            output.loss = F.nll_loss(output.log_probs, labels)
+            output.loss = right_action_loss(output.log_probs, right_mask)
         return output
 
     def _score_similar(

@@ -290,7 +290,7 @@ def test_options_of_one_success_are_not_played_off_against_each_other() -> None:
         ("click[red]", "click[buy now]"), ("click[blue]", "click[red]"), ("click[blue]", "click[buy now]"),
         ("click[buy now]", "click[red]"), ("click[buy now]", "click[blue]"),
     }  # fmt: skip
-    assert set(left_out) == {"draws that the same trajectory takes later"}
+    assert set(left_out) == {"actions that the chosen way takes later"}
     assert drawn.total() + left_out.total() == 3 * 40
 
 
