@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from recrl import BertForChoiceScoring, Decision, WebShopEnv, load_scorer
+from recrl import BertForChoiceScoring, Decision, Notes, WebShopEnv, load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.scoring.tiny import make_tiny_encoder
 from recrl.webshop import actions
@@ -34,9 +34,16 @@ def main() -> None:
 
     env = WebShopEnv(split="all")
     _, info = env.reset(options={"goal_index": arguments.goal_index})
-    search = info["valid_actions"][0]
+    search, before = info["valid_actions"][0], info["page"]
     observation, _, _, _, info = env.step(search)
-    decision = Decision(observation, info["page"], info["valid_actions"], (search,), steps_left=env.max_steps - 1)
+    decision = Decision(
+        observation,
+        info["page"],
+        info["valid_actions"],
+        (search,),
+        steps_left=env.max_steps - 1,
+        notes=Notes.first(before).after(before, search, info["page"]),
+    )
 
     batch = ChoiceCollator(tokenizer, model.config)([decision])
     with torch.inference_mode():

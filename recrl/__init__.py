@@ -12,7 +12,7 @@ from gymnasium.envs.registration import register, registry
 from recrl.version import __version__
 
 if TYPE_CHECKING:
-    from recrl.episodes import Decision, Episode, Step, load_episodes
+    from recrl.episodes import Decision, Episode, Notes, Step, load_episodes
     from recrl.evaluation import compare_results, evaluate, load_result
     from recrl.policies import Choice, Policy, load_policy
     from recrl.preferences.builders import build_preferences
@@ -29,6 +29,7 @@ __all__ = [
     "Choice",
     "Decision",
     "Episode",
+    "Notes",
     "Policy",
     "QueryModel",
     "Step",
@@ -48,7 +49,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "recrl.episodes": ("Decision", "Episode", "Step", "load_episodes"),
+    "recrl.episodes": ("Decision", "Episode", "Notes", "Step", "load_episodes"),
     "recrl.evaluation": ("compare_results", "evaluate", "load_result"),
     "recrl.policies": ("Choice", "Policy", "load_policy"),
     "recrl.preferences.builders": ("build_preferences",),

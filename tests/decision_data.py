@@ -7,6 +7,7 @@ import numpy as np
 
 from recrl.episodes.data import Episode, Step
 from recrl.episodes.decisions import Decision
+from recrl.episodes.notes import Notes
 from recrl.webshop.reading import read_page
 
 COLOURS = ("black", "blue", "green", "red", "white", "yellow")
@@ -28,7 +29,8 @@ def text_decision(
     observation: str, actions: Sequence[str], previous: Sequence[str] = (), steps_left: int = 15
 ) -> Decision:
     """A decision on a page that is given as its text."""
-    return Decision(observation, read_page(observation), tuple(actions), tuple(previous), steps_left)
+    page = read_page(observation)
+    return Decision(observation, page, tuple(actions), tuple(previous), steps_left, Notes.first(page))
 
 
 def text_step(observation: str, *fields: Any) -> Step:

@@ -11,11 +11,13 @@ from recrl.episodes.data import (
     row_to_episode,
 )
 from recrl.episodes.decisions import Decision, LabelledDecision
+from recrl.episodes.notes import Notes
 
 __all__ = [
     "Decision",
     "Episode",
     "LabelledDecision",
+    "Notes",
     "Step",
     "dataset_to_episodes",
     "episode_features",

@@ -1,5 +1,6 @@
 """Finished episodes, and the `datasets` rows in which they are kept."""
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recrl.episodes.decisions import Decision, check_action_index, check_right_actions, stored_page
+from recrl.episodes.notes import Notes
 from recrl.episodes.stored import open_dataset
 from recrl.errors import DatasetError
 from recrl.webshop.goals import DEFAULT_MAX_STEPS
@@ -104,11 +106,15 @@ class Episode:
         """The number of actions."""
         return len(self.steps)
 
-    def decision(self, place: int) -> Decision:
-        """What the policy saw at step ``place``."""
-        step = self.steps[place]
-        previous = tuple(earlier.action for earlier in self.steps[:place])
-        return Decision(step.observation, step.page, step.valid_actions, previous, step.steps_left)
+    def decisions(self) -> Iterator[Decision]:
+        """What the policy saw, step after step."""
+        previous: tuple[str, ...] = ()
+        notes = Notes.first(self.steps[0].page)
+        for step, following in itertools.zip_longest(self.steps, self.steps[1:]):
+            yield Decision(step.observation, step.page, step.valid_actions, previous, step.steps_left, notes)
+            if following is not None:
+                previous = (*previous, step.action)
+                notes = notes.after(step.page, step.action, following.page)
 
 
 def episode_features() -> Any:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from recrl.episodes.notes import Notes, notes_features, notes_to_row, row_to_notes
 from recrl.errors import DatasetError
 from recrl.webshop.pages import Page, page_features, page_to_row, row_to_page
 from recrl.webshop.reading import read_page
@@ -22,6 +23,7 @@ class Decision:
         valid_actions: what can be done; a policy answers with an index into them.
         previous_actions: the episode's actions so far, oldest first.
         steps_left: actions that may still be taken, this one included.
+        notes: what was seen so far, this page included.
         memory: the policy's own notes on this episode, empty at its start.
         env: the environment, for policies that ask for it with ``knows_goal``; None for all others.
     """
@@ -31,6 +33,7 @@ class Decision:
     valid_actions: tuple[str, ...]
     previous_actions: tuple[str, ...]
     steps_left: int
+    notes: Notes
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
     env: "WebShopEnv | None" = field(default=None, compare=False, repr=False)
 
@@ -70,7 +73,7 @@ def check_right_actions(right_actions: Sequence[int], valid_actions: Sequence[st
         )
 
 
-DECISION_COLUMNS = ("observation", "page", "valid_actions", "previous_actions", "steps_left")
+DECISION_COLUMNS = ("observation", "page", "valid_actions", "previous_actions", "steps_left", "notes")
 
 
 def decision_features() -> dict[str, Any]:
@@ -83,6 +86,7 @@ def decision_features() -> dict[str, Any]:
         "valid_actions": List(Value("string")),
         "previous_actions": List(Value("string")),  # of the episode, oldest first
         "steps_left": Value("int64"),
+        "notes": notes_features(),
     }
 
 
@@ -94,6 +98,7 @@ def decision_to_row(decision: Decision) -> dict[str, Any]:
         "valid_actions": list(decision.valid_actions),
         "previous_actions": list(decision.previous_actions),
         "steps_left": decision.steps_left,
+        "notes": notes_to_row(decision.notes),
     }
 
 
@@ -106,12 +111,17 @@ def row_to_decision(row: dict[str, Any]) -> Decision:
     absent = [name for name in DECISION_COLUMNS if row.get(name) is None and name != "page"]
     if absent:
         raise DatasetError(f"{absent[0]} of a decision has no value")
+    try:
+        notes = row_to_notes(row["notes"])
+    except ValueError as error:
+        raise DatasetError(str(error)) from error
     return Decision(
         row["observation"],
         stored_page(row),
         tuple(row["valid_actions"]),
         tuple(row["previous_actions"]),
         row["steps_left"],
+        notes,
     )
 
 

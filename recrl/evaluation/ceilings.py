@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from recrl.webshop.best_purchase import best_reward
 from recrl.webshop.catalog import Catalog
-from recrl.webshop.screens import HITS_PER_PAGE
+from recrl.webshop.pages import HITS_PER_PAGE
 
 
 def ceiling_rewards(catalog: Catalog, goal_indices: Sequence[int], *, num_hits: int = HITS_PER_PAGE) -> list[float]:

@@ -155,6 +155,15 @@ def _as_good(
     return None
 
 
+def _decisions(places: Sequence[tuple[Episode, int]]) -> list[Decision]:
+    """What was seen at steps of episodes."""
+    seen: dict[int, list[Decision]] = {}
+    for episode, _ in places:
+        if id(episode) not in seen:
+            seen[id(episode)] = list(episode.decisions())
+    return [seen[id(episode)][place] for episode, place in places]
+
+
 def _scored(decisions: Sequence[Decision], reference: LogProbs, batch_size: int) -> list[np.ndarray]:
     """(actions,) log-probabilities of each decision, a batch at a time."""
     return [
@@ -214,7 +223,7 @@ def step_preferences(
                 places.append((episode, place))
             else:
                 found.left_out["pages without a choice"] += 1
-    decisions = [episode.decision(place) for episode, place in places]
+    decisions = _decisions(places)
     for (episode, place), decision, log_probs in zip(
         places, decisions, _scored(decisions, reference, batch_size), strict=True
     ):
@@ -277,7 +286,7 @@ def contrast_preferences(
                 found.left_out[reason] += 1
             else:
                 contrasts.append((*ways[best][0], action, outcomes[best], outcome))
-    decisions = [episode.decision(place) for episode, place, *_ in contrasts]
+    decisions = _decisions([(episode, place) for episode, place, *_ in contrasts])
     for (episode, place, action, best_outcome, outcome), decision, log_probs in zip(
         contrasts, decisions, _scored(decisions, reference, batch_size), strict=True
     ):
@@ -327,7 +336,7 @@ def trajectory_preferences(
         for place, step in enumerate(episode.steps)
         if len(set(step.valid_actions)) > 1
     ]
-    decisions = [episode.decision(place) for episode, place in places]
+    decisions = _decisions(places)
     moves: dict[int, list[Move]] = defaultdict(list)
     for (episode, place), decision, log_probs in zip(
         places, decisions, _scored(decisions, reference, batch_size), strict=True

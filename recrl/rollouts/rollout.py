@@ -12,6 +12,7 @@ import numpy as np
 
 from recrl.episodes.data import Episode, Step
 from recrl.episodes.decisions import Decision, check_right_actions
+from recrl.episodes.notes import Notes
 from recrl.errors import DatasetError, PolicyError
 from recrl.policies.base import Choice, Policy, knows_goal
 from recrl.webshop.catalog import Catalog
@@ -30,7 +31,11 @@ class _Running:
     info: dict[str, Any]
     steps: list[Step] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
+    notes: Notes = field(init=False)
     memory: dict[Any, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.notes = Notes.first(self.info["page"])
 
     def decision(self, *, with_env: bool) -> Decision:
         return Decision(
@@ -39,6 +44,7 @@ class _Running:
             valid_actions=self.info["valid_actions"],
             previous_actions=tuple(self.actions),
             steps_left=self.env.max_steps - len(self.steps),
+            notes=self.notes,
             memory=self.memory,
             env=self.env if with_env else None,
         )
@@ -134,6 +140,7 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
             )
         )
         episode.actions.append(action)
+        episode.notes = episode.notes.after(decision.page, action, info["page"])
         episode.observation, episode.info = observation, info
         if terminated or truncated:
             ended.append(episode)

@@ -91,9 +91,9 @@ def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
         DatasetError: no decision has two valid actions or more.
     """
     rows = [
-        LabelledDecision(episode.decision(place), step.right_actions or (step.action_index,))
+        LabelledDecision(decision, step.right_actions or (step.action_index,))
         for episode in episodes
-        for place, step in enumerate(episode.steps)
+        for decision, step in zip(episode.decisions(), episode.steps, strict=True)
         if len(step.valid_actions) > 1
     ]
     if not rows:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 RESULTS_BUTTONS = frozenset(("back to search", "< prev", "next >"))
 ITEM_BUTTONS = frozenset(("back to search", "< prev", "description", "features", "reviews", "buy now"))
 PAGE_KINDS = ("search", "results", "item", "sub", "bought")
+HITS_PER_PAGE = 10  # products on a results page
 
 
 class Listed(NamedTuple):

@@ -9,10 +9,9 @@ from typing import NamedTuple
 from recrl.webshop import actions
 from recrl.webshop.catalog import Catalog, Product
 from recrl.webshop.goals import Goal
-from recrl.webshop.pages import Listed, OptionGroup, Page
+from recrl.webshop.pages import HITS_PER_PAGE, Listed, OptionGroup, Page
 
 BASE_URL = "http://127.0.0.1:3000"
-HITS_PER_PAGE = 10
 SUB_PAGES = ("Description", "Features", "Reviews")
 ITEM_BUTTONS = (*SUB_PAGES, "Buy Now")
 OBSERVATION_MODES = ("text", "text_rich", "url")

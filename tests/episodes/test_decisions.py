@@ -13,6 +13,7 @@ from decision_data import colour_episode
 from recrl.episodes import Decision, Episode, LabelledDecision, episode_features, episodes_to_dataset, load_episodes
 from recrl.episodes.data import dataset_to_episodes, episode_to_row, row_to_episode
 from recrl.episodes.decisions import decision_to_row, row_to_decision
+from recrl.episodes.notes import NotedProduct, Notes
 from recrl.errors import DatasetError
 from recrl.training.imitation import decisions_of
 from recrl.webshop.pages import Listed, OptionGroup, Page, page_to_row, row_to_page
@@ -31,7 +32,22 @@ PAGES = st.builds(
     st.none() | TEXT,
     TEXT,
 )
-DECISIONS = st.builds(Decision, TEXT, PAGES, VALUES, VALUES, st.integers(1, 100))
+NUMBER = st.integers(0, 9)
+PLAIN_GROUPS = st.lists(st.builds(OptionGroup, TEXT, VALUES, st.just(())), max_size=2).map(tuple)
+PRODUCTS = st.builds(
+    NotedProduct, TEXT, TEXT, TEXT, NUMBER, NUMBER, NUMBER, st.none() | PLAIN_GROUPS, st.none() | TEXT, st.none() | TEXT
+)
+NOTES = st.builds(
+    lambda products, at_hand, *fields: Notes(tuple(products), at_hand if products else None, *fields),
+    st.lists(PRODUCTS, max_size=3),
+    st.none() | st.just(0),
+    TEXT,
+    VALUES,
+    TEXT,
+    st.none() | NUMBER,
+    st.none() | NUMBER,
+)
+DECISIONS = st.builds(Decision, TEXT, PAGES, VALUES, VALUES, st.integers(1, 100), NOTES)
 
 
 @settings(deadline=None)
@@ -63,7 +79,7 @@ def test_marks_of_visited_products_can_be_left_out() -> None:
 
 @pytest.mark.parametrize("right", [(), (1,), (-1,), (0, 0)])
 def test_labels_are_indices_into_the_actions(right: tuple[int, ...]) -> None:
-    decision = Decision("", Page("search", ""), ("search[a]",), (), 15)
+    decision = Decision("", Page("search", ""), ("search[a]",), (), 15, Notes())
     assert LabelledDecision(decision, (0,)).right_actions == (0,)
     with pytest.raises(DatasetError, match="right_actions"):
         LabelledDecision(decision, right)
@@ -138,4 +154,4 @@ def test_a_dataset_keeps_pages_as_they_are() -> None:
     dataset = episodes_to_dataset(episodes)
     assert dataset.features == episode_features()
     assert list(dataset_to_episodes(dataset)) == episodes
-    assert episodes[0].decision(2).previous_actions == tuple(step.action for step in episodes[0].steps[:2])
+    assert [*episodes[0].decisions()][2].previous_actions == tuple(step.action for step in episodes[0].steps[:2])

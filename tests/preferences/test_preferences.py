@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from decision_data import colour_episode, colour_page, text_step
 from recrl.episodes.data import Episode, Step
+from recrl.episodes.notes import Notes
 from recrl.errors import ConfigError, DatasetError, NoPairsError
 from recrl.policies.base import Decision
 from recrl.preferences.builders import (
@@ -270,7 +271,7 @@ def test_no_step_pair_rejects_what_its_trajectory_needs(episodes: list[Episode],
         for pair in made.pairs:
             [move] = pair.rejected_moves
             place = next(
-                place for place in choices if one.decision(place) == move.decision
+                place for place in choices if [*one.decisions()][place] == move.decision
             )  # the previous actions tell steps apart
             later = {step.action for step in one.steps[place + 1 :] if place_of(step) == place_of(one.steps[place])}
             assert move.action == "click[buy now]" or move.action not in later
@@ -517,7 +518,10 @@ def test_resampling_has_the_weights_as_its_mean() -> None:
 
 def move(**changed: Any) -> Move:
     page = Page("search", "i want a shirt")
-    fields = {"observation": "page", "page": page, "valid_actions": ACTIONS, "previous_actions": (), "steps_left": 9}
+    fields = {
+        "observation": "page", "page": page, "valid_actions": ACTIONS, "previous_actions": (), "steps_left": 9,
+        "notes": Notes(),
+    }  # fmt: skip
     of_move = {name: changed.pop(name, default) for name, default in (("action_index", 0), ("log_prob", -1.0))}
     return Move(Decision(**(fields | changed)), **of_move)
 

@@ -28,8 +28,8 @@ from recrl.publishing.push import push_dataset, push_run
 PAIRS = [
     Preference(
         goal_index=number, catalog_sha256="c" * 64, goals_sha256="g" * 64, protocol="custom", instruction="i want it",
-        chosen_moves=(Move(colour_episode(number).decision(1), 5, -0.5),),
-        rejected_moves=(Move(colour_episode(number).decision(1), 0, -2.0),),
+        chosen_moves=(Move([*colour_episode(number).decisions()][1], 5, -0.5),),
+        rejected_moves=(Move([*colour_episode(number).decisions()][1], 0, -2.0),),
         chosen_outcome=1.0, rejected_outcome=None, origin="steps",
     )
     for number in range(3)

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from recrl.episodes.decisions import Decision
+from recrl.episodes.notes import Notes
 from recrl.policies.base import sample
 from recrl.training.ppo.buffer import RolloutBuffer
 
@@ -64,6 +65,7 @@ class Collector:
         self.bootstrap_at_limit = bootstrap_at_limit
         self.pages = [env.reset() for env in self.envs]  # observation and info of each
         self.actions: list[list[str]] = [[] for _ in self.envs]  # of the running episodes
+        self.notes = [Notes.first(info["page"]) for _, info in self.pages]  # of the running episodes
         self.invalid = [0] * len(self.envs)
 
     def state(self) -> list[dict[str, Any]]:
@@ -81,15 +83,22 @@ class Collector:
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Plays every environment's running episode again up to where `state` saw it."""
         for number, (env, rng, state) in enumerate(zip(self.envs, self.rngs, states, strict=True)):
-            page = env.reset(options={"goal_index": state["goal_index"]})
-            self.invalid[number] = 0
+            self._begin(number, env.reset(options={"goal_index": state["goal_index"]}))
             for action in state["actions"]:
                 observation, _, _, _, info = env.step(action)
-                self.invalid[number] += "invalid_action" in info
-                page = observation, info
-            self.pages[number], self.actions[number] = page, list(state["actions"])
+                self._go_on(number, action, (observation, info))
             env.np_random.bit_generator.state = state["env_generator"]
             rng.bit_generator.state = state["generator"]
+
+    def _begin(self, env: int, page: tuple[str, dict[str, Any]]) -> None:
+        self.pages[env], self.actions[env], self.invalid[env] = page, [], 0
+        self.notes[env] = Notes.first(page[1]["page"])
+
+    def _go_on(self, env: int, action: str, page: tuple[str, dict[str, Any]]) -> None:
+        self.notes[env] = self.notes[env].after(self.pages[env][1]["page"], action, page[1]["page"])
+        self.pages[env] = page
+        self.actions[env].append(action)
+        self.invalid[env] += "invalid_action" in page[1]
 
     def decision(self, env: int) -> Decision:
         """What the policy sees in an environment now; no steps are left on the page at which an episode was cut off."""
@@ -101,6 +110,7 @@ class Collector:
             valid_actions=info["valid_actions"],
             previous_actions=tuple(taken),
             steps_left=self.envs[env].max_steps - len(taken),
+            notes=self.notes[env],
         )
 
     def collect(
@@ -134,14 +144,12 @@ class Collector:
                 observation, reward, terminated, truncated, info = self.envs[env].step(text)
                 buffer.rewards[step, env] = reward * self.reward_scale
                 buffer.terminated[step, env], buffer.truncated[step, env] = terminated, truncated
-                self.pages[env] = observation, info
-                self.actions[env].append(text)
-                self.invalid[env] += "invalid_action" in info
+                self._go_on(env, text, (observation, info))
                 if truncated and not terminated and self.bootstrap_at_limit:
                     cut.append((env, self.decision(env)))
                 if terminated or truncated:
                     finished.append(self._finished(env, reward, truncated=not terminated))
-                    self.pages[env], self.actions[env], self.invalid[env] = self.envs[env].reset(), [], 0
+                    self._begin(env, self.envs[env].reset())
             if cut:
                 for (env, _), (_, value) in zip(cut, outputs([page for _, page in cut]), strict=True):
                     buffer.next_values[step, env] = value
