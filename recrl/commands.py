@@ -155,7 +155,7 @@ class ShopConfig(PlaySettings):
 def shop(config: ShopConfig) -> None:
     from recrl.shop import shop
 
-    names = ("catalog", "goal_seed", "human_goals", "split", "split_by", "max_steps")
+    names = ("catalog", "goal_seed", "human_goals", "wording", "split", "split_by", "max_steps")
     settings = {name: getattr(config, name) for name in names}
     if config.query_model is not None:
         _quiet_libraries()

@@ -82,6 +82,34 @@ def test_evaluate_writes_its_result_and_compares(capsys: pytest.CaptureFixture[s
     assert result["comparison"]["baseline"] == "rule"
 
 
+def test_commands_play_goals_in_people_s_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    output = tmp_path / "result.json"
+    main(
+        [
+            "evaluate",
+            "--policy",
+            "matching",
+            "--wording",
+            "reworded",
+            "--num_episodes",
+            "3",
+            "--output_json",
+            str(output),
+        ]
+    )
+    result = json.loads(output.read_text())
+    assert (result["protocol"], result["num_episodes"]) == ("embedded-unseen-reworded", 3)
+    capsys.readouterr()
+    main(["catalog", "info", "--wording", "reworded"])
+    described = json.loads(capsys.readouterr().out)
+    assert (described["wording"], described["protocol"]) == ("reworded", "embedded-reworded")
+    assert described["goals_sha256"] == result["goals_sha256"]
+    for command in (["evaluate", "--policy", "rule"], ["catalog", "info"], ["shop"]):
+        said = fails(capsys, *command, "--wording", "reworded", "--human_goals")
+        assert "wording='reworded' is for synthetic goals" in said
+    assert "invalid choice: 'free'" in fails(capsys, "catalog", "info", "--wording", "free")
+
+
 def test_catalogues_are_made_up_built_and_described(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     main(("catalog", "info"))
     assert json.loads(capsys.readouterr().out)["num_products"] == 1000

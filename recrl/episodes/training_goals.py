@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from recrl.errors import CheckpointError
-from recrl.webshop.goals import UNSEEN_SUFFIX
+from recrl.webshop.goals import read_protocol
 
 if TYPE_CHECKING:
     from recrl.webshop.catalog import Catalog
@@ -58,9 +58,10 @@ class TrainingGoals:
     def indices(self, catalog: "Catalog") -> np.ndarray | None:
         """(goals,) their indices in a catalogue; None where they cannot be told, because it has other goals.
 
-        Another goal seed changes prices and bounds only: goal by goal the list is the same.
+        Another goal seed changes prices and bounds only, another wording the texts: goal by goal the list is the same.
         """
-        alike = self.goals_sha256 == catalog.goals_sha256 or self.human_goals == catalog.human_goals
+        alike = self.human_goals == catalog.human_goals
+        alike = alike or self.goals_sha256 in (catalog.goals_sha256, catalog.template_goals_sha256)
         if self.catalog_sha256 != catalog.sha256 or not alike:
             return None
         return np.asarray(self.goal_indices if self.split is None else catalog.split(self.split, self.split_by))
@@ -97,16 +98,22 @@ def training_goals(rows: Sequence[_Row], source: str | Path | None = None) -> Tr
     found: dict[tuple[str, str, str], set[int]] = {}
     for row in rows:
         found.setdefault((row.protocol, row.catalog_sha256, row.goals_sha256), set()).add(row.goal_index)
-    return tuple(
-        TrainingGoals(
-            protocol=protocol,
-            catalog_sha256=catalog_sha256,
-            goals_sha256=goals_sha256,
-            split_by="product" if protocol.endswith(UNSEEN_SUFFIX) else "goal",
-            **(config.get(goals_sha256) or {"goal_indices": tuple(sorted(indices))}),
+    listed = []
+    for (protocol, catalog_sha256, goals_sha256), indices in found.items():
+        split_by, wording = read_protocol(protocol)
+        known = config.get(goals_sha256) or {"goal_indices": tuple(sorted(indices))}
+        if wording == "reworded":  # only synthetic goals are
+            known = known | {"human_goals": False}
+        listed.append(
+            TrainingGoals(
+                protocol=protocol,
+                catalog_sha256=catalog_sha256,
+                goals_sha256=goals_sha256,
+                split_by=split_by,
+                **known,
+            )
         )
-        for (protocol, catalog_sha256, goals_sha256), indices in found.items()
-    )
+    return tuple(listed)
 
 
 def _collected(source: str | Path | None) -> dict[str, dict[str, Any]]:

@@ -16,9 +16,9 @@ from recrl.episodes.decisions import Decision
 from recrl.episodes.training_goals import TrainedOn, from_config
 from recrl.errors import PolicyError
 from recrl.policies.base import Choice, sample
-from recrl.scoring.batches import Choices, EncodedTexts
+from recrl.scoring.batches import Choices, EncodedTexts, SeenProducts
 from recrl.scoring.checkpoints import load_scorer
-from recrl.scoring.collator import ChoiceCollator
+from recrl.scoring.collator import ChoiceCollator, product_tensors
 from recrl.scoring.encodings import EncodingCache
 from recrl.scoring.inputs import ChoiceInput
 from recrl.scoring.model import BertForChoiceScoring
@@ -136,15 +136,18 @@ class ScorerPolicy:
         device, count = state.device, len(choice.actions)
         texts = {text: row for row, text in enumerate(dict.fromkeys(choice.actions))}
         hidden = [action_hidden[text] for text in texts]
+        products = product_tensors([choice.products], count)
+        lengths = torch.tensor([len(tokens) for tokens in hidden], device=device)
         output = self.model.score(
             EncodedTexts(state, torch.tensor([len(state)], device=device)),
-            EncodedTexts(torch.cat(hidden), torch.tensor([len(tokens) for tokens in hidden], device=device)),
+            self.model.pooled(EncodedTexts(torch.cat(hidden), lengths)),
             Choices(
                 torch.zeros(1, dtype=torch.long, device=device),
                 torch.tensor([[texts[text] for text in choice.actions]], device=device),
                 torch.ones(1, count, dtype=torch.bool, device=device),
                 torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
                 torch.tensor([choice.steps_left], device=device),
+                SeenProducts(*(tensor.to(device) for tensor in products.values())) if products else None,
             ),
         )
         return output.log_probs[0].cpu().numpy(), output.state_values[0].item()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recrl.errors import ConfigError
 from recrl.queries.proposing import DEFAULT_NUM_QUERIES
 from recrl.settings import check_at_least, check_values, to_seed
-from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS
+from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS, WORDINGS, check_wording
 
 if TYPE_CHECKING:
     from recrl.policies.base import Policy
@@ -41,9 +41,17 @@ class CatalogSettings:
     human_goals: bool = field(
         default=False, metadata={"help": "Take people's crowd-sourced instructions instead of synthetic ones."}
     )
+    wording: str = field(
+        default="template",
+        metadata={
+            "help": "How synthetic goals are said: as WebShop's template does, or reworded, as people say it.",
+            "choices": WORDINGS,
+        },
+    )
 
     def __post_init__(self) -> None:
         check_values(self)
+        check_wording(self.wording, human_goals=self.human_goals)
 
     def load_catalog(self) -> "Catalog":
         """The catalogue with its goals.
@@ -53,7 +61,7 @@ class CatalogSettings:
         """
         from recrl.webshop.catalog import load_catalog
 
-        return load_catalog(self.catalog, goal_seed=self.goal_seed, human_goals=self.human_goals)
+        return load_catalog(self.catalog, goal_seed=self.goal_seed, human_goals=self.human_goals, wording=self.wording)
 
 
 @dataclass(frozen=True, kw_only=True)

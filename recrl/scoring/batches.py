@@ -17,6 +17,10 @@ class ChoiceBatch:
         action_index: (decisions, actions) rows of ``action_ids``; valid_mask: same shape, True at valid actions.
         action_features: (decisions, actions, features) in the order of the config's ``action_features``.
         steps_left: (decisions,) actions that may still be taken, the one to be chosen included.
+        product_features: (decisions, products, features) in the order of the config's ``match_features``, None without
+            a match head; product_mask: (decisions, products) True at products; product_steps: (decisions, products, 2)
+            as `recrl.scoring.inputs.ProductInputs` has them; action_product: (decisions, actions) each action's
+            product, -1 where there is none.
         right_mask: (decisions, actions) True at the right actions; None where none are known.
     """
 
@@ -29,6 +33,10 @@ class ChoiceBatch:
     valid_mask: torch.Tensor
     action_features: torch.Tensor
     steps_left: torch.Tensor
+    product_features: torch.Tensor | None = None
+    product_mask: torch.Tensor | None = None
+    product_steps: torch.Tensor | None = None
+    action_product: torch.Tensor | None = None
     right_mask: torch.Tensor | None = None
 
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -64,14 +72,31 @@ class Choices(NamedTuple):
     valid_mask: torch.Tensor
     action_features: torch.Tensor | None = None
     steps_left: torch.Tensor | None = None
+    products: "SeenProducts | None" = None
 
     def rows(self, chosen: torch.Tensor, num_actions: int) -> "Choices":
         """The decisions ``chosen``, (rows,), with their first ``num_actions`` slots."""
-        features, steps_left = self.action_features, self.steps_left
+        features, steps_left, products = self.action_features, self.steps_left, self.products
         return Choices(
             self.state_index[chosen],
             self.action_index[chosen, :num_actions],
             self.valid_mask[chosen, :num_actions],
             None if features is None else features[chosen, :num_actions],
             None if steps_left is None else steps_left[chosen],
+            None if products is None else products.rows(chosen, num_actions),
+        )
+
+
+class SeenProducts(NamedTuple):
+    """The products that were seen; see `ChoiceBatch` for the shapes."""
+
+    features: torch.Tensor
+    mask: torch.Tensor
+    steps: torch.Tensor
+    of_action: torch.Tensor
+
+    def rows(self, chosen: torch.Tensor, num_actions: int) -> "SeenProducts":
+        """Those of the decisions ``chosen``, (rows,), with their first ``num_actions`` slots."""
+        return SeenProducts(
+            self.features[chosen], self.mask[chosen], self.steps[chosen], self.of_action[chosen, :num_actions]
         )

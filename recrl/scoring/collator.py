@@ -9,7 +9,32 @@ from transformers import PreTrainedTokenizerBase
 
 from recrl.episodes.decisions import Decision, LabelledDecision
 from recrl.scoring.batches import ChoiceBatch
-from recrl.scoring.inputs import PAGE_MARKERS, ChoiceInput, Piece, read_decision
+from recrl.scoring.inputs import PAGE_MARKERS, ChoiceInput, Piece, ProductInputs, read_decision
+
+
+def product_tensors(inputs: Sequence[ProductInputs | None], num_actions: int) -> dict[str, torch.Tensor]:
+    """The products of decisions, padded to the most of one: the tensors of `ChoiceBatch` by name; none without any.
+
+    Args:
+        inputs: of each decision; all or none are None.
+        num_actions: slots of the batch.
+    """
+    products = [one for one in inputs if one is not None]
+    if not products:
+        return {}
+    count = max(len(one.features) for one in products)
+    features = torch.zeros(len(products), count, products[0].features.shape[1])
+    mask = torch.zeros(len(products), count, dtype=torch.bool)
+    steps = torch.zeros(len(products), count, 2)
+    of_action = torch.full((len(products), num_actions), -1)
+    for row, one in enumerate(products):
+        size = len(one.features)
+        features[row, :size], mask[row, :size] = torch.from_numpy(one.features), True
+        steps[row, :size] = torch.from_numpy(one.steps)
+        of_action[row, : len(one.of_action)] = torch.tensor(one.of_action)
+    return {
+        "product_features": features, "product_mask": mask, "product_steps": steps, "action_product": of_action
+    }  # fmt: skip
 
 
 class ChoiceCollator:
@@ -32,7 +57,13 @@ class ChoiceCollator:
 
     def read(self, decision: Decision) -> ChoiceInput:
         """The texts and numbers of one decision."""
-        return read_decision(decision, state_form=self.config.state_form, action_features=self.config.action_features)
+        config = self.config
+        return read_decision(
+            decision,
+            state_form=config.state_form,
+            action_features=config.action_features,
+            match_features=config.match_features,
+        )
 
     def state_tokens(self, instruction: str, state: tuple[Piece, ...]) -> tuple[int, ...]:
         """``[CLS] instruction [SEP] state [SEP]``: at most ``max_state_tokens``, more only if the instruction needs it.
@@ -89,6 +120,7 @@ class ChoiceCollator:
             valid_mask=torch.tensor([[True] * len(row) + [False] * (width - len(row)) for row in action_rows]),
             action_features=action_features,
             steps_left=torch.tensor([choice.steps_left for choice in inputs]),
+            **product_tensors([choice.products for choice in inputs], width),
         )
 
     def labelled(self, rows: Sequence[LabelledDecision]) -> ChoiceBatch:

@@ -8,7 +8,7 @@ from transformers import AutoConfig, PreTrainedConfig
 
 from recrl.errors import ConfigError
 from recrl.scoring.encoders import usable_positions
-from recrl.scoring.inputs import ACTION_FEATURES, check_input_options
+from recrl.scoring.inputs import PLAIN_FEATURES, check_input_options
 
 PAD_ATTENTIONS = ("masked", "original")
 
@@ -20,7 +20,11 @@ class ChoiceScoringConfig(PreTrainedConfig):
     Attributes:
         encoder_config: the encoder's configuration as a dictionary with its ``model_type``.
         action_features: names from `recrl.scoring.inputs.ACTION_FEATURES`, in the order of the tensor's columns.
-        state_form: "compact" or "full", see `recrl.scoring.inputs`.
+        state_form: "compact", "full" or "instruction", see `recrl.scoring.inputs`.
+        match_features: names from `recrl.scoring.evidence.MATCH_FEATURES` for the match head; none: there is no such head.
+        match_hidden_size, feature_hidden_size: of the match head, and of the layer between the features and the score;
+            0 of the latter leaves the score linear in them.
+        pool_actions: whether an action is read as the mean of its tokens, which is quick, instead of token by token.
         similarity: whether the cosine of mean action and mean state token is one more feature.
         max_state_tokens, max_action_tokens: lengths in tokens, special tokens included.
         pad_attention: one of `PAD_ATTENTIONS`.
@@ -41,6 +45,10 @@ class ChoiceScoringConfig(PreTrainedConfig):
     max_action_tokens: int = 64
     value_hidden_size: int = 128
     pad_attention: str = "masked"
+    match_features: list[str] | None = None
+    match_hidden_size: int = 32
+    feature_hidden_size: int = 0
+    pool_actions: bool = False
     base_model: str | None = None
     catalog_sha256: str | None = None
     trained_on: list[Any] | None = None
@@ -49,10 +57,14 @@ class ChoiceScoringConfig(PreTrainedConfig):
         if self.encoder_config is None:
             self.encoder_config = {"model_type": "bert"}
         if self.action_features is None:
-            self.action_features = list(ACTION_FEATURES)
-        check_input_options(self.state_form, self.action_features)
+            self.action_features = list(PLAIN_FEATURES)
+        if self.match_features is None:
+            self.match_features = []
+        check_input_options(self.state_form, self.action_features, self.match_features)
         if self.pad_attention not in PAD_ATTENTIONS:
             raise ConfigError(f"pad_attention={self.pad_attention!r}, expected one of {', '.join(PAD_ATTENTIONS)}")
+        if self.pool_actions and self.pad_attention == "original":
+            raise ConfigError("pool_actions=True leaves no action tokens to pad; use pad_attention='masked' with it")
         super().__post_init__(**kwargs)
 
     @property

@@ -30,7 +30,7 @@ from transformers.utils import ModelOutput
 
 from recrl.errors import CheckpointError, HubError
 from recrl.hub import find_source
-from recrl.scoring.batches import Choices, EncodedTexts
+from recrl.scoring.batches import Choices, EncodedTexts, SeenProducts
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.encoders import (
     add_marker_embeddings,
@@ -45,6 +45,7 @@ from recrl.scoring.encoders import (
 )
 from recrl.scoring.encodings import EncodingCache, Text
 from recrl.scoring.inputs import PAGE_MARKERS
+from recrl.scoring.judgement import FIT_FEATURES, MatchHead, fit_features
 from recrl.scoring.losses import right_action_loss
 from recrl.scoring.ragged import gather_rows, pack_actions, ranges, similar_lengths, softmax_by_slot, sum_by_slot
 
@@ -72,18 +73,26 @@ class ValueHead(nn.Sequential):
     """The value of a page, from the state's first token and the steps that are left, without which no reward can come.
 
     The steps enter the hidden layer as log(1 + steps), with weights that start at 0: until they are trained, and for
-    checkpoints from before there were any, the value does not depend on them.
+    checkpoints from before there were any, the value does not depend on them. So do, of a scorer with a match head, the
+    greatest of the numbers of `recrl.scoring.judgement.FIT_FEATURES` over the page's actions.
     """
 
-    def __init__(self, hidden_size: int, value_hidden_size: int) -> None:
+    def __init__(self, hidden_size: int, value_hidden_size: int, num_fits: int = 0) -> None:
         super().__init__(nn.Linear(hidden_size, value_hidden_size), nn.LeakyReLU(), nn.Linear(value_hidden_size, 1))
         self.steps_left = nn.Parameter(torch.empty(value_hidden_size))
+        self.fits = nn.Linear(num_fits, value_hidden_size, bias=False) if num_fits else None
 
-    def forward(self, state: torch.Tensor, steps_left: torch.Tensor | None = None) -> torch.Tensor:
-        """(decisions, hidden) states and (decisions,) steps left, None where unknown -> (decisions,) values."""
+    def forward(
+        self, state: torch.Tensor, steps_left: torch.Tensor | None = None, fits: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """(decisions, hidden) states, (decisions,) steps left, None where unknown, and (decisions, numbers) fits ->
+        (decisions,) values.
+        """
         hidden = self[0](state)  # (decisions, value hidden)
         if steps_left is not None:
             hidden = hidden + (1 + steps_left).log().to(hidden.dtype)[:, None] * self.steps_left
+        if self.fits is not None and fits is not None:
+            hidden = hidden + self.fits(fits.to(hidden.dtype))
         return self[2](self[1](hidden)).squeeze(-1)
 
 
@@ -107,7 +116,8 @@ class BertForChoiceScoring(PreTrainedModel):
         self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `recrl.scoring.freezing`
         self.bert = new_encoder(config.encoder())
         self._no_split_modules = list({type(layer).__name__ for layer in encoder_layers(self.bert)})  # for FSDP
-        num_features = len(config.action_features or []) + int(config.similarity)
+        num_fits = len(FIT_FEATURES) if config.match_features else 0
+        num_features = len(config.action_features or []) + num_fits + int(config.similarity)
         self.input_linear = nn.Linear(hidden, 1, bias=False)
         self.memory_linear = nn.Linear(hidden, 1, bias=False)
         self.dot_scale = nn.Parameter(torch.empty(hidden))
@@ -115,13 +125,28 @@ class BertForChoiceScoring(PreTrainedModel):
         self.linear_2 = nn.Linear(hidden, 1)
         self.feature_hidden = nn.Linear(num_features, hidden, bias=False) if num_features else None
         self.feature_score = nn.Linear(num_features, 1, bias=False) if num_features else None
-        self.value_head = ValueHead(hidden, config.value_hidden_size)
+        self.feature_layers: nn.Sequential | None = None
+        if num_features and config.feature_hidden_size:
+            self.feature_layers = nn.Sequential(
+                nn.Linear(num_features, config.feature_hidden_size), nn.ReLU(), nn.Linear(config.feature_hidden_size, 1)
+            )
+        self.match_head: MatchHead | None = None
+        if config.match_features:
+            self.match_head = MatchHead(len(config.match_features), config.match_hidden_size)
+        self.value_head = ValueHead(hidden, config.value_hidden_size, num_fits)
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, ValueHead):
             init.zeros_(module.steps_left)
+            if module.fits is not None:
+                init.zeros_(module.fits.weight)
+        if isinstance(module, MatchHead):
+            init.zeros_(module.mean)
+            init.ones_(module.deviation)
+            init.ones_(module.sharpness)
+            init.zeros_(module.shift)
         if isinstance(module, BertForChoiceScoring):
             # 1 / sqrt(hidden) on every coordinate is scaled dot-product attention.
             init.constant_(module.dot_scale, module.config.hidden_size**-0.5)
@@ -130,6 +155,9 @@ class BertForChoiceScoring(PreTrainedModel):
                 if module.config.similarity:
                     start[0, -1] = SIMILARITY_START
                 init.copy_(module.feature_score.weight, start)
+            if module.feature_layers is not None:
+                init.zeros_(module.feature_layers[-1].weight)
+                init.zeros_(module.feature_layers[-1].bias)
 
     @classmethod
     def from_encoder(
@@ -253,6 +281,10 @@ class BertForChoiceScoring(PreTrainedModel):
         valid_mask: torch.Tensor,
         action_features: torch.Tensor | None = None,
         steps_left: torch.Tensor | None = None,
+        product_features: torch.Tensor | None = None,
+        product_mask: torch.Tensor | None = None,
+        product_steps: torch.Tensor | None = None,
+        action_product: torch.Tensor | None = None,
         right_mask: torch.Tensor | None = None,
     ) -> ChoiceScoringOutput:
         """Scores the actions of a batch of decisions.
@@ -264,15 +296,30 @@ class BertForChoiceScoring(PreTrainedModel):
             action_index: (decisions, actions) rows of action_ids; valid_mask: same shape, True at valid actions.
             action_features: (decisions, actions, features) as the config names them.
             steps_left: (decisions,) for the value head; see `ValueHead`.
+            product_features, product_mask, product_steps, action_product: what was seen, for a match head; see
+                `recrl.scoring.batches.ChoiceBatch`.
             right_mask: (decisions, actions) True at the right actions, for the loss.
         """
         if self.config.pad_attention == "original":
             actions, action_index = self._encode_padded(action_ids, action_mask, action_index, valid_mask)
         else:
-            actions = EncodedTexts(self.encode(action_ids, action_mask), action_mask.sum(1))
+            actions = self.pooled(EncodedTexts(self.encode(action_ids, action_mask), action_mask.sum(1)))
         states = EncodedTexts(self.encode(state_ids, state_mask), state_mask.sum(1))
-        choices = Choices(state_index, action_index, valid_mask, action_features, steps_left)
+        products = None
+        if self.match_head is not None:
+            if product_features is None or product_mask is None or product_steps is None or action_product is None:
+                raise ValueError("expected what was seen of products, for the match head; see ChoiceCollator")
+            products = SeenProducts(product_features, product_mask, product_steps, action_product)
+        choices = Choices(state_index, action_index, valid_mask, action_features, steps_left, products)
         return self.score(states, actions, choices, right_mask)
+
+    def pooled(self, texts: EncodedTexts) -> EncodedTexts:
+        """The texts as the config's ``pool_actions`` has them: as they are, or each as the mean of its tokens."""
+        if not self.config.pool_actions:
+            return texts
+        text = torch.arange(len(texts.lengths), device=texts.hidden.device).repeat_interleave(texts.lengths)
+        sums = texts.hidden.new_zeros(len(texts.lengths), texts.hidden.shape[1]).index_add_(0, text, texts.hidden)
+        return EncodedTexts(sums / texts.lengths[:, None], torch.ones_like(texts.lengths))
 
     def _encode_padded(
         self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
@@ -332,7 +379,7 @@ class BertForChoiceScoring(PreTrainedModel):
         self, states: EncodedTexts, actions: EncodedTexts, choices: Choices
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Log-probabilities, values and features of decisions that are padded to the largest of them."""
-        state_index, action_index, valid_mask, action_features, steps_left = choices
+        state_index, action_index, valid_mask, action_features, steps_left, products = choices
         num_actions = action_index.shape[1]
         # States, padded once per decision.
         rows, state_real = gather_rows(states.lengths, state_index)  # (decisions, tokens)
@@ -356,7 +403,8 @@ class BertForChoiceScoring(PreTrainedModel):
             real = real & actions.real[token]
 
         counts = sum_by_slot(real.unsqueeze(-1).to(hidden.dtype), slot, num_actions).clamp(min=1)
-        features = self._features(state, state_real, action, real, slot, counts, action_features)
+        fits = None if products is None else self._fits(products, steps_left)
+        features = self._features(state, state_real, action, real, slot, counts, action_features, fits)
         if self.feature_hidden is not None:
             by_action = self.feature_hidden(features)  # (decisions, actions, hidden)
             hidden = hidden + by_action.gather(1, slot.unsqueeze(-1).expand(-1, -1, by_action.shape[-1]))
@@ -365,9 +413,20 @@ class BertForChoiceScoring(PreTrainedModel):
         scores = self.linear_2(mean).squeeze(-1).float()  # (decisions, actions)
         if self.feature_score is not None:
             scores = scores + self.feature_score(features).squeeze(-1).float()
+        if self.feature_layers is not None:
+            scores = scores + self.feature_layers(features).squeeze(-1).float()
         log_probs = scores.masked_fill(~valid_mask, -torch.inf).log_softmax(-1)
-        values = self.value_head(state[:, 0], steps_left).float()  # (decisions,)
+        most = None if fits is None else fits.masked_fill(~valid_mask.unsqueeze(-1), -torch.inf).amax(1)
+        values = self.value_head(state[:, 0], steps_left, most).float()  # (decisions,)
         return log_probs, values, features
+
+    def _fits(self, products: SeenProducts, steps_left: torch.Tensor | None) -> torch.Tensor:
+        """(decisions, actions, numbers) of `recrl.scoring.judgement.FIT_FEATURES`."""
+        assert self.match_head is not None
+        if steps_left is None:
+            raise ValueError("expected steps_left, for what was seen of products; see ChoiceCollator")
+        logits = self.match_head(products.features, products.mask)
+        return fit_features(logits, products.mask, products.steps, products.of_action, steps_left)
 
     def _features(
         self,
@@ -378,8 +437,9 @@ class BertForChoiceScoring(PreTrainedModel):
         slot: torch.Tensor,
         counts: torch.Tensor,
         action_features: torch.Tensor | None,
+        fits: torch.Tensor | None,
     ) -> torch.Tensor:
-        """(decisions, actions, features): the given numbers and, where configured, the cosine similarity."""
+        """(decisions, actions, features): the given numbers and, where configured, fits and the cosine similarity."""
         columns = []
         if self.config.action_features:
             expected = (*counts.shape[:2], len(self.config.action_features))
@@ -387,6 +447,8 @@ class BertForChoiceScoring(PreTrainedModel):
                 came = None if action_features is None else tuple(action_features.shape)
                 raise ValueError(f"expected action_features of shape {expected}, got {came}; see ChoiceCollator")
             columns.append(action_features.to(state.dtype))
+        if fits is not None:
+            columns.append(fits.to(state.dtype))
         if self.config.similarity:
             mean_state = (state * state_real.unsqueeze(-1)).sum(1) / state_real.sum(1, keepdim=True)
             mean_action = sum_by_slot(action * real.unsqueeze(-1), slot, counts.shape[1]) / counts

@@ -154,6 +154,15 @@ DPO: Rules = (
     | _refused(OTHER_MODELS, "activation_offloading")
 )
 
+JUDGEMENT: Rules = (
+    TRAINER
+    | _refused(OTHER_BATCHES, "include_num_input_tokens_seen length_column_name average_tokens_across_devices")
+    | {"train_sampling_strategy": Rule(Use.HONOURED, OTHER_BATCHES, never=("group_by_length",))}
+    | _refused("the collator reads whole examples", "remove_unused_columns")
+    | _refused("the loss is stated in recrl/training/judgement.py", "label_smoothing_factor")
+    | _refused("the match head has two layers, which a checkpoint would not make smaller", _CHECKPOINTING)
+)
+
 QUERY_MODEL: Rules = (
     TRAINER
     | _besides("per_device_eval_batch_size eval_accumulation_steps remove_unused_columns include_num_input_tokens_seen")
@@ -203,13 +212,20 @@ PPO: Rules = (
 
 # Self-improvement trains by DPO in every round.
 RULES: Mapping[str, Rules] = {
+    "judgement": JUDGEMENT,
     "imitation": IMITATION,
     "dpo": DPO,
     "self_improvement": DPO,
     "ppo": PPO,
     "search": QUERY_MODEL,
 }
-TITLES = {"imitation": "imitation", "dpo": "DPO", "ppo": "PPO", "search": "the query model"}
+TITLES = {
+    "judgement": "the judgement",
+    "imitation": "imitation",
+    "dpo": "DPO",
+    "ppo": "PPO",
+    "search": "the query model",
+}
 
 
 def check_fields(recipe: str, config: Any) -> None:
@@ -290,7 +306,13 @@ def _check_optimizer(config: Any) -> None:
 
 def fields_table() -> Iterator[str]:
     """Lines of Markdown: for each recipe the fields by what is done with them, refused ones by their reason."""
-    shown = {"imitation": "imitation", "dpo": "dpo, self_improvement", "ppo": "ppo", "search": "search"}
+    shown = {
+        "judgement": "judgement",
+        "imitation": "imitation",
+        "dpo": "dpo, self_improvement",
+        "ppo": "ppo",
+        "search": "search",
+    }
     for recipe, title in shown.items():
         rules = RULES[recipe]
         yield from (f"### {title}", "", "| fields | |", "|---|---|")

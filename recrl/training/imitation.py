@@ -23,7 +23,7 @@ from recrl.episodes.training_goals import from_config, merged, to_config, traini
 from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, right_mask
-from recrl.scoring.inputs import ACTION_FEATURES
+from recrl.scoring.inputs import ACTION_FEATURES, PLAIN_FEATURES
 from recrl.scoring.losses import best_is_right, right_action_loss
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.training.fields import check_fields, check_machine
@@ -46,7 +46,7 @@ class ImitationArguments:
     )
     num_demonstrations: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
     action_features: list[str] = field(
-        default_factory=lambda: list(ACTION_FEATURES),
+        default_factory=lambda: list(PLAIN_FEATURES),
         metadata={"help": f"Numbers about each action that the scorer reads, of: {', '.join(ACTION_FEATURES)}."},
     )
     state_form: str = field(

@@ -176,6 +176,7 @@ def _play(
             catalog=environment.catalog,
             goal_seed=environment.goal_seed,
             human_goals=environment.human_goals,
+            wording=environment.wording,
             query_model=environment.query_model,
             num_queries=environment.num_queries,
             split_by=environment.split_by,

@@ -51,6 +51,8 @@ HEAD_MODULES = (
     "linear_2",
     "feature_hidden",
     "feature_score",
+    "feature_layers",
+    "match_head",
     "value_head",
 )
 

@@ -13,7 +13,7 @@ import numpy as np
 from recrl.errors import CatalogError
 from recrl.files import sha256_of
 from recrl.webshop.built import INDEX_FOLDER, is_built, open_goals
-from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS, UNSEEN_SUFFIX, check_split
+from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS, check_split, check_wording, protocol_name
 from recrl.webshop.lazy import LazySequence
 from recrl.webshop.products import PRODUCTS_FILE, ProductStore
 from recrl.webshop.rawfiles import find_raw_files
@@ -79,17 +79,23 @@ class Catalog:
         store: the products column by column.
         sha256: the fingerprint of products and nouns, whatever the goal seed.
         goals_sha256: the fingerprint of the goal list: texts, options, bounds, weights and order.
-        goal_seed, human_goals: what prices and goals follow from; tagger: name and version behind the nouns.
+        template_goals_sha256: that of the same goals in the template's wording.
+        goal_seed, human_goals: what prices and goals follow from; wording: what the goals are said in, template or
+            reworded; tagger: name and version behind the nouns.
         is_embedded: whether it is the package's own catalogue with its own goals.
     """
 
-    def __init__(self, folder: Path, *, goal_seed: int, human_goals: bool, is_embedded: bool) -> None:
+    def __init__(self, folder: Path, *, goal_seed: int, human_goals: bool, wording: str, is_embedded: bool) -> None:
         manifest = read_sealed(folder)
         self.folder, self.goal_seed, self.human_goals, self.is_embedded = folder, goal_seed, human_goals, is_embedded
+        self.wording = wording
         self.sha256: str = manifest["catalog_sha256"]
         self.tagger: dict[str, str] = manifest["tagger"]
         self.store = ProductStore(folder / PRODUCTS_FILE)
-        self.goals, self.goals_sha256 = open_goals(folder, manifest, self.store, seed=goal_seed, human=human_goals)
+        self.goals, fingerprints = open_goals(
+            folder, manifest, self.store, seed=goal_seed, human=human_goals, wording=wording
+        )
+        self.goals_sha256, self.template_goals_sha256 = fingerprints[wording], fingerprints["template"]
         self.products = ProductList(self.store, self.goals.prices)
         self._index = SearchIndex.load(folder / INDEX_FOLDER)
         self._search = functools.lru_cache(maxsize=SEARCHES_KEPT)(self._index.search)
@@ -97,7 +103,7 @@ class Catalog:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Another process opens the same folder and shares its memory."""
-        return _open, (str(self.folder), self.goal_seed, self.human_goals, self.is_embedded)
+        return _open, (str(self.folder), self.goal_seed, self.human_goals, self.wording, self.is_embedded)
 
     def position(self, asin: str) -> int:
         """Where the product stands in `products`.
@@ -142,26 +148,29 @@ class Catalog:
 
     def protocol(self, split_by: str = DEFAULT_SPLIT_BY) -> str:
         """The name that every number on this catalogue carries; one of our own unless it is exactly a known one."""
-        suffix = UNSEEN_SUFFIX if split_by == "product" else ""
         if self.is_embedded:
-            return f"embedded{suffix}"
-        if (len(self.products), len(self.goals), self.goal_seed) == WEBSHOP_1K and not self.human_goals:
-            return f"webshop-1k{suffix}"
-        if self.human_goals and len(self.goals) == WEBSHOP_FULL_GOALS and self.goal_seed == 0:
-            return f"webshop-full{suffix}"
-        return f"custom-{self.sha256[:8]}-{self.goals_sha256[:8]}{suffix}"
+            name = "embedded"
+        elif (len(self.products), len(self.goals), self.goal_seed) == WEBSHOP_1K and not self.human_goals:
+            name = "webshop-1k"
+        elif self.human_goals and len(self.goals) == WEBSHOP_FULL_GOALS and self.goal_seed == 0:
+            name = "webshop-full"
+        else:
+            name = f"custom-{self.sha256[:8]}-{self.goals_sha256[:8]}"
+        return protocol_name(name, split_by=split_by, wording=self.wording)
 
 
-_opened: "weakref.WeakValueDictionary[tuple[str, str, int, bool, bool], Catalog]" = weakref.WeakValueDictionary()
+_opened: "weakref.WeakValueDictionary[tuple[str, str, int, bool, str, bool], Catalog]" = weakref.WeakValueDictionary()
 
 
-def _open(folder: str | Path, goal_seed: int, human_goals: bool, is_embedded: bool) -> Catalog:
+def _open(folder: str | Path, goal_seed: int, human_goals: bool, wording: str, is_embedded: bool) -> Catalog:
     """Opens a built catalogue, or returns it while it is in use: the environments of a process share one."""
     manifest = (Path(folder) / MANIFEST).read_bytes() if (Path(folder) / MANIFEST).exists() else b""
-    key = (str(folder), hash_of(manifest.decode("utf-8", "replace")), goal_seed, human_goals, is_embedded)
+    key = (str(folder), hash_of(manifest.decode("utf-8", "replace")), goal_seed, human_goals, wording, is_embedded)
     catalog = _opened.get(key)
     if catalog is None:
-        catalog = Catalog(Path(folder), goal_seed=goal_seed, human_goals=human_goals, is_embedded=is_embedded)
+        catalog = Catalog(
+            Path(folder), goal_seed=goal_seed, human_goals=human_goals, wording=wording, is_embedded=is_embedded
+        )
         _opened[key] = catalog
     return catalog
 
@@ -175,6 +184,7 @@ def load_catalog(
     num_products: int | None = None,
     goal_seed: int = 0,
     human_goals: bool = False,
+    wording: str = "template",
 ) -> Catalog:
     """Opens a catalogue.
 
@@ -184,23 +194,31 @@ def load_catalog(
         num_products: the first N raw records only; such a catalogue is stored in the user's cache.
         goal_seed: of price draws and price bounds; what a seed gives is drawn once and stored beside the catalogue.
         human_goals: goals from human instructions instead of synthetic ones.
+        wording: what synthetic goals are said in: template, as WebShop says them, or reworded, the same wishes as
+            people say them (`recrl.webshop.wording`).
 
     Raises:
         CatalogError: the source is missing, incomplete, altered or invalid, or an opened one with other settings.
     """
+    check_wording(wording, human_goals=human_goals)
     if isinstance(source, Catalog):
-        _refuse_other_settings(source, num_products=num_products, goal_seed=goal_seed, human_goals=human_goals)
+        _refuse_other_settings(
+            source, num_products=num_products, goal_seed=goal_seed, human_goals=human_goals, wording=wording
+        )
         return source
     is_embedded = source is None and num_products is None and goal_seed == 0 and not human_goals
-    return _open(_built_folder(source, num_products).absolute(), goal_seed, human_goals, is_embedded)
+    return _open(_built_folder(source, num_products).absolute(), goal_seed, human_goals, wording, is_embedded)
 
 
-def _refuse_other_settings(catalog: Catalog, *, num_products: int | None, goal_seed: int, human_goals: bool) -> None:
+def _refuse_other_settings(
+    catalog: Catalog, *, num_products: int | None, goal_seed: int, human_goals: bool, wording: str
+) -> None:
     """An opened catalogue has its goals; defaults beside it mean "as it is", anything else must agree."""
     for name, asked, has, default in (
         ("num_products", num_products, len(catalog.products), None),
         ("goal_seed", goal_seed, catalog.goal_seed, 0),
         ("human_goals", human_goals, catalog.human_goals, False),
+        ("wording", wording, catalog.wording, "template"),
     ):
         if asked not in (default, has):
             raise CatalogError(
@@ -260,6 +278,7 @@ def catalog_info(catalog: Catalog) -> dict[str, Any]:
         "goals": splits,
         "goal_seed": catalog.goal_seed,
         "human_goals": catalog.human_goals,
+        "wording": catalog.wording,
         "protocol": catalog.protocol("goal"),
         "catalog_sha256": catalog.sha256,
         "goals_sha256": catalog.goals_sha256,

@@ -17,7 +17,7 @@ class WebAgentTextEnv:
 
     Args:
         observation_mode: text, text_rich or url.
-        catalog, num_products, human_goals, goal_seed, num_prev_obs, num_prev_actions: as of `WebShopEnv`.
+        catalog, num_products, human_goals, goal_seed, wording, num_prev_obs, num_prev_actions: as of `WebShopEnv`.
 
     Attributes:
         session: the running episode's goal index.
@@ -32,6 +32,7 @@ class WebAgentTextEnv:
         num_products: int | None = None,
         human_goals: bool = False,
         goal_seed: int = 0,
+        wording: str = "template",
         num_prev_obs: int = 0,
         num_prev_actions: int = 0,
     ) -> None:
@@ -40,6 +41,7 @@ class WebAgentTextEnv:
             human_goals=human_goals,
             num_products=num_products,
             goal_seed=goal_seed,
+            wording=wording,
             split="all",
             observation_mode=observation_mode,
             num_prev_obs=num_prev_obs,

@@ -53,6 +53,7 @@ class WebShopEnv(gym.Env[str, str]):
         catalog: None for the embedded catalogue, a built one's folder, a folder with the raw WebShop files (built once
             into the user's cache), or an opened `recrl.webshop.catalog.Catalog`, which environments then share.
         human_goals: crowd-sourced instructions instead of synthetic ones.
+        wording: template, or reworded: the same synthetic goals as people say them, see `recrl.webshop.wording`.
         num_products: the first N raw products only.
         goal_seed: of the draws of prices and price bounds.
         split: train, dev, test or all; split_by: product (targets of one split are in no other), or goal, as WebShop
@@ -87,6 +88,7 @@ class WebShopEnv(gym.Env[str, str]):
         max_steps: int = DEFAULT_MAX_STEPS,
         render_mode: str | None = None,
         queries: Callable[[str], Sequence[str]] | None = None,
+        wording: str = "template",
     ) -> None:
         if observation_mode not in OBSERVATION_MODES:
             raise ConfigError(f"observation_mode={observation_mode!r}, expected one of {', '.join(OBSERVATION_MODES)}")
@@ -96,7 +98,7 @@ class WebShopEnv(gym.Env[str, str]):
                 "least 1, 0 and 0"
             )
         self.catalog: Catalog = load_catalog(
-            catalog, num_products=num_products, goal_seed=goal_seed, human_goals=human_goals
+            catalog, num_products=num_products, goal_seed=goal_seed, human_goals=human_goals, wording=wording
         )
         self.split, self.split_by, self.weighted = split, split_by, weighted
         self.observation_mode, self.max_steps, self.render_mode = observation_mode, max_steps, render_mode

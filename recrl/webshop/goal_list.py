@@ -27,6 +27,7 @@ from recrl.webshop.goals import (
 from recrl.webshop.lazy import LazySequence
 from recrl.webshop.products import ProductStore, human_entries
 from recrl.webshop.rawfiles import RawProduct
+from recrl.webshop.wording import reword
 
 MOST_GOALS = 1 << 31  # of a catalogue
 GOALS_KEPT = 4096  # made goals that are remembered
@@ -59,11 +60,16 @@ class GoalList(LazySequence[Goal]):
             ``order`` (goals,) places before the shuffle; the splits by product; running sums of weights for every
             split.
         human: whether they were made from human instructions.
+        seed: the goal seed that the arrays were drawn with; wording: template, or reworded, see
+            `recrl.webshop.wording`. Only the goals' texts follow from it.
     """
 
-    def __init__(self, store: ProductStore, arrays: dict[str, np.ndarray], *, human: bool) -> None:
+    def __init__(
+        self, store: ProductStore, arrays: dict[str, np.ndarray], *, human: bool, seed: int, wording: str = "template"
+    ) -> None:
         super().__init__(len(arrays["order"]), kept=GOALS_KEPT, what="goal")
         self._store, self._arrays, self._human = store, arrays, human
+        self._seed, self._wording = seed, wording
         self._targets, self._starts, self._order = arrays["targets"], arrays["starts"], arrays["order"]
 
     @property
@@ -104,21 +110,34 @@ class GoalList(LazySequence[Goal]):
         options: dict[str, str] | tuple[str, ...]
         if self._human:
             entry = human_entries(product)[row - int(np.searchsorted(self._targets, position))]
-            text = entry["instruction"].strip(".")
+            plain = entry["instruction"].strip(".")
+            said = plain + price_clause(bound)
             attributes, options = tuple(entry["instruction_attributes"]), tuple(entry["instruction_options"])
         else:
-            options = _combination(product, place - int(self._starts[row]))
-            clause = ", and ".join(f"{name}: {value}" for name, value in options.items())
-            text = f"{product.instruction} with {clause}" if clause else str(product.instruction)
-            attributes = product.instruction_attributes
+            number = place - int(self._starts[row])
+            options, attributes = _combination(product, number), product.instruction_attributes
+            if self._wording == "reworded":
+                said, plain, _ = reword(
+                    str(product.instruction),
+                    attributes=attributes,
+                    query=product.query,
+                    options=options,
+                    offered=product.options,
+                    price_upper=bound,
+                    key=f"{self._seed}/{product.asin}/{number}",
+                )
+            else:
+                clause = ", and ".join(f"{name}: {value}" for name, value in options.items())
+                plain = f"{product.instruction} with {clause}" if clause else str(product.instruction)
+                said = plain + price_clause(bound)
         return Goal(
             asin=product.asin,
             category=product.category,
             query=product.query,
             name=product.title,
             product_category=product.product_category,
-            instruction=text + price_clause(bound),
-            instruction_without_price=text,
+            instruction=said,
+            instruction_without_price=plain,
             attributes=attributes,
             price_upper=bound,
             options=options,

@@ -16,7 +16,9 @@ SPLITS = ("train", "dev", "test", "all")
 SPLIT_BY = ("goal", "product")
 DEFAULT_SPLIT_BY = "product"  # of the environment, the commands and the recipes
 DEFAULT_MAX_STEPS = 15  # the step limit of environments, commands and recipes
+WORDINGS = ("template", "reworded")  # of synthetic goals, see `recrl.webshop.wording`
 UNSEEN_SUFFIX = "-unseen"  # of the protocols whose splits share no product
+REWORDED_SUFFIX = "-reworded"  # behind it, of the protocols whose goals are said in free words
 SHUFFLE_SEED = 233
 NO_BOUND = 1_000_000.0  # dollars; of a product too dear for any bound
 PRICE_BOUNDS = tuple(10.0 * step for step in range(1, 100))
@@ -32,7 +34,7 @@ class Goal:
 
     Attributes:
         asin, category, query, name, product_category, nouns: of the target product.
-        instruction: what the shopper says; instruction_without_price: the same without the price clause.
+        instruction: what the shopper says; instruction_without_price: the same without any mention of the price.
         attributes: wanted attributes, at least one; price_upper: the bound in dollars.
         options: wanted options: name -> value for a synthetic goal, values for a human one.
         weight: how often the goal is drawn, relative to the others.
@@ -70,6 +72,30 @@ def check_split(split: str, split_by: str) -> None:
         raise CatalogError(
             f"split={split!r}, split_by={split_by!r}: expected one of {', '.join(SPLITS)} and {' or '.join(SPLIT_BY)}"
         )
+
+
+def check_wording(wording: str, *, human_goals: bool) -> None:
+    """Raises CatalogError unless the wording is known and such goals can be said in it."""
+    if wording not in WORDINGS:
+        raise CatalogError(f"wording={wording!r}, expected one of {', '.join(WORDINGS)}")
+    if wording != "template" and human_goals:
+        raise CatalogError(
+            f"wording={wording!r} is for synthetic goals; human goals are in people's own words already: leave out one "
+            "of wording and human_goals"
+        )
+
+
+def protocol_name(catalog: str, *, split_by: str, wording: str) -> str:
+    """The protocol of a catalogue's goals, split and said like this: ``webshop-1k-unseen-reworded``."""
+    unseen = UNSEEN_SUFFIX if split_by == "product" else ""
+    return catalog + unseen + (REWORDED_SUFFIX if wording == "reworded" else "")
+
+
+def read_protocol(protocol: str) -> tuple[str, str]:
+    """What the goals of a protocol are split by, and their wording."""
+    plain = protocol.removesuffix(REWORDED_SUFFIX)
+    split_by = "product" if plain.endswith(UNSEEN_SUFFIX) else "goal"
+    return split_by, "template" if plain == protocol else "reworded"
 
 
 def split_by_goal(count: int, split: str) -> range:

@@ -10,7 +10,7 @@ import pytest
 
 from recrl.episodes.data import load_episodes
 from recrl.episodes.training_goals import TrainedOn, TrainingGoals, merged, to_config, training_goals
-from recrl.errors import PolicyError
+from recrl.errors import DatasetError, PolicyError
 from recrl.evaluation.comparison import compare
 from recrl.evaluation.comparison_tables import comparison_table
 from recrl.evaluation.config import ComparisonConfig, EvaluationConfig
@@ -108,6 +108,42 @@ def test_what_is_not_known_is_said(embedded: Catalog, tiny_scorer: Path) -> None
 def test_another_goal_seed_has_the_same_goals_with_other_prices(embedded: Catalog) -> None:
     policy = Trained((TrainingGoals.of_split(load_catalog(goal_seed=1), "train", "product"),))
     assert count_seen_goals(policy, embedded, embedded.split("test", "goal")) == 237
+
+
+def test_another_wording_has_the_same_wishes(embedded: Catalog) -> None:
+    """Whichever way round, a test goal that was trained on in the other wording was seen; held-out ones were not."""
+    reworded = load_catalog(wording="reworded")
+    for trained, played in ((embedded, reworded), (reworded, embedded), (reworded, reworded)):
+        policy = Trained((TrainingGoals.of_split(trained, "train", "product"),), trained.sha256)
+        assert count_seen_goals(policy, played, played.split("test", "goal")) == 237
+        result = evaluate(policy, played, num_episodes=2, max_steps=2)
+        assert (result.num_seen_goals, result.protocol) == (0, played.protocol())
+        with pytest.raises(PolicyError, match=f"train split by product of {trained.protocol()}: 237 of the 500 goals"):
+            evaluate(policy, played, split_by="goal")
+    baseline = evaluate(load_policy("rule"), embedded, num_episodes=2)
+    with pytest.raises(DatasetError, match="embedded-unseen-reworded"):
+        evaluate(load_policy("rule"), reworded, num_episodes=2, baseline=baseline)
+
+
+@pytest.mark.parametrize("with_summary", [True, False])
+@pytest.mark.parametrize("wording", ["template", "reworded"])
+def test_rows_of_another_wording_are_of_the_same_wishes(tmp_path: Path, wording: str, with_summary: bool) -> None:
+    folder = tmp_path / "rows"
+    config = TrajectoryConfig(
+        policy="demonstrator", output_dir=str(folder), num_trajectories=3, split_by="product", wording=wording
+    )
+    summary = generate_trajectories(config)
+    assert summary["protocol"] == "embedded-unseen" + "-reworded" * (wording == "reworded")
+    rows = load_episodes(folder)
+    catalogs = {name: load_catalog(wording=name) for name in ("template", "reworded")}
+    assert all(row.instruction == catalogs[wording].goals[row.goal_index].instruction for row in rows)
+    [goals] = training_goals(rows, folder if with_summary else None)
+    assert goals is not None
+    assert (goals.split_by, goals.split) == ("product", "train" if with_summary else None)
+    played = [row.goal_index for row in rows]
+    for catalog in catalogs.values():
+        assert count_seen_goals(Trained((goals,)), catalog, played) == len(played)
+        assert count_seen_goals(Trained((goals,)), catalog, catalog.split("test", "product")) == 0
 
 
 def test_a_comparison_refuses_or_says_it_too(embedded: Catalog, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def store_of(products: Sequence[RawProduct], rows_per_batch: int = 3) -> Product
 
 def goals_of(products: Sequence[RawProduct], *, human: bool, seed: int = 0) -> GoalList:
     store = store_of(products)
-    return GoalList(store, draw_goals(store, seed, human=human), human=human)
+    return GoalList(store, draw_goals(store, seed, human=human), human=human, seed=seed)
 
 
 def plain_goals(products: Sequence[RawProduct], *, human: bool, seed: int) -> list[Goal]:

@@ -1,0 +1,163 @@
+"""The planner: looks where a look is worth its steps, then buys what is most likely right.
+
+It knows its notes only, and a judgement: for each product seen, the probability that buying it is perfect. A look (the
+page of a product, its features, its description, the next page of results) is taken to reveal with some probability
+whether the product is perfect. With p the probability of the product looked at and a that of the best other, the
+chance that the purchase is perfect then grows by
+
+    reveal * (p + (1 - p) * a - max(p, a))
+
+It takes the look with the greatest gain a step, as long as what it may want to buy afterwards can still be bought in
+the steps that are left; where no look is worth its steps, it buys the most probable product.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from recrl.episodes.decisions import Decision
+from recrl.episodes.notes import NotedProduct, Notes
+from recrl.scoring.looks import is_at_hand, options_left, steps_to_buy, steps_to_open
+from recrl.scoring.wishes import Wish, read_wish
+from recrl.webshop import actions
+from recrl.webshop.pages import HITS_PER_PAGE
+
+Judgement = Callable[[Wish, Sequence[NotedProduct]], np.ndarray]  # products -> (products,) probabilities of perfection
+
+
+@dataclass(frozen=True)
+class PlannerSettings:
+    """What the planner takes for granted.
+
+    Attributes:
+        reveal_page, reveal_features, reveal_description: how likely a look tells whether the product is perfect.
+        next_page: the chance that the next page of results has a perfect product if no seen one is.
+        least_gain: of a look, in probability a step; below it the planner buys.
+    """
+
+    reveal_page: float = 0.8
+    reveal_features: float = 0.4
+    reveal_description: float = 0.2
+    next_page: float = 0.3
+    least_gain: float = 0.004
+
+
+class Look(NamedTuple):
+    """Something to look at: the product, None for the next page of results; the sub page, empty for the product's own;
+    and the gain in probability, a step.
+    """
+
+    product: NotedProduct | None
+    sub_page: str
+    gain: float
+
+
+@dataclass(frozen=True)
+class Planner:
+    """See the module's docstring."""
+
+    judge: Judgement
+    settings: PlannerSettings = PlannerSettings()
+
+    def choose(self, decision: Decision) -> str:
+        """The next action's text."""
+        page, notes = decision.page, decision.notes
+        if page.kind == "search":
+            return decision.valid_actions[0]
+        if page.kind == "sub":
+            return actions.PREVIOUS
+        wish = read_wish(decision.instruction)
+        products = [product for product in notes.products if actions.can_be_clicked(product.asin.lower())]
+        if not products:
+            return actions.BUY_NOW if page.kind == "item" else actions.NEXT_PAGE
+        chances = np.asarray(self.judge(wish, products), np.float64)
+        look = max(self._looks(decision, wish, products, chances), key=lambda look: look.gain, default=None)
+        if look is None or look.gain <= self.settings.least_gain:
+            return self._buy(decision, wish, products, chances)
+        if look.product is None:
+            return _to_next_page(notes)
+        return actions.click(look.sub_page) if is_at_hand(notes, look.product) else _towards(notes, look.product)
+
+    def _looks(
+        self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray
+    ) -> list[Look]:
+        """The looks after which the best other product, and the one looked at, can still be bought."""
+        notes, settings, found = decision.notes, self.settings, []
+        best, second = _two_best(chances)
+        for place, product in enumerate(products):
+            other = second if place == best else best
+            beside = 0.0 if other is None else chances[other]
+            gain = chances[place] + (1 - chances[place]) * beside - max(chances[place], beside)
+            there = steps_to_open(notes, product)
+            looks = [("", settings.reveal_page, there)] if product.options is None else []
+            if product.options is not None:
+                reveals = {"features": settings.reveal_features, "description": settings.reveal_description}
+                looks = [(name, reveals[name], there + 2) for name in product.unread]
+            for name, reveal, cost in looks:
+                here = steps_to_buy(wish, notes, product) - there
+                away = 0 if other is None else 1 + self._from_results(wish, notes, products[other], product.page_number)
+                if cost + max(here, away) <= decision.steps_left:
+                    found.append(Look(product, name, reveal * float(gain) / cost))
+        if (cost := _steps_to_next_page(notes, products)) is not None:
+            chance = settings.reveal_page * settings.next_page * float(np.prod(1 - chances))
+            away = self._from_results(wish, notes, products[best], _last_page(products) + 1)
+            if cost + away <= decision.steps_left:
+                found.append(Look(None, "", chance * float(1 - chances[best]) / (cost + 1)))  # and its page after it
+        return found
+
+    def _from_results(self, wish: Wish, notes: Notes, product: NotedProduct, page_number: int) -> int:
+        """Clicks from a results page until the product is bought."""
+        return (
+            abs(page_number - product.page_number)
+            + 1
+            + steps_to_buy(wish, notes, product)
+            - steps_to_open(notes, product)
+        )
+
+    def _buy(self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray) -> str:
+        """Towards the purchase of the most probable product that can still be bought; of any in the last steps."""
+        notes, at_hand = decision.notes, decision.notes.product
+        in_time = [
+            place for place, product in enumerate(products) if steps_to_open(notes, product) + 1 <= decision.steps_left
+        ]
+        if not in_time:
+            return actions.BUY_NOW if at_hand is not None else _towards(notes, products[int(chances.argmax())])
+        product = products[max(in_time, key=lambda place: chances[place])]
+        if not is_at_hand(notes, product):
+            return _towards(notes, product)
+        left = [actions.click(value) for value in options_left(wish, notes, product)]
+        left = [action for action in left if action in decision.valid_actions]
+        return left[0] if left and decision.steps_left > 1 else actions.BUY_NOW
+
+
+def _two_best(chances: np.ndarray) -> tuple[int, int | None]:
+    order = np.argsort(-chances, kind="stable")
+    return int(order[0]), int(order[1]) if len(order) > 1 else None
+
+
+def _towards(notes: Notes, product: NotedProduct) -> str:
+    """The next click on the way to a product that is not at hand."""
+    if notes.at_hand is not None:
+        return actions.PREVIOUS
+    page = notes.results_page or product.page_number
+    if product.page_number == page:
+        return actions.click(product.asin.lower())
+    return actions.NEXT_PAGE if product.page_number > page else actions.PREVIOUS
+
+
+def _last_page(products: Sequence[NotedProduct]) -> int:
+    return max(product.page_number for product in products)
+
+
+def _steps_to_next_page(notes: Notes, products: Sequence[NotedProduct]) -> int | None:
+    """Clicks until the first results page that was not seen is shown; None if all were."""
+    last = _last_page(products)
+    if notes.results_page is None or notes.num_results is None or last * HITS_PER_PAGE >= notes.num_results:
+        return None
+    return int(notes.at_hand is not None) + last - notes.results_page + 1
+
+
+def _to_next_page(notes: Notes) -> str:
+    return actions.PREVIOUS if notes.at_hand is not None else actions.NEXT_PAGE

@@ -1,0 +1,404 @@
+"""Training the judgement: is this product, as far as it is known, a perfect purchase for this wish?
+
+The examples are the training goals of a catalogue, each with the products that its plain search finds, of which a
+random part is known: some of their titles only, of some the options, the features, the description too. Every product
+that the reward calls perfect is right, not only the goal's own. Test and dev products may be found by a search; they
+are the target of no goal that is trained on. At the end the probabilities are calibrated on goals of training products
+that were held out (Platt 1999).
+"""
+
+import copy
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+from transformers import Trainer, TrainingArguments, set_seed
+
+from recrl.episodes.notes import MOST_CHARACTERS, NotedProduct
+from recrl.episodes.training_goals import TrainingGoals, to_config
+from recrl.errors import ConfigError
+from recrl.rollouts.config import ShopSettings
+from recrl.scoring.checkpoints import save_scorer
+from recrl.scoring.evidence import MATCH_FEATURES, match_features
+from recrl.scoring.inputs import PLAIN_FEATURES, READING_FEATURES
+from recrl.scoring.judgement import MatchHead
+from recrl.scoring.model import BertForChoiceScoring
+from recrl.scoring.wishes import read_wish
+from recrl.training.fields import check_fields, check_machine
+from recrl.training.runs import training_run
+from recrl.webshop.best_purchase import best_reward
+from recrl.webshop.catalog import Catalog, Product
+from recrl.webshop.pages import HITS_PER_PAGE, OptionGroup
+
+logger = logging.getLogger(__name__)
+
+NUM_HITS = 50  # products that a search finds
+KNOWN = ("title", "options", "features", "description")  # what is known of a product, each with all before it
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgementArguments(ShopSettings):
+    """What the judgement learns from, and the scorer whose part it becomes."""
+
+    model_name_or_path: str | None = field(
+        default=None, metadata={"help": "BERT-family encoder, by Hub id or folder; default: MiniLM-L6."}
+    )
+    goals_per_product: int = field(default=12, metadata={"help": "Training goals of one product at most."})
+    variants: int = field(default=6, metadata={"help": "How often each goal is shown, each time with other knowledge."})
+    held_out_share: float = field(
+        default=0.15, metadata={"help": "Share of the training products whose goals are kept for the calibration."}
+    )
+    listwise: float = field(
+        default=0.3, metadata={"help": "Share of the loss that is about the best product of a search, from 0 to 1."}
+    )
+    match_features: list[str] = field(
+        default_factory=lambda: list(MATCH_FEATURES),
+        metadata={"help": f"What the judgement reads, of: {', '.join(MATCH_FEATURES)}."},
+    )
+    match_hidden_size: int = field(default=32, metadata={"help": "Width of the judgement's layers."})
+    feature_hidden_size: int = field(default=64, metadata={"help": "Width of the layer that reads numbers of actions."})
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.goals_per_product < 1 or self.variants < 1 or not self.match_features:
+            raise ConfigError(
+                f"goals_per_product={self.goals_per_product}, variants={self.variants}, "
+                f"match_features={self.match_features}: expected at least 1 of each"
+            )
+        if not (0 < self.held_out_share < 1 and 0 <= self.listwise <= 1):
+            raise ConfigError(
+                f"held_out_share={self.held_out_share}, listwise={self.listwise}: expected shares, the first above 0 "
+                "and below 1"
+            )
+
+
+@dataclass
+class JudgementConfig(TrainingArguments):
+    """The trainer's settings; transformers' names, with our defaults."""
+
+    output_dir: str | None = field(default="runs/judgement", metadata={"help": "Where the run's folder is made."})
+    learning_rate: float = field(default=3e-3, metadata={"help": "Learning rate."})
+    num_train_epochs: float = field(default=15.0, metadata={"help": "Passes over the examples."})
+    per_device_train_batch_size: int = field(default=64, metadata={"help": "Searches a step and process."})
+    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning-rate schedule."})
+    weight_decay: float = field(default=0.1, metadata={"help": "AdamW's weight decay."})
+    logging_steps: float = field(default=50, metadata={"help": "Steps between log lines."})
+    save_strategy: str = field(default="steps", metadata={"help": "When checkpoints are written."})
+    save_steps: float = field(default=500, metadata={"help": "Steps between checkpoints."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
+    report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
+    remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: the collator reads all."})
+
+    def __post_init__(self) -> None:
+        check_fields("judgement", self)
+        super().__post_init__()
+        check_machine("judgement", self)
+
+
+class Search(NamedTuple):
+    """A goal with what its plain search finds.
+
+    Attributes:
+        target: the asin of the goal's own product.
+        products: with all that can be known of them, best hit first.
+        perfect: (products,) bool, whether the reward of buying it is 1.
+    """
+
+    target: str
+    instruction: str
+    products: list[NotedProduct]
+    perfect: np.ndarray
+
+
+class Example(NamedTuple):
+    """One search with some knowledge: (products, features) float32, (products,) bool, and the weight of the loss."""
+
+    features: np.ndarray
+    perfect: np.ndarray
+    weight: float
+
+
+def fully_noted(product: Product, rank: int) -> NotedProduct:
+    """A product as notes hold it after its page and all its sub pages were read."""
+    bullets = "\n".join(f" {bullet}" for bullet in product.bullet_points)
+    return NotedProduct(
+        asin=product.asin,
+        title=product.title.strip(),
+        price_tag=product.price_tag,
+        page_number=rank // HITS_PER_PAGE + 1,
+        place=rank % HITS_PER_PAGE,
+        times_opened=1,
+        options=tuple(OptionGroup(name, tuple(filter(None, values))) for name, values in product.options.items()),
+        features=bullets.strip()[:MOST_CHARACTERS],
+        description=product.description.strip()[:MOST_CHARACTERS],
+    )
+
+
+def _known(product: NotedProduct, level: int) -> NotedProduct:
+    """The product with the first ``level`` things of `KNOWN` after its title."""
+    return replace(
+        product,
+        options=product.options if level >= 1 else None,
+        features=product.features if level >= 2 else None,
+        description=product.description if level >= 3 else None,
+    )
+
+
+def drawn_goals(catalog: Catalog, split_by: str, most: int, rng: np.random.Generator) -> list[int]:
+    """Training goals in random order, at most ``most`` of a product."""
+    counts: Counter[str] = Counter()
+    chosen = []
+    for index in rng.permutation(np.asarray(catalog.split("train", split_by))).tolist():
+        asin = catalog.goals[index].asin
+        if counts[asin] < most:
+            counts[asin] += 1
+            chosen.append(index)
+    return chosen
+
+
+def searches(catalog: Catalog, goal_indices: Sequence[int]) -> Iterator[Search]:
+    """What the plain instructions of goals find."""
+    for index in goal_indices:
+        goal = catalog.goals[index]
+        hits = [catalog.products[hit] for hit in catalog.search(goal.instruction_without_price.lower())[:NUM_HITS]]
+        if hits:
+            perfect = np.array([best_reward(hit, goal) == 1.0 for hit in hits])
+            yield Search(
+                goal.asin, goal.instruction, [fully_noted(hit, rank) for rank, hit in enumerate(hits)], perfect
+            )
+
+
+def random_knowledge(count: int, rng: np.random.Generator) -> np.ndarray:
+    """(products seen,) levels of knowledge as a shopper could have them: of one to five pages of results, all equally
+    known, or only some looked at, most of them near the top.
+    """
+    seen = min(count, HITS_PER_PAGE * int(rng.choice([1, 1, 2, 5])))
+    if rng.random() < 1 / 3:
+        return np.full(seen, rng.integers(len(KNOWN)))
+    levels = np.zeros(seen, np.int64)
+    looked = rng.integers(seen + 1)
+    levels[:looked] = rng.integers(len(KNOWN), size=looked)
+    stray = rng.random(seen) < 0.15
+    levels[stray] = rng.integers(len(KNOWN), size=stray.sum())
+    return levels
+
+
+def make_examples(
+    found: Sequence[Search], names: Sequence[str], variants: int, rng: np.random.Generator
+) -> list[Example]:
+    """Each search ``variants`` times, with random knowledge; a product's goals weigh as the square root of their number
+    together.
+    """
+    counts = Counter(one.target for one in found)
+    weights = {target: count**-0.5 for target, count in counts.items()}
+    mean = sum(weights[one.target] for one in found) / max(1, len(found))
+    examples = []
+    for one in found:
+        wish = read_wish(one.instruction)
+        for _ in range(variants):
+            levels = random_knowledge(len(one.products), rng)
+            seen = [_known(product, level) for product, level in zip(one.products, levels.tolist(), strict=False)]
+            features = match_features(wish, seen, names)
+            examples.append(Example(features, one.perfect[: len(levels)], weights[one.target] / mean))
+    return examples
+
+
+def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
+    """Examples padded to the most products of one: features, mask, perfect, weights."""
+    width = max(len(example.features) for example in examples)
+    features = torch.zeros(len(examples), width, examples[0].features.shape[1])
+    mask = torch.zeros(len(examples), width, dtype=torch.bool)
+    perfect = torch.zeros(len(examples), width)
+    for row, example in enumerate(examples):
+        size = len(example.features)
+        features[row, :size] = torch.from_numpy(example.features)
+        perfect[row, :size] = torch.from_numpy(example.perfect.astype(np.float32))
+        mask[row, :size] = True
+    weights = torch.tensor([example.weight for example in examples])
+    return {"features": features, "mask": mask, "perfect": perfect, "weights": weights}
+
+
+def judgement_loss(
+    logits: torch.Tensor, mask: torch.Tensor, perfect: torch.Tensor, weights: torch.Tensor, listwise: float
+) -> torch.Tensor:
+    """The weighted mean of two losses of a search: cross-entropy of each product, a tenth of their sum, and, where one
+    is perfect, -log of the probability that a softmax over the products gives to the perfect ones.
+
+    Args:
+        logits, mask, perfect: (searches, products); weights: (searches,); listwise: the share of the second.
+    """
+    each = nn.functional.binary_cross_entropy_with_logits(logits, perfect, reduction="none")
+    pointwise = (each * mask).sum(1) / HITS_PER_PAGE
+    log_probs = logits.masked_fill(~mask, torch.finfo(logits.dtype).min).log_softmax(1)
+    right = log_probs.masked_fill(perfect == 0, torch.finfo(logits.dtype).min).logsumexp(1)
+    of_list = torch.where(perfect.sum(1) > 0, -right, 0.0)
+    return (((1 - listwise) * pointwise + listwise * of_list) * weights).mean()
+
+
+class _Judged(nn.Module):
+    """The match head with its loss, as the trainer wants it."""
+
+    def __init__(self, head: MatchHead, listwise: float) -> None:
+        super().__init__()
+        self.head, self.listwise = head, listwise
+
+    def forward(
+        self, features: torch.Tensor, mask: torch.Tensor, perfect: torch.Tensor, weights: torch.Tensor
+    ) -> dict[str, torch.Tensor]:
+        return {"loss": judgement_loss(self.head(features, mask), mask, perfect, weights, self.listwise)}
+
+
+def standardise(head: MatchHead, examples: Sequence[Example]) -> None:
+    """Sets the head's ``mean`` and ``deviation`` to those of the examples."""
+    rows = np.concatenate([example.features for example in examples])
+    head.mean.copy_(torch.from_numpy(rows.mean(0)))
+    head.deviation.copy_(torch.from_numpy(rows.std(0)).clamp(min=1e-2))
+
+
+@torch.no_grad()
+def judged(head: MatchHead, examples: Sequence[Example]) -> tuple[torch.Tensor, torch.Tensor]:
+    """(products of all examples,) logits and whether each product is perfect."""
+    logits, perfect = [], []
+    for start in range(0, len(examples), 256):
+        batch = collate(examples[start : start + 256])
+        logits.append(head(batch["features"], batch["mask"])[batch["mask"]])
+        perfect.append(batch["perfect"][batch["mask"]])
+    return torch.cat(logits), torch.cat(perfect)
+
+
+def calibrate(head: MatchHead, examples: Sequence[Example]) -> None:
+    """Fits ``sharpness`` and ``shift`` to examples that the head was not trained on, by maximum likelihood."""
+    logits, perfect = judged(head, examples)
+    sharpness, shift = torch.ones((), requires_grad=True), torch.zeros((), requires_grad=True)
+    optimizer = torch.optim.LBFGS([sharpness, shift], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> torch.Tensor:
+        optimizer.zero_grad()
+        loss = nn.functional.binary_cross_entropy_with_logits(logits * sharpness + shift, perfect)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    with torch.no_grad():
+        head.shift.copy_(head.shift * sharpness + shift)
+        head.sharpness.mul_(sharpness)
+
+
+RELIABILITY_BINS = (0.0, 0.01, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95, 0.99, 1.0)
+
+
+def reliability(logits: torch.Tensor, perfect: torch.Tensor) -> list[dict[str, float]]:
+    """For each bin of predicted probability the number of products, the mean prediction and the share that is perfect;
+    empty bins are left out.
+    """
+    chances = logits.sigmoid()
+    rows = []
+    for low, high in zip(RELIABILITY_BINS, RELIABILITY_BINS[1:], strict=False):
+        inside = (chances >= low) & ((chances < high) | (high == 1.0))
+        if inside.any():
+            rows.append(
+                {
+                    "from": low,
+                    "to": high,
+                    "num_products": int(inside.sum()),
+                    "predicted": float(chances[inside].mean()),
+                    "perfect": float(perfect[inside].mean()),
+                }
+            )
+    return rows
+
+
+def top_choice(head: MatchHead, found: Sequence[Search], names: Sequence[str], num_hits: int) -> dict[str, float]:
+    """How often the product judged best is perfect, %, by what is known of all of the first ``num_hits`` products."""
+    shares = {}
+    for level, name in enumerate(KNOWN):
+        right = []
+        for one in found:
+            seen = [_known(product, level) for product in one.products[:num_hits]]
+            features = torch.from_numpy(match_features(read_wish(one.instruction), seen, names))[None]
+            with torch.no_grad():
+                best = int(head(features, torch.ones(1, len(seen), dtype=torch.bool)).argmax())
+            right.append(one.perfect[best])
+        shares[name] = 100 * float(np.mean(right))
+    return shares
+
+
+def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> Path:
+    """Trains the match head of a new scorer and saves the scorer, whose other heads are new, in ``config.output_dir``.
+
+    Raises:
+        CatalogError, CheckpointError, ConfigError: see the modules that read them.
+    """
+    output_dir = Path(config.output_dir or "")
+    catalog = arguments.load_catalog()
+    with training_run("judgement", config, {"arguments": arguments}) as run:
+        set_seed(config.seed)
+        rng = np.random.default_rng([config.seed, 0])
+        goals = drawn_goals(catalog, arguments.split_by, arguments.goals_per_product, rng)
+        found = list(searches(catalog, goals))
+        targets = sorted({one.target for one in found})
+        held_out = set(rng.permutation(targets)[: max(1, round(arguments.held_out_share * len(targets)))].tolist())
+        names, variants = arguments.match_features, arguments.variants
+        examples = make_examples([one for one in found if one.target not in held_out], names, variants, rng)
+        kept = [one for one in found if one.target in held_out]
+        calibration = make_examples(kept, names, variants, rng)
+        model, tokenizer = BertForChoiceScoring.from_encoder(
+            arguments.model_name_or_path,
+            seed=config.seed,
+            state_form="instruction",
+            pool_actions=True,
+            action_features=[*PLAIN_FEATURES, *READING_FEATURES],
+            match_features=names,
+            match_hidden_size=arguments.match_hidden_size,
+            feature_hidden_size=arguments.feature_hidden_size,
+        )
+        model.config.catalog_sha256 = catalog.sha256
+        model.config.trained_on = to_config([TrainingGoals.of_split(catalog, "train", arguments.split_by)])
+        head = model.match_head
+        assert head is not None
+        standardise(head, examples)
+        trainer_config = copy.copy(config)
+        trainer_config.push_to_hub = False  # recrl.publishing.push pushes the finished folder
+        trainer = Trainer(
+            model=_Judged(head, arguments.listwise), args=trainer_config, train_dataset=examples, data_collator=collate
+        )
+        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        head.cpu()
+        before = judged(head, calibration)
+        calibrate(head, calibration)
+        after = judged(head, calibration)
+        log_loss = nn.functional.binary_cross_entropy_with_logits
+        metrics = {
+            "method": "judgement",
+            "num_goals": len(found),
+            "num_held_out_goals": len(kept),
+            "num_products": len(targets),
+            "num_examples": len(examples),
+            "num_labels": sum(len(example.perfect) for example in examples),
+            "num_processes": config.world_size,
+            "global_step": trainer.state.global_step,
+            "train_loss": result.training_loss,
+            "held_out_log_loss": {
+                "before_calibration": float(log_loss(*before)), "after_calibration": float(log_loss(*after))
+            },
+            "held_out_reliability": reliability(*after),
+            "held_out_top_choice": {
+                str(hits): top_choice(head, kept, names, hits) for hits in (HITS_PER_PAGE, NUM_HITS)
+            },
+            "protocol": catalog.protocol(arguments.split_by),
+            "catalog_sha256": catalog.sha256,
+            "goals_sha256": catalog.goals_sha256,
+            "log_history": trainer.state.log_history,
+        }  # fmt: skip
+        if config.should_save:
+            save_scorer(model.cpu(), tokenizer, output_dir)
+            run.complete(metrics)
+        trainer.accelerator.wait_for_everyone()
+    return output_dir
