@@ -165,10 +165,9 @@ def test_pages_of_another_policy_are_labelled_and_their_labels_pruned_with_them(
             continue
         shorter += 1
         _, info = env.reset(options={"goal_index": episode.goal_index})
-        for place, step in enumerate(pruned.steps):
+        for decision, step in zip(pruned.decisions(), pruned.steps, strict=True):
             assert step.valid_actions == info["valid_actions"]
-            decision = replace(pruned.decision(place), env=env)
-            [choice] = teacher.act([decision], [np.random.default_rng(0)])
+            [choice] = teacher.act([replace(decision, env=env)], [np.random.default_rng(0)])
             assert choice.right_actions == step.right_actions
             *_, info = env.step(step.action)
     assert shorter > 10
