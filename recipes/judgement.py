@@ -4,7 +4,8 @@
         --config recipes/judgement_embedded.yaml
 
 The result is a scorer with a trained match head and new choice heads: `recipes/imitation.py --start_from` goes on from
-it, and `--policy planner:FOLDER` plays by its judgement. Every key of the YAML file is also a flag; `--help` lists them.
+it, and `--policy planner:FOLDER` plays by its judgement. Every key of the YAML file is also a flag; `--help` lists
+them all.
 """
 
 from typing import Any

@@ -12,7 +12,14 @@ from recrl.errors import PolicyError
 from recrl.hub import is_path
 from recrl.policies.base import Policy
 
-RULES = ("random", "rule", "matching", "matching-price", "reader")  # what needs neither training nor the hidden goal
+RULES = (
+    "random",
+    "rule",
+    "matching",
+    "matching-price",
+    "reader",
+    "planner",
+)  # what needs neither training nor the hidden goal
 SCRIPTED = (*RULES, "demonstrator")
 
 
@@ -20,7 +27,8 @@ def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False
     """Finds a policy.
 
     Args:
-        spec: a scripted policy's name (``reader:5`` opens at most 5 products), a checkpoint's folder or Hub id, or
+        spec: a scripted policy's name (``reader:5`` opens at most 5 products, ``planner:FOLDER`` plays by the judgement
+            of a checkpoint, of which ``planner`` alone has none), a checkpoint's folder or Hub id, or
             ``module:function`` of one's own, which is called without arguments and returns a `Policy`.
         temperature, loop_guard: of a checkpoint, see `recrl.policies.scorer.ScorerPolicy`; other policies have none.
         device: of a checkpoint; None is the GPU if there is one.
@@ -35,6 +43,10 @@ def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False
     if name in SCRIPTED:
         if temperature != 1.0 or loop_guard:
             raise PolicyError(f"temperature and loop_guard are for checkpoints; {spec!r} is a scripted policy")
+        if name == "planner" and argument:
+            from recrl.policies.judging import JudgingPlanner
+
+            return JudgingPlanner.from_pretrained(argument, device=device)
         return scripted_policy(name, argument)
     path = Path(spec)
     if path.is_dir() and not (path / "config.json").exists():

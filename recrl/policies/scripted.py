@@ -14,6 +14,7 @@ from recrl.errors import PolicyError
 from recrl.policies.base import Choice, Policy, deterministic
 from recrl.policies.demonstrator import Demonstrator
 from recrl.policies.options import named_options, next_option, openable
+from recrl.policies.planner import Planner, literal_judgement
 from recrl.policies.reader import Reader
 from recrl.webshop import actions
 from recrl.webshop.prices import lowest_price, price_bound
@@ -64,7 +65,13 @@ def scripted_policy(name: str, argument: str = "") -> Policy:
         return RandomPolicy()
     if name == "demonstrator":
         return Demonstrator()
-    return ScriptedPolicy(name, {"rule": _rule, "matching": _matching, "matching-price": _matching_price}[name])
+    choices = {
+        "planner": Planner(literal_judgement).choose,
+        "rule": _rule,
+        "matching": _matching,
+        "matching-price": _matching_price,
+    }
+    return ScriptedPolicy(name, choices[name])
 
 
 def _start(decision: Decision) -> str:

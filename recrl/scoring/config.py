@@ -21,7 +21,7 @@ class ChoiceScoringConfig(PreTrainedConfig):
         encoder_config: the encoder's configuration as a dictionary with its ``model_type``.
         action_features: names from `recrl.scoring.inputs.ACTION_FEATURES`, in the order of the tensor's columns.
         state_form: "compact", "full" or "instruction", see `recrl.scoring.inputs`.
-        match_features: names from `recrl.scoring.evidence.MATCH_FEATURES` for the match head; none: there is no such head.
+        match_features: names from `recrl.scoring.evidence.MATCH_FEATURES` for the match head; none: no match head.
         match_hidden_size, feature_hidden_size: of the match head, and of the layer between the features and the score;
             0 of the latter leaves the score linear in them.
         pool_actions: whether an action is read as the mean of its tokens, which is quick, instead of token by token.

@@ -131,7 +131,7 @@ def match_features(
     found = [evidence_of(wish, product) for product in products]
     words = np.array([one.words for one in found])  # (products, sources, words)
     pairs = np.array([one.pairs for one in found])  # (products, sources, pairs)
-    title, known = words[:, 0], words.any(1)  # (products, words)
+    title, known = words[:, 0], np.any(words, axis=1)  # (products, words)
     rarity = np.log((len(products) + 1) / (title.sum(0) + 0.5)) + 0.1  # (words,)
     rarity = rarity / rarity.sum() if len(rarity) else rarity
     known_words, title_words = _share(known), _share(title)
@@ -150,7 +150,7 @@ def match_features(
         title @ rarity,
         known_rare,
         _share(pairs[:, 0]),
-        _share(pairs.any(1)),
+        _share(np.any(pairs, axis=1)),
         np.min(by_run, 0),
         np.mean(np.array(by_run) == 1, 0),
         _share(np.array([one.named for one in found])),

@@ -156,8 +156,8 @@ class BertForChoiceScoring(PreTrainedModel):
                     start[0, -1] = SIMILARITY_START
                 init.copy_(module.feature_score.weight, start)
             if module.feature_layers is not None:
-                init.zeros_(module.feature_layers[-1].weight)
-                init.zeros_(module.feature_layers[-1].bias)
+                for parameter in module.feature_layers[-1].parameters():
+                    init.zeros_(parameter)
 
     @classmethod
     def from_encoder(

@@ -8,12 +8,13 @@ that were held out (Platt 1999).
 """
 
 import copy
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -300,7 +301,7 @@ def reliability(logits: torch.Tensor, perfect: torch.Tensor) -> list[dict[str, f
     """
     chances = logits.sigmoid()
     rows = []
-    for low, high in zip(RELIABILITY_BINS, RELIABILITY_BINS[1:], strict=False):
+    for low, high in itertools.pairwise(RELIABILITY_BINS):
         inside = (chances >= low) & ((chances < high) | (high == 1.0))
         if inside.any():
             rows.append(
@@ -360,7 +361,7 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
             feature_hidden_size=arguments.feature_hidden_size,
         )
         model.config.catalog_sha256 = catalog.sha256
-        model.config.trained_on = to_config([TrainingGoals.of_split(catalog, "train", arguments.split_by)])
+        model.config.trained_on = to_config((TrainingGoals.of_split(catalog, "train", arguments.split_by),))
         head = model.match_head
         assert head is not None
         standardise(head, examples)
