@@ -24,17 +24,21 @@ def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
     return kept
 
 
-def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
+def prune_loops(episode: Episode, env: WebShopEnv, loops: str = "notes") -> Episode:
     """The episode without its loops, replayed, so that its observations are those of the shorter way.
 
-    A page is known by what it shows, but for the marks of visited products, and by its valid actions. Two searches can
-    show equal pages and lead on differently; if the shorter way does not end in the same purchase, the episode is
+    A page is known by what it shows, but for the marks of visited products, and by its valid actions. With ``loops``
+    "notes" coming back to it is a loop only if nothing was learned on the way: what was seen of products is the same;
+    with "pages" looking at a product and leaving it is a loop too. Two searches can show equal pages and lead on
+    differently; if the shorter way does not end in the same purchase, the episode is
     returned as it is, and so is one that the step limit cut off: without its loops it would not have reached the limit.
     Log-probabilities stay those of the collection.
     """
     if episode.truncated:
         return episode
-    pages = [(step.page.without_marks(), step.valid_actions) for step in episode.steps]
+    pages: list[Hashable] = [(step.page.without_marks(), step.valid_actions) for step in episode.steps]
+    if loops == "notes":
+        pages = [(page, decision.notes.known) for page, decision in zip(pages, episode.decisions(), strict=True)]
     places = loop_free_places(pages)
     if len(places) == len(pages):
         return episode

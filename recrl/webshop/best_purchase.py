@@ -59,7 +59,7 @@ def _best_ways(product: Product, goal: Goal, clicked: Mapping[str, str]) -> list
     by_group: list[list[_Setting]] = []
     for group, values in product.options.items():
         alike: dict[frozenset[int], list[str]] = {}
-        settable = [value for value in values if _clickable(value) and set_by[value] == group]
+        settable = [value for value in values if can_be_chosen(value) and set_by[value] == group]
         for value in sorted(settable, key=lambda value: (group, value) not in wanted):
             alike.setdefault(_covered(value, wanted), []).append(value)
         kept = _covered(clicked[group], wanted) if group in clicked else frozenset()
@@ -71,7 +71,8 @@ def _best_ways(product: Product, goal: Goal, clicked: Mapping[str, str]) -> list
     return [way for way, one in zip(ways, worth, strict=True) if one == best]
 
 
-def _clickable(value: str) -> bool:
+def can_be_chosen(value: str) -> bool:
+    """Whether a click can set an option to this value: not one named like a button, or in letters that no click has."""
     return bool(value) and actions.can_be_clicked(value) and value not in ITEM_BUTTONS
 
 
