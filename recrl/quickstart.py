@@ -184,7 +184,7 @@ def _imitate(config: QuickstartConfig, folder: Path, encoder: str | None) -> Non
     if is_complete(folder / "imitation"):
         return
     train_imitation(
-        ImitationArguments(demonstrations=str(folder / "demonstrations"), model_name_or_path=encoder),
+        ImitationArguments(demonstrations=[str(folder / "demonstrations")], model_name_or_path=encoder),
         TuningArguments(num_frozen_layers=config.num_frozen_layers),
         ImitationConfig(
             output_dir=str(folder / "imitation"), num_train_epochs=config.imitation_epochs, **_trainer_settings(config)

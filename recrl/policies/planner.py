@@ -86,22 +86,26 @@ class Planner:
 
     def choose(self, decision: Decision) -> str:
         """The next action's text."""
+        return self.right(decision)[0]
+
+    def right(self, decision: Decision) -> list[str]:
+        """The next actions that are equally right: options can be set in any order."""
         page, notes = decision.page, decision.notes
         if page.kind == "search":
-            return decision.valid_actions[0]
+            return [decision.valid_actions[0]]
         if page.kind == "sub":
-            return actions.PREVIOUS
+            return [actions.PREVIOUS]
         wish = read_wish(decision.instruction)
         products = [product for product in notes.products if actions.can_be_clicked(product.asin.lower())]
         if not products:
-            return actions.BUY_NOW if page.kind == "item" else actions.NEXT_PAGE
+            return [actions.BUY_NOW if page.kind == "item" else actions.NEXT_PAGE]
         chances = np.asarray(self.judge(wish, products), np.float64)
         look = max(self._looks(decision, wish, products, chances), key=lambda look: look.gain, default=None)
         if look is None or look.gain <= self.settings.least_gain:
             return self._buy(decision, wish, products, chances)
         if look.product is None:
-            return _to_next_page(notes)
-        return actions.click(look.sub_page) if is_at_hand(notes, look.product) else _towards(notes, look.product)
+            return [_to_next_page(notes)]
+        return [actions.click(look.sub_page) if is_at_hand(notes, look.product) else _towards(notes, look.product)]
 
     def _looks(
         self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray
@@ -140,20 +144,20 @@ class Planner:
             - steps_to_open(notes, product)
         )
 
-    def _buy(self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray) -> str:
+    def _buy(self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray) -> list[str]:
         """Towards the purchase of the most probable product that can still be bought; of any in the last steps."""
         notes, at_hand = decision.notes, decision.notes.product
         in_time = [
             place for place, product in enumerate(products) if steps_to_open(notes, product) + 1 <= decision.steps_left
         ]
         if not in_time:
-            return actions.BUY_NOW if at_hand is not None else _towards(notes, products[int(chances.argmax())])
+            return [actions.BUY_NOW if at_hand is not None else _towards(notes, products[int(chances.argmax())])]
         product = products[max(in_time, key=lambda place: chances[place])]
         if not is_at_hand(notes, product):
-            return _towards(notes, product)
+            return [_towards(notes, product)]
         left = [actions.click(value) for value in options_left(wish, notes, product)]
         left = [action for action in left if action in decision.valid_actions]
-        return left[0] if left and decision.steps_left > 1 else actions.BUY_NOW
+        return left if left and decision.steps_left > 1 else [actions.BUY_NOW]
 
 
 def _two_best(chances: np.ndarray) -> tuple[int, int | None]:

@@ -9,7 +9,7 @@ the weights of the action features, in which the score is linear, are first fitt
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,9 @@ logger = logging.getLogger(__name__)
 class ImitationArguments:
     """What is imitated, and by which model."""
 
-    demonstrations: str = field(metadata={"help": "Trajectory dataset: a folder of `recrl generate-trajectories`."})
+    demonstrations: list[str] = field(
+        metadata={"help": "Trajectory datasets, one or more: folders of `recrl generate-trajectories`, or Hub ids."}
+    )
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "BERT-family encoder, by Hub id or folder; default: MiniLM-L6."}
     )
@@ -133,6 +135,7 @@ class ImitationTrainer(Trainer):
 
 PROBE_RIDGE = 1e-3  # times the squared weights, added to the probe's mean loss
 PROBE_BATCH = 64
+PROBE_STEPS = 200  # of L-BFGS, at most
 
 
 @torch.no_grad()
@@ -151,33 +154,52 @@ def _probe_data(
     return torch.cat(features), torch.cat(masks), right_mask(rows, width).to(model.device)
 
 
+def chooses(model: BertForChoiceScoring) -> bool:
+    """Whether the scorer was trained to choose actions; one that was only trained to judge products was not."""
+    if model.match_head is None or model.feature_score is None:
+        return True
+    num_trained = model.feature_score.weight.shape[1] - int(model.config.similarity)  # the cosine's starts above 0
+    return bool(model.feature_score.weight[0, :num_trained].any())
+
+
 def fit_feature_weights(
     model: BertForChoiceScoring, rows: Sequence[LabelledDecision], collator: ChoiceCollator
 ) -> float:
-    """Fits ``feature_score`` to the demonstrations with everything else as it is, by ridge-penalised cross-entropy.
+    """Fits ``feature_score`` to the demonstrations with everything else as it is, by ridge-penalised cross-entropy; if
+    the scorer has them, then ``feature_layers`` with it.
 
     Returns:
         The mean negative log-likelihood of the fit, without the penalty.
     """
     features, mask, right = _probe_data(model, rows, collator)
-    weights = torch.zeros(features.shape[-1], device=features.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+    linear, layers = model.feature_score, model.feature_layers
+    assert linear is not None
+    with torch.no_grad():
+        linear.weight.zero_()
 
     def likelihood() -> torch.Tensor:
-        log_probs = (features @ weights).masked_fill(~mask, -torch.inf).log_softmax(-1)  # (decisions, actions)
+        scores = linear(features) if layers is None else linear(features) + layers(features)
+        log_probs = scores.squeeze(-1).masked_fill(~mask, -torch.inf).log_softmax(-1)  # (decisions, actions)
         return right_action_loss(log_probs, right)
+
+    _minimise(likelihood, [linear.weight])
+    if layers is not None:
+        _minimise(likelihood, [linear.weight, *layers.parameters()])
+    with torch.no_grad():
+        return likelihood().item()
+
+
+def _minimise(likelihood: Callable[[], torch.Tensor], weights: Sequence[torch.Tensor]) -> None:
+    optimizer = torch.optim.LBFGS(weights, max_iter=PROBE_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = likelihood() + PROBE_RIDGE * weights.square().sum()
+        loss = likelihood() + PROBE_RIDGE * sum(weight.square().sum() for weight in weights)
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    assert model.feature_score is not None
-    with torch.no_grad():
-        model.feature_score.weight.copy_(weights[None])
-        return likelihood().item()
+    optimizer.zero_grad()
 
 
 def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, config: ImitationConfig) -> Path:
@@ -188,11 +210,12 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
     Raises:
         DatasetError, CheckpointError, ConfigError: see the modules that read them.
     """
-    episodes = load_episodes(arguments.demonstrations)
+    by_source = {source: load_episodes(source) for source in arguments.demonstrations}
+    episodes = [episode for found in by_source.values() for episode in found]
     if arguments.num_demonstrations is not None:
         if arguments.num_demonstrations > len(episodes):
             raise DatasetError(
-                f"num_demonstrations={arguments.num_demonstrations}, but {arguments.demonstrations} holds "
+                f"num_demonstrations={arguments.num_demonstrations}, but {', '.join(by_source)} holds "
                 f"{len(episodes)}; ask for fewer or collect more with `recrl generate-trajectories`"
             )
         episodes = episodes[: arguments.num_demonstrations]
@@ -213,14 +236,12 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
             )
         model.config.catalog_sha256 = episodes[0].catalog_sha256
         earlier = () if arguments.start_from is None else from_config(model.config.trained_on)
-        model.config.trained_on = to_config(merged(earlier, training_goals(episodes, arguments.demonstrations)))
+        model.config.trained_on = to_config(
+            merged(earlier, *(training_goals(found, source) for source, found in by_source.items()))
+        )
         collator = ChoiceCollator(tokenizer, model.config)
-        if (
-            arguments.linear_probe
-            and arguments.start_from is None
-            and run.checkpoint is None
-            and model.feature_score is not None
-        ):
+        is_new = arguments.start_from is None or not chooses(model)
+        if arguments.linear_probe and is_new and run.checkpoint is None and model.feature_score is not None:
             logger.info("linear probe: mean loss %.4f", fit_feature_weights(model, rows, collator))
         # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
         model.value_head.requires_grad_(False)
