@@ -234,6 +234,7 @@ def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
 
 def evaluate(config: EvaluationConfig) -> None:
     from recrl.evaluation.commands import run_evaluation
+    from recrl.evaluation.failure_tables import example_lines, failure_table
     from recrl.evaluation.tables import comparison_lines, print_table
     from recrl.publishing.cards import write_results
     from recrl.runs import README_FILE
@@ -248,6 +249,10 @@ def evaluate(config: EvaluationConfig) -> None:
     result, folder = next(iter(results.values())), Path(config.policy)
     if result.comparison is not None:
         print("\n".join(comparison_lines(result.comparison)))
+    if result.failures is not None:
+        failure_table(result.failures, result.num_episodes).print()
+        for text in example_lines(result.failures, config.failures or 0):
+            print(text)
     if config.split == "test" and is_complete(folder) and os.access(folder, os.W_OK):
         card = folder / README_FILE
         try:

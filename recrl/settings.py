@@ -3,9 +3,9 @@ attributes that the code reads.
 
 A field's annotation says what its flag takes: ``str``, ``int``, ``float``, ``bool`` or ``tuple[str, ...]``, each also
 with ``| None``. Its metadata holds what `argparse.ArgumentParser.add_argument` takes beside that: always ``help``, and
-``choices`` or ``type`` where they are needed. This is how transformers' `HfArgumentParser`, from which the recipes'
-parser comes, reads dataclasses too, so both can share them. Only ``positional`` is our own: it makes a positional
-argument of the field.
+``choices`` or ``type`` where they are needed, ``nargs`` and ``const`` where a flag's value may be left out. This is how
+transformers' `HfArgumentParser`, from which the recipes' parser comes, reads dataclasses too, so both can share them.
+Only ``positional`` is our own: it makes a positional argument of the field.
 
 Nothing heavy is imported, because every ``--help`` comes by here.
 """

@@ -242,7 +242,7 @@ def test_every_flag_says_in_a_phrase_what_it_is(command: Command) -> None:
         text = setting.metadata["help"]
         assert text[0].isupper() or text.startswith("user/"), text
         assert text.endswith("."), text
-        assert set(setting.metadata) <= {"help", "choices", "type"}
+        assert set(setting.metadata) <= {"help", "choices", "type", "nargs", "const"}
     parser_for(command).format_help()  # a stray % would end in an error
 
 

@@ -77,6 +77,12 @@ class Notes:
         """The product at hand."""
         return None if self.at_hand is None else self.products[self.at_hand]
 
+    @property
+    def known(self) -> "Notes":
+        """The same notes as if no product had been opened more than once: equal where equal things were seen."""
+        opened = (replace(one, times_opened=min(1, one.times_opened)) for one in self.products)
+        return replace(self, products=tuple(opened))
+
     def of(self, asin: str) -> NotedProduct | None:
         """What is known of a product, None if it was not seen or is forgotten."""
         return next((product for product in self.products if product.asin == asin), None)

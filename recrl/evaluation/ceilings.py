@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from recrl.webshop.best_purchase import best_reward
 from recrl.webshop.catalog import Catalog
+from recrl.webshop.goals import Goal
 from recrl.webshop.pages import HITS_PER_PAGE
 
 
@@ -12,6 +13,11 @@ def ceiling_rewards(catalog: Catalog, goal_indices: Sequence[int], *, num_hits: 
     rewards = []
     for index in goal_indices:
         goal = catalog.goals[index]
-        hits = catalog.search(goal.instruction_without_price.lower())[:num_hits]
+        hits = plain_hits(catalog, goal)[:num_hits]
         rewards.append(max((best_reward(catalog.products[hit], goal) for hit in hits), default=0.0))
     return rewards
+
+
+def plain_hits(catalog: Catalog, goal: Goal) -> list[int]:
+    """Positions of the products that the goal's plain instruction finds, best first."""
+    return catalog.search(goal.instruction_without_price.lower())

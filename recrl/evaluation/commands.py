@@ -40,6 +40,7 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
         max_steps=config.max_steps,
         baseline=baseline,
         allow_seen_goals=config.allow_seen_goals,
+        explain_failures=config.failures is not None,
         progress=progress,
         queries=queries,
     )

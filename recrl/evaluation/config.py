@@ -29,6 +29,19 @@ class EvaluationConfig(PolicySettings, PlaySettings):
     output_json: str | None = field(
         default=None, metadata={"help": "File that the result with all its episodes is written to."}
     )
+    failures: int | None = field(
+        default=None,
+        metadata={
+            "help": "Say why episodes failed: a count for each kind, and with a number as many examples of each. This "
+            "looks at the hidden goal, after the fact only; the policy never sees it.",
+            "nargs": "?",
+            "const": 0,
+        },
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_at_least(self, 0, "failures")
 
 
 @dataclass(frozen=True, kw_only=True)

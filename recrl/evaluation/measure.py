@@ -12,6 +12,8 @@ from recrl.episodes.data import REWARD_PARTS, Episode
 from recrl.errors import DatasetError, PolicyError, StorageError
 from recrl.evaluation.ceilings import ceiling_rewards
 from recrl.evaluation.config import DECODINGS
+from recrl.evaluation.failure_types import Failure, Failures
+from recrl.evaluation.failures import explain_failure
 from recrl.evaluation.result_types import EpisodeRecord, GoalList, Result
 from recrl.evaluation.results import check_same_goals, compare_results, summarise
 from recrl.evaluation.seen_goals import check_seen_goals
@@ -55,6 +57,7 @@ def evaluate(
     max_steps: int = 15,
     baseline: Result | None = None,
     allow_seen_goals: bool = False,
+    explain_failures: bool = False,
     progress: Callable[[int, int], None] | None = None,
     queries: Callable[[str], Sequence[str]] | None = None,
 ) -> Result:
@@ -66,6 +69,7 @@ def evaluate(
         seed: of sampling; batch_size: environments side by side, without influence on the result.
         baseline: another result on the same goals, for the paired difference in ``comparison``.
         allow_seen_goals: score it even on goals that it may have been trained on; the result says how many.
+        explain_failures: also find out why episodes failed, see `recrl.evaluation.failures`.
         progress: called with the episodes played and their total.
         queries: proposes search queries, as `recrl.webshop.env.WebShopEnv` takes them; the result names the model.
 
@@ -91,6 +95,7 @@ def evaluate(
             )
     seen = check_seen_goals(policy, catalog, goals, asked=f"the {split} split by {split_by}", allowed=allow_seen_goals)
     episodes: list[Episode] = []
+    failures: list[Failure] = []
     for episode in rollout(
         policy,
         catalog,
@@ -103,6 +108,8 @@ def evaluate(
         queries=queries,
     ):
         episodes.append(episode)
+        if explain_failures and (failure := explain_failure(catalog, episode)) is not None:
+            failures.append(failure)
         if progress is not None:
             progress(len(episodes), len(goals))
     records = tuple(
@@ -133,6 +140,7 @@ def evaluate(
         knows_goal=knows_goal(policy) or None,
         trained_on_this_catalog=policy.catalog_sha256 == catalog.sha256 if policy.catalog_sha256 else None,
         episodes=records,
+        failures=Failures.of(failures) if explain_failures else None,
     )
     return result if baseline is None else replace(result, comparison=compare_results(result, baseline))
 

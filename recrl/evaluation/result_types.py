@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from recrl.errors import DatasetError
+from recrl.evaluation.failure_types import Failures
 from recrl.evaluation.typed_json import ABSENT_IF_NONE, to_json, with_version
 
 UNKNOWN_SEEN = "unknown"  # num_seen_goals of a policy that does not say what it was trained on
@@ -130,6 +131,7 @@ class Result:
             None for a policy that was not trained.
         knows_goal: True of a policy that knows the hidden goal; None of all others.
         trained_on_this_catalog: None for a policy that was not trained.
+        failures: why episodes failed, if that was asked for.
         comparison: with a baseline, if there is one.
         success_by_seed, score_by_seed: of means over seeds; ``_std``: over seeds, n - 1; None for a single one.
     """
@@ -165,6 +167,7 @@ class Result:
     knows_goal: bool | None = field(default=None, metadata=ABSENT_IF_NONE)
     trained_on_this_catalog: bool | None = None
     episodes: tuple[EpisodeRecord, ...]
+    failures: Failures | None = field(default=None, metadata=ABSENT_IF_NONE)
     comparison: Comparison | None = field(default=None, metadata=ABSENT_IF_NONE)
     success_by_seed: tuple[float, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
     success_std: float | None = None
@@ -188,6 +191,10 @@ class Result:
         seen = self.num_seen_goals
         if seen != UNKNOWN_SEEN and not (seen is None or (isinstance(seen, int) and 0 <= seen <= len(self.episodes))):
             raise DatasetError(f"num_seen_goals={seen!r}, expected 0 to {len(self.episodes)}, or {UNKNOWN_SEEN!r}")
+        if self.failures is not None:
+            failed = [record.goal_index for record in self.episodes if not record.success]
+            if [failure.goal_index for failure in self.failures.episodes] != failed:
+                raise DatasetError("failures has other goals than the episodes that failed, or another order")
         self._check_rates()
 
     def _check_rates(self) -> None:
@@ -217,9 +224,10 @@ class Result:
         return GoalList(self.protocol, self.catalog_sha256, self.goals_sha256, indices)
 
     def headline(self) -> dict[str, Any]:
-        """The result as JSON can hold it, without its episodes."""
+        """The result as JSON can hold it, without its episodes and why they failed."""
         fields = to_json(self)
         del fields["episodes"]
+        fields.pop("failures", None)
         return self._without_what_it_cannot_have(fields)
 
     def to_json(self) -> dict[str, Any]:

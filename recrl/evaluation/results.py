@@ -198,7 +198,8 @@ def aggregate_seeds(results: Sequence[Result]) -> Result:
         seed=seeds,
         episodes=records,
         num_seen_goals=most_seen([result.num_seen_goals for result in results]),
-        comparison=None,  # was the first seed's
+        comparison=None,  # was the first seed's, and so were its failures
+        failures=None,
         success_by_seed=by_seed["success_rate"],
         success_std=spread["success_rate"],
         score_by_seed=by_seed["score"],

@@ -109,10 +109,9 @@ class Planner:
         """The looks after which the best other product, and the one looked at, can still be bought."""
         notes, settings = decision.notes, self.settings
         found: list[Look] = []
-        other: int | None
         best, second = _two_best(chances)
         for place, product in enumerate(products):
-            other = best if place != best else second
+            other = second if place == best else best
             beside = 0.0 if other is None else chances[other]
             gain = chances[place] + (1 - chances[place]) * beside - max(chances[place], beside)
             there = steps_to_open(notes, product)
@@ -125,11 +124,11 @@ class Planner:
                 away = 0 if other is None else 1 + self._from_results(wish, notes, products[other], product.page_number)
                 if cost + max(here, away) <= decision.steps_left:
                     found.append(Look(product, name, reveal * float(gain) / cost))
-        if (cost := _steps_to_next_page(notes, products)) is not None:
+        if (turning := _steps_to_next_page(notes, products)) is not None:
             chance = settings.reveal_page * settings.next_page * float(np.prod(1 - chances))
             away = self._from_results(wish, notes, products[best], _last_page(products) + 1)
-            if cost + away <= decision.steps_left:
-                found.append(Look(None, "", chance * float(1 - chances[best]) / (cost + 1)))  # and its page after it
+            if turning + away <= decision.steps_left:
+                found.append(Look(None, "", chance * float(1 - chances[best]) / (turning + 1)))  # and its page after it
         return found
 
     def _from_results(self, wish: Wish, notes: Notes, product: NotedProduct, page_number: int) -> int:

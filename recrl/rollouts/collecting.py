@@ -192,7 +192,7 @@ def _collect(
         keep = episode.reward >= config.min_reward
         steps += episode.num_steps
         if keep and config.prune:
-            episode = prune_loops(episode, env)
+            episode = prune_loops(episode, env, config.loops)
         record: dict[str, Any] = {
             "number": start + len(records),
             "reward": episode.reward,

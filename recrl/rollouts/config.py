@@ -23,6 +23,7 @@ CATALOG_HELP = {
 SPLIT_HELP = {"help": "The split whose goals are played.", "choices": SPLITS}
 SPLIT_BY_HELP = {"help": "What the splits must not share: goals or products.", "choices": SPLIT_BY}
 UNIFORM_GOALS_HELP = {"help": "Draw training goals uniformly, as dev and test take them, instead of by their weights."}
+LOOPS = ("notes", "pages")  # what a loop comes back to, see `recrl.rollouts.pruning`
 MAX_STEPS_HELP = {"help": "Actions after which an episode is truncated."}
 BATCH_SIZE_HELP = {"help": "Environments that are played side by side; the result does not depend on it."}
 TEMPERATURE_HELP = {"help": "Temperature at which a checkpoint samples actions."}
@@ -153,6 +154,14 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
     rollouts_per_goal: int = field(default=1, metadata=ROLLOUTS_PER_GOAL_HELP)
     uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
     prune: bool = field(default=True, metadata={"help": "Cut the loops out of the episodes that are kept."})
+    loops: str = field(
+        default="notes",
+        metadata={
+            "help": "What a loop comes back to: the same page with nothing learned on the way (notes), or the same page "
+            "(pages), so that looking at a product and leaving it is cut out too.",
+            "choices": LOOPS,
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()

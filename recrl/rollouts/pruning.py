@@ -24,17 +24,21 @@ def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
     return kept
 
 
-def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
+def prune_loops(episode: Episode, env: WebShopEnv, loops: str = "notes") -> Episode:
     """The episode without its loops, replayed, so that its observations are those of the shorter way.
 
-    A page is known by what it shows, but for the marks of visited products, and by its valid actions. Two searches can
-    show equal pages and lead on differently; if the shorter way does not end in the same purchase, the episode is
+    A page is known by what it shows, but for the marks of visited products, and by its valid actions. With ``loops``
+    "notes" coming back to it is a loop only if nothing was learned on the way: what was seen of products is the same;
+    with "pages" looking at a product and leaving it is a loop too. Two searches can show equal pages and lead on
+    differently; if the shorter way does not end in the same purchase, the episode is
     returned as it is, and so is one that the step limit cut off: without its loops it would not have reached the limit.
     Log-probabilities stay those of the collection.
     """
     if episode.truncated:
         return episode
-    pages = [(step.page.without_marks(), step.valid_actions) for step in episode.steps]
+    pages: list[Hashable] = [(step.page.without_marks(), step.valid_actions) for step in episode.steps]
+    if loops == "notes":
+        pages = [(page, decision.notes.known) for page, decision in zip(pages, episode.decisions(), strict=True)]
     places = loop_free_places(pages)
     if len(places) == len(pages):
         return episode
@@ -42,12 +46,14 @@ def prune_loops(episode: Episode, env: WebShopEnv) -> Episode:
     steps: list[Step] = []
     reward, terminated = 0.0, False
     for number, step in enumerate(episode.steps[place] for place in places):
-        if step.action not in info["valid_actions"]:
+        right = [step.valid_actions[index] for index in step.right_actions]
+        if not {step.action, *right} <= set(info["valid_actions"]):
             return episode
         before, actions = (observation, info["page"]), info["valid_actions"]
         observation, reward, terminated, _, info = env.step(step.action)
         index, steps_left = actions.index(step.action), env.max_steps - number
-        steps.append(Step(*before, actions, steps_left, index, step.log_prob, float(reward)))
+        right_indices = tuple(sorted(map(actions.index, right)))
+        steps.append(Step(*before, actions, steps_left, index, step.log_prob, float(reward), right_indices))
     if reward != episode.reward or not terminated or info["reward_parts"] != episode.reward_parts:
         return episode
     return replace(episode, steps=tuple(steps))

@@ -1,7 +1,8 @@
-"""Imitation: the start of every later stage, learned from demonstrations by cross-entropy on their actions.
+"""Imitation: the start of every later stage, learned from demonstrations by cross-entropy on their right actions.
 
-The recipe of WebShop's choice model (arXiv:2207.01206, Section 4.2; arXiv:2408.16032). What deviates: pages with a
-single action, which teach nothing, are left out; dropout is off; the new heads have a learning rate of their own; and
+The recipe of WebShop's choice model (arXiv:2207.01206, Section 4.2; arXiv:2408.16032). What deviates: where a teacher
+says that several actions are equally right, the loss is that of taking any of them (`recrl.scoring.losses`); pages with
+a single action, which teach nothing, are left out; dropout is off; the new heads have a learning rate of their own; and
 the weights of the action features, in which the score is linear, are first fitted alone, which is a convex problem
 (linear probing, then fine-tuning: arXiv:2202.10054). A hundred demonstrations are too few steps to find them otherwise.
 """
@@ -21,8 +22,9 @@ from recrl.episodes.decisions import LabelledDecision
 from recrl.episodes.training_goals import from_config, merged, to_config, training_goals
 from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
-from recrl.scoring.collator import ChoiceCollator
+from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.scoring.inputs import ACTION_FEATURES, PLAIN_FEATURES
+from recrl.scoring.losses import best_is_right, right_action_loss
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import save_result, training_run
@@ -82,13 +84,14 @@ class ImitationConfig(TrainingArguments):
 
 
 def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
-    """Every decision of the episodes with two valid actions or more, labelled with the action that was taken.
+    """Every decision of the episodes with two valid actions or more, labelled with the actions that its teacher holds
+    right; where the step says nothing of them, with the action that was taken.
 
     Raises:
         DatasetError: no decision has two valid actions or more.
     """
     rows = [
-        LabelledDecision(decision, step.action_index)
+        LabelledDecision(decision, step.right_actions or (step.action_index,))
         for episode in episodes
         for decision, step in zip(episode.decisions(), episode.steps, strict=True)
         if len(step.valid_actions) > 1
@@ -116,12 +119,12 @@ class ImitationTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
-        right = (outputs.log_probs.detach().argmax(-1) == inputs["labels"]).float()
+        right = best_is_right(outputs.log_probs.detach(), inputs["right_mask"]).float()
         self._right = [*getattr(self, "_right", []), right]
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Adds ``accuracy``: the share of decisions since the last log in which the demonstrated action scored best."""
+        """Adds ``accuracy``: the share of decisions since the last log in which a right action scored best."""
         if "loss" in logs and getattr(self, "_right", []):
             logs["accuracy"] = torch.cat(self._right).mean().item()
             self._right = []
@@ -136,7 +139,7 @@ PROBE_BATCH = 64
 def _probe_data(
     model: BertForChoiceScoring, rows: Sequence[LabelledDecision], collator: ChoiceCollator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Features (decisions, actions, features), valid mask (decisions, actions) and labels (decisions,) of all rows."""
+    """Features (decisions, actions, features), valid mask and right mask (decisions, actions) of all rows."""
     width = max(len(row.decision.valid_actions) for row in rows)
     features, masks = [], []
     for start in range(0, len(rows), PROBE_BATCH):
@@ -145,8 +148,7 @@ def _probe_data(
         missing = width - mask.shape[1]
         features.append(torch.nn.functional.pad(found.float(), (0, 0, 0, missing)))
         masks.append(torch.nn.functional.pad(mask, (0, missing)))
-    labels = torch.tensor([row.action_index for row in rows], device=model.device)
-    return torch.cat(features), torch.cat(masks), labels
+    return torch.cat(features), torch.cat(masks), right_mask(rows, width).to(model.device)
 
 
 def fit_feature_weights(
@@ -157,13 +159,13 @@ def fit_feature_weights(
     Returns:
         The mean negative log-likelihood of the fit, without the penalty.
     """
-    features, mask, labels = _probe_data(model, rows, collator)
+    features, mask, right = _probe_data(model, rows, collator)
     weights = torch.zeros(features.shape[-1], device=features.device, requires_grad=True)
     optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
 
     def likelihood() -> torch.Tensor:
         log_probs = (features @ weights).masked_fill(~mask, -torch.inf).log_softmax(-1)  # (decisions, actions)
-        return torch.nn.functional.nll_loss(log_probs, labels)
+        return right_action_loss(log_probs, right)
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()

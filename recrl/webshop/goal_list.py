@@ -250,7 +250,7 @@ def _splits(store: ProductStore, arrays: dict[str, np.ndarray]) -> dict[str, np.
     return made
 
 
-def goals_fingerprint(goals: GoalList, progress: Callable[[int], None] | None = None) -> str:
+def goals_fingerprint(goals: Sequence[Goal], progress: Callable[[int], None] | None = None) -> str:
     """The SHA-256 of the goals with their texts, options, bounds, weights and order.
 
     Args:

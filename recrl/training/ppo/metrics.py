@@ -18,7 +18,7 @@ METRICS = {
     "value/return": "mean return to which the values are fitted",
     "loss/policy": "clipped surrogate, negated; its size means nothing, its trend does",
     "loss/value": "clipped squared error of the values, halved",
-    "loss/imitation": "cross-entropy of the demonstrated actions",
+    "loss/imitation": "cross-entropy of the demonstrations' right actions",
     "episode/success": "% with reward 1 of the episodes that ended in this collection (sampled, training goals)",
     "episode/score": "100 x their mean reward",
     "episode/steps": "their mean number of actions",

@@ -1,0 +1,84 @@
+"""Failures for people: counts as a table, examples as lines."""
+
+from recrl.evaluation.failure_types import KINDS, LACKS, Failure, Failures, Lack, PerfectProduct, Purchase
+from recrl.tables import Table
+
+OF_ATTRIBUTES = {
+    "attribute_features_unread": "features unread",
+    "attribute_description_unread": "description unread",
+    "attribute_read": "both read",
+}
+HEADER = ("why", "episodes", "%", "products", *(OF_ATTRIBUTES.get(what, what) for what in LACKS))
+
+
+def failure_table(failures: Failures, num_episodes: int) -> Table:
+    """A row per kind of failure, and one for all.
+
+    Args:
+        num_episodes: of the evaluation, failed or not.
+    """
+    rows = [
+        _row(KINDS[count.kind], count.episodes, num_episodes, count.products, [count.lacks[what] for what in LACKS])
+        for count in failures.kinds
+    ]
+    lacks = [sum(count.lacks[what] for count in failures.kinds) for what in LACKS]
+    products = len({failure.asin for failure in failures.episodes})
+    rows.append(_row("all failures", failures.num_failures, num_episodes, products, lacks))
+    said = (
+        f"{failures.num_failures} of {num_episodes} episodes failed, each counted in the first row that holds. Of a "
+        "wrong product: a perfect one was opened and left; its link was shown and not opened; it is among the hits of "
+        "the plain instruction, at most 50, but was not shown; there is none among them. From the fifth column on: "
+        "what the purchases lack (one can lack several things), wrong products even with their best options; the last "
+        "three count those that lack an attribute, by which of the product's own pages were read."
+    )
+    return Table(HEADER, rows, said)
+
+
+def _row(name: str, episodes: int, of: int, products: int, lacks: list[int]) -> list[str]:
+    return [name, str(episodes), f"{100 * episodes / of:.1f}", str(products), *map(str, lacks)]
+
+
+def example_lines(failures: Failures, number: int) -> list[str]:
+    """The first ``number`` failures of each kind, a few lines each."""
+    lines = []
+    for count in failures.kinds:
+        of_kind = [failure for failure in failures.episodes if failure.kind == count.kind]
+        for place, failure in enumerate(of_kind[:number], 1):
+            lines += ["", f"{KINDS[count.kind]} ({place} of {count.episodes}), goal {failure.goal_index}"]
+            lines += [f"  {name}: {_one_line(text)}" for name, text in _example(failure).items()]
+    return lines
+
+
+def _example(failure: Failure) -> dict[str, str]:
+    """What is said of a failure, by name."""
+    parts = {"instruction": failure.instruction}
+    if failure.bought is not None:
+        parts["bought"] = f"{_bought(failure.bought)}; reward {failure.reward:.2f}"
+        parts["lacks"] = "; ".join(map(_lack, failure.bought.lacks))
+    if failure.perfect is not None:
+        parts["perfect"] = _perfect(failure.perfect)
+    return parts | {"actions": " > ".join(failure.actions)}
+
+
+def _lack(lack: Lack) -> str:
+    read = OF_ATTRIBUTES.get(lack.what)
+    return f"{lack.what}: {lack.wanted}" if read is None else f"attribute: {lack.wanted} ({read})"
+
+
+def _bought(bought: Purchase) -> str:
+    options = ", ".join(f"{group}: {value}" for group, value in bought.options.items()) or "no options"
+    return f"{bought.asin} {bought.title}, ${bought.price:.2f}, {options}"
+
+
+def _perfect(perfect: PerfectProduct) -> str:
+    """The product, where it was, and how closely the shopper looked at it."""
+    looked = "shown, not opened" if perfect.shown else "not shown"
+    if perfect.opened:
+        looked = f"opened, {' and '.join(perfect.read) or 'no sub page'} read"
+    place = f"place {perfect.place} of results page {perfect.page_number}"
+    return f"{perfect.asin} {perfect.title}, ${perfect.price:.2f}; {place}; {looked}"
+
+
+def _one_line(text: str) -> str:
+    """Text of a catalogue without what would move the terminal's cursor."""
+    return "".join(character if character.isprintable() else " " for character in text)
