@@ -116,6 +116,7 @@ TRAINED = [
 VARIANTS: dict[str, dict[str, Any]] = {  # name -> what differs from the reading imitation
     "ablation-without-notes": {"forgets": True},
     "ablation-tuned-encoder": {"changes": {"reading_imitation": {"num_frozen_layers": 0}}},
+    "ablation-loops-by-page": {"changes": {"reading_demonstrations": {"loops": "pages"}}},
     "ablation-weighted-goals": {"changes": {"reading_demonstrations": {"uniform_goals": False}}},
 }
 VARIED: dict[str, Callable[[int], dict[str, Any]]] = {  # name before a number -> the same for that number
@@ -132,9 +133,13 @@ def find_arms(names: list[str]) -> list[Arm]:
         ConfigError: a name is unknown; the message names the nearest.
     """
     wanted = dict.fromkeys(one for name in names for one in GROUPS.get(name, [name]))
-    arms = {name: _find(name) for name in wanted}
+    return sorted(map(_find, wanted), key=lambda arm: place_of(arm.name))
+
+
+def place_of(name: str) -> int:
+    """The place of an arm in tables; variants share the last one."""
     order = list(STANDARD)
-    return sorted(arms.values(), key=lambda arm: order.index(arm.name) if arm.name in order else len(order))
+    return order.index(name) if name in order else len(order)
 
 
 def _find(name: str) -> Arm:

@@ -76,6 +76,7 @@ def draw_curves(curves: Mapping[int, Curve], path: Path, *, title: str) -> None:
     for panel, unit in zip(axes, ("updates", "minutes"), strict=True):
         panel.set_xlabel(unit)
         panel.spines[["top", "right"]].set_visible(False)
+    axes[0].xaxis.get_major_locator().set_params(integer=True)
     axes[0].set_ylabel("success % on dev goals")
     figure.legend(loc="outside lower center", ncols=len(curves), frameon=False)
     figure.suptitle(f"PPO, {title}", fontsize=10)

@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import Any
 
 from recrl.errors import ConfigError
+from recrl.evaluation.measure import evaluation_goals
 from recrl.evaluation.result_types import Result
 from recrl.experiment.config import PaperConfig
 from recrl.experiment.curves import Curve, read_curve
@@ -19,6 +20,7 @@ from recrl.experiment.stages import StageLog, run_stages
 from recrl.files import write_text
 from recrl.publishing.cards import write_results
 from recrl.runs import JOURNAL_FILE, README_FILE, RunFolder, RunState, read_object
+from recrl.webshop.catalog import load_catalog
 from recrl.webshop.goals import REWORDED_SUFFIX
 
 logger = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ def run_paper(config: PaperConfig, say: Say = logger.info) -> list[str]:
         raise ConfigError("the curves of ppo need matplotlib; install it with `pip install matplotlib`")
     run = _run_folder(config)
     with run.claim() as state:
+        _check_goals(config)
         stages = list(make_plan(config.sized(), run.path, say).stages.values())
         log = StageLog(run.path, run.journal)
         log.check(stages)
@@ -139,6 +142,14 @@ def _run_folder(config: PaperConfig) -> RunFolder:
         files=FILES,
         scratch=(TINY_ENCODER,),
     )
+
+
+def _check_goals(config: PaperConfig) -> None:
+    """Refuses a catalogue that cannot be opened, and more goals than a split has, before anything is made."""
+    for wording in config.wordings:
+        catalog = load_catalog(config.catalog, wording=wording)
+        for split_by in config.split_by:
+            evaluation_goals(catalog, config.split, split_by, config.num_eval_episodes)
 
 
 def _made(folder: Path) -> set[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from recrl.evaluation.result_types import Interval, Result
 from recrl.evaluation.results import aggregate_seeds, load_result
-from recrl.experiment.arms import KINDS
+from recrl.experiment.arms import KINDS, place_of
 from recrl.experiment.plan import Measurement, Plan
 from recrl.experiment.stages import StageLog
 from recrl.files import read_json
@@ -152,7 +152,7 @@ def comparable(found: Iterable[Found]) -> list[Comparable]:
         here = [one for one in found if (one.row.protocol, one.row.wording) == (protocol, wording)]
         for steps in sorted({one.row.steps for one in here if one.row.steps is not None}):
             by_arm: dict[str, list[Result]] = {}
-            for one in here:
+            for one in sorted(here, key=lambda one: place_of(one.row.arm)):
                 if one.row.steps in (steps, None):
                     by_arm.setdefault(one.row.arm, []).append(one.result)
             results = {arm: aggregate_seeds(of_arm) if len(of_arm) > 1 else of_arm[0] for arm, of_arm in by_arm.items()}

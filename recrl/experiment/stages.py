@@ -171,21 +171,19 @@ def run_stages(
     """Makes the stages that are not complete, in their order, within a budget.
 
     Args:
-        stages: each after those that it needs.
+        stages: each after those that it needs; `StageLog.check` has let them pass.
 
     Returns:
         the stages that are missing at the end.
 
     Raises:
-        ConfigError: see `StageLog.check`; before anything is made.
         RecrlError: see the stages.
     """
-    log.check(stages)
     started = time.monotonic()
     missing = [stage for stage in stages if not log.is_done(stage)]
     for number, stage in enumerate(missing):
         expected = log.expected(stage, expected_minutes, stages)
-        about = f", about {expected:.1f} minutes" if expected else ""
+        about = f", about {expected:.1f} minutes" if expected >= 0.1 else ""
         if budget_minutes is not None:
             left = budget_minutes - (time.monotonic() - started) / 60
             if left <= 0 or expected > left:
