@@ -51,6 +51,8 @@ TINY: dict[str, dict[str, Any]] = {
         "num_passes": 1,
         "value_warmup": 1,
         "value_warmup_passes": 1,
+        "imitation_coef": 0.1,
+        "demonstration_batch_size": 2,
         "eval_every": 1,
         "num_dev_episodes": 2,
     },

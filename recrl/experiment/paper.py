@@ -33,7 +33,8 @@ FILES = {
     "product, goal": "what was made for the splits by product, and by goal: a folder per seed, and the rules'",
     RESULTS_MD: "tables, minutes and curves",
     RESULTS_JSON: "a row per evaluation",
-    STAGES_FILE: "how many stages were made; written last",
+    "ppo_PROTOCOL.png": "the learning curve of PPO",
+    STAGES_FILE: "the stages that were made; written last",
 }
 
 
@@ -97,11 +98,12 @@ def write_docs(config: PaperConfig, docs: Path) -> list[str]:
     run = _run_folder(config)
     if run.state() is RunState.NEW:
         raise ConfigError(f"{run.path} holds no experiment; run recipes/paper.py with this --output_dir first")
-    log = StageLog(run.path, run.journal)
-    stages = make_plan(config.sized(), run.path, logger.info).stages.values()
-    missing = [stage.name for stage in stages if not log.is_done(stage)]
-    plan = make_plan(_with_what_is_there(config, run.path).sized(), run.path, logger.info)
-    write_report(make_report(plan, log, missing), docs, pictures=PICTURES, between_marks=True)
+    with run.claim():
+        log = StageLog(run.path, run.journal)
+        stages = make_plan(config.sized(), run.path, logger.info).stages.values()
+        missing = [stage.name for stage in stages if not log.is_done(stage)]
+        plan = make_plan(_with_what_is_there(config, run.path).sized(), run.path, logger.info)
+        write_report(make_report(plan, log, missing), docs, pictures=PICTURES, between_marks=True)
     return missing
 
 

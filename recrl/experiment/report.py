@@ -66,8 +66,8 @@ def arm_table(table: Comparable) -> Table:
                 with_interval(result.score, result.score_ci),
                 f"{result.success_per_product:.1f}",
                 "" if result.mean_steps is None else f"{result.mean_steps:.1f}",
-                _difference(results, name, start),
-                _difference(results, name, rule),
+                _difference(table, name, start),
+                _difference(table, name, rule),
             ]
         )
     said = (
@@ -81,10 +81,10 @@ def _num_seeds(result: Result) -> int:
     return len(result.seed) if isinstance(result.seed, tuple) else 1
 
 
-def _difference(results: Mapping[str, Result], name: str, other: str | None) -> str:
+def _difference(table: Comparable, name: str, other: str | None) -> str:
     if other is None:
         return ""
-    found = compare_results(results[name], results[other])
+    found = compare_results(*table.sides(name, other))
     return f"{with_interval(found.success_difference, found.success_difference_ci, '+.1f')} ({other})"
 
 

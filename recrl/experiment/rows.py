@@ -1,6 +1,6 @@
 """What an experiment has found: a row for each evaluation, and the results behind the rows."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -133,6 +133,7 @@ class Comparable:
     Attributes:
         protocol, wording, steps: of the table.
         results: arm -> its result, a mean over its seeds where there are several.
+        by_seed: arm -> seed, None of what is not trained -> its result.
         starts: arm -> its start, for those that have one here.
     """
 
@@ -140,7 +141,21 @@ class Comparable:
     wording: str
     steps: int
     results: dict[str, Result]
+    by_seed: dict[str, dict[int | None, Result]]
     starts: dict[str, str]
+
+    def sides(self, arm: str, other: str) -> tuple[Result, Result]:
+        """Both arms' results over the seeds that both have; all of one that has none."""
+        ours, theirs = self.by_seed[arm], self.by_seed[other]
+        common = [seed for seed in ours if seed in theirs]
+        if not common:
+            return self.results[arm], self.results[other]
+        return mean_over([ours[seed] for seed in common]), mean_over([theirs[seed] for seed in common])
+
+
+def mean_over(results: Sequence[Result]) -> Result:
+    """The mean of an arm's results over seeds; of a single one it is that."""
+    return aggregate_seeds(results) if len(results) > 1 else results[0]
 
 
 def comparable(found: Iterable[Found]) -> list[Comparable]:
@@ -151,7 +166,7 @@ def comparable(found: Iterable[Found]) -> list[Comparable]:
     for protocol, wording in places:
         here = [one for one in found if (one.row.protocol, one.row.wording) == (protocol, wording)]
         for steps in sorted({one.row.steps for one in here if one.row.steps is not None}):
-            by_arm: dict[str, list[Result]] = {}
+            by_seed: dict[str, dict[int | None, Result]] = {}
             for one in sorted(here, key=lambda one: place_of(one.row.arm)):
                 if one.row.steps in (steps, None):
                     by_arm.setdefault(one.row.arm, []).append(one.result)
@@ -161,5 +176,5 @@ def comparable(found: Iterable[Found]) -> list[Comparable]:
                 for one in here
                 if one.measurement.arm.start is not None and one.measurement.arm.start in results
             }
-            tables.append(Comparable(protocol, wording, steps, results, starts))
+            tables.append(Comparable(protocol, wording, steps, results, by_seed, starts))
     return tables

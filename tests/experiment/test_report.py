@@ -90,6 +90,13 @@ def test_the_table_has_both_differences_and_means_over_seeds() -> None:
     assert cells["ablation-without-notes"][6].endswith("(reading-imitation)")
 
 
+def test_differences_pair_the_seeds_that_both_have() -> None:
+    later = [one for one in FOUND if (one.row.arm, one.row.seed) != ("ppo", 0)]
+    [table] = comparable(later)
+    assert [row[6][:5] for row in arm_table(table).rows if row[0] == "ppo"] == ["+16.7"]  # 10 against 8 of 12
+    assert [row[2][:4] for row in arm_table(table).rows if row[0] == "reading-imitation"] == ["62.5"]  # both seeds'
+
+
 def test_the_table_is_in_every_protocol_apart() -> None:
     goal = found("rule", wins(1), steps=3)
     other = Found(goal.measurement, goal.result, Row(**(goal.row.__dict__ | {"protocol": "embedded"})))
