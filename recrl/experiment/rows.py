@@ -169,8 +169,8 @@ def comparable(found: Iterable[Found]) -> list[Comparable]:
             by_seed: dict[str, dict[int | None, Result]] = {}
             for one in sorted(here, key=lambda one: place_of(one.row.arm)):
                 if one.row.steps in (steps, None):
-                    by_arm.setdefault(one.row.arm, []).append(one.result)
-            results = {arm: aggregate_seeds(of_arm) if len(of_arm) > 1 else of_arm[0] for arm, of_arm in by_arm.items()}
+                    by_seed.setdefault(one.row.arm, {})[one.row.seed] = one.result
+            results = {arm: mean_over(list(of_arm.values())) for arm, of_arm in by_seed.items()}
             starts = {
                 one.row.arm: one.measurement.arm.start
                 for one in here
