@@ -15,6 +15,7 @@ from recrl.errors import ConfigError
 from recrl.experiment import making
 from recrl.experiment.making import Place, Say, Settings
 from recrl.policies.loading import RULES
+from recrl.scoring.inputs import PLAIN_FEATURES, READING_FEATURES
 from recrl.settings import nearest
 
 
@@ -80,7 +81,7 @@ class Arm:
         policy: as `recrl.policies.loading.load_policy` takes it, {} standing for that folder; empty for a ceiling.
         start: the arm from which its training went on, or that it varies.
         num_hits: of a ceiling.
-        changes: of a variant, a kind -> settings that differ.
+        changes: of a variant, a kind -> settings that differ; they win over folders of other stages too.
         forgets: whether it plays without notes of earlier pages.
     """
 
@@ -113,8 +114,13 @@ TRAINED = [
     Arm(name="ppo", kind="ppo", start=READING),
     Arm(name="self-improvement", kind="self_improvement", start=READING),
 ]
+NEW = {"start_from": None}  # a new scorer, which has no judgement
 VARIANTS: dict[str, dict[str, Any]] = {  # name -> what differs from the reading imitation
     "ablation-without-notes": {"forgets": True},
+    "ablation-without-judgement": {
+        "changes": {"reading_imitation": NEW | {"action_features": [*PLAIN_FEATURES, *READING_FEATURES]}}
+    },
+    "ablation-plain-scorer": {"changes": {"reading_imitation": NEW}},
     "ablation-tuned-encoder": {"changes": {"reading_imitation": {"num_frozen_layers": 0}}},
     "ablation-loops-by-page": {"changes": {"reading_demonstrations": {"loops": "pages"}}},
     "ablation-weighted-goals": {"changes": {"reading_demonstrations": {"uniform_goals": False}}},

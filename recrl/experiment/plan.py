@@ -93,11 +93,12 @@ class _Planner:
         name = f"{shared}/{arm.name}/{kind}" if varied else f"{shared}/{kind}"
         if name in self.plan.stages:
             return name
-        settings = {**getattr(self.config, kind), **arm.changes.get(kind, {})}
+        changes = arm.changes.get(kind, {})
+        settings = {**getattr(self.config, kind), **changes}
         folders = {role: how.written_as.get(role, "{}").format(self.folder / need) for role, need in needs.items()}
 
         def make() -> None:
-            how.make(self.folder / name, self.place(split_by, seed), {**settings, **folders}, self.say)
+            how.make(self.folder / name, self.place(split_by, seed), {**settings, **folders, **changes}, self.say)
 
         self.plan.stages[name] = Stage(
             name=name,

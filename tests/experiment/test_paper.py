@@ -12,6 +12,7 @@ from recrl.errors import CatalogError, ConfigError
 from recrl.experiment.config import PaperConfig
 from recrl.experiment.paper import run_paper, write_docs
 from recrl.experiment.report import BEGIN
+from recrl.scoring.inputs import PLAIN_FEATURES, READING_FEATURES
 
 ROOT = Path(__file__).parents[2]
 FEW = ["rule", "planner-judged", "reading-imitation", "ablation-without-notes", "efficiency-2", "page-1-ceiling"]
@@ -94,6 +95,16 @@ def test_a_budget_ends_before_what_does_not_fit(tmp_path: Path) -> None:
     assert run_paper(tiny(tmp_path, arms=["rule"])) == []
     assert run_paper(tiny(tmp_path, arms=["matching"])) == []
     assert {row["arm"] for row in rows_of(tmp_path)} == arms | {"matching"}
+
+
+def test_a_variant_can_begin_anew(tmp_path: Path) -> None:
+    run_paper(tiny(tmp_path, arms=["ablation-without-judgement"], steps=[5]))
+    folder = tmp_path / "product" / "seed_0" / "ablation-without-judgement" / "reading_imitation"
+    config = json.loads((folder / "config.json").read_text())
+    assert config["match_features"] == []
+    assert config["action_features"] == [*PLAIN_FEATURES, *READING_FEATURES]
+    made = json.loads((folder / "config_resolved.json").read_text())
+    assert made["arguments"]["demonstrations"].endswith("product/seed_0/reading_demonstrations")
 
 
 def test_what_is_refused_leaves_no_folder(tmp_path: Path) -> None:
