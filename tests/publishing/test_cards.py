@@ -22,6 +22,7 @@ from recrl.runs import README_MARK
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import ImitationArguments, ImitationConfig
+from recrl.training.judgement import JudgementArguments, JudgementConfig
 from recrl.training.ppo.loop import PPOArguments, PPOConfig
 from recrl.training.search import QueryArguments, QueryConfig
 from recrl.training.self_improvement import SelfImprovementArguments
@@ -91,6 +92,18 @@ def ppo_run(folder: Path, best_update: int = 15, arguments: dict[str, Any] | Non
     return write_run(
         folder, metrics, arguments=PPOArguments(START, **(arguments or {})), environment=EnvironmentArguments(),
         tuning=TuningArguments(), trainer=PPOConfig(output_dir=str(folder), use_cpu=True, **changed),
+    )  # fmt: skip
+
+
+def judgement_run(folder: Path) -> Path:
+    metrics = {
+        "method": "judgement", "num_goals": 900, "num_held_out_goals": 140, "num_products": 208, "num_examples": 5400,
+        "num_labels": 91234, "global_step": 1200,
+        "held_out_log_loss": {"before_calibration": 0.21, "after_calibration": 0.2},
+    }  # fmt: skip
+    return write_run(
+        folder, metrics, arguments=JudgementArguments(wording="reworded"),
+        trainer=JudgementConfig(output_dir=str(folder), use_cpu=True),
     )  # fmt: skip
 
 
@@ -168,6 +181,14 @@ def test_a_card_names_what_its_method_has_and_nothing_else(
 def test_every_method_has_a_block() -> None:
     template = (files("recrl.publishing") / "templates" / "scorer_card.md").read_text(encoding="utf-8")
     assert all(f'if method == "{method}"' in template for method in SCORER_METHODS)
+
+
+def test_a_judgement_says_what_it_learned_from(tmp_path: Path) -> None:
+    card = model_card(judgement_run(tmp_path / "run"), repo_id="user/judge")
+    assert "- goals: 900 of 208 products, 140 of them held out for the calibration\n" in card
+    assert "- labelled products: 91234 in 5400 searches\n- log loss of held-out products: 0.2100, after" in card
+    assert "\n- wording: reworded\n- goals_per_product: 12\n" in card
+    assert "start: the scorer" not in card
 
 
 def test_imitation_says_where_it_began(tmp_path: Path) -> None:

@@ -532,9 +532,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert checkpoint.name == "checkpoint-2"
     state = new_state(tiny_scorer, shop, tmp_path / "cut", **settings)
     resume_checkpoint(state, checkpoint)
+    before = state.log[-1]["train/minutes"]
     ppo_loop(state)
     log = state.log
-    left_out = {"train/steps_per_second"}
+    assert log[2]["train/minutes"] > before > 0
+    left_out = {"train/steps_per_second", "train/minutes"}
     for one, other in zip(whole, log, strict=True):
         assert {k: v for k, v in one.items() if k not in left_out} == pytest.approx(
             {k: v for k, v in other.items() if k not in left_out}, nan_ok=True
@@ -595,6 +597,9 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     assert metrics["protocol"] == "embedded-unseen"
     ended = sum(entry["episode/count"] for entry in metrics["log_history"])
     assert metrics["num_episodes_played"] == {"training": ended, "dev": 3 * 3}  # the start's and both updates'
+    assert metrics["start_on_dev"]["dev/episodes"] == 3
+    minutes = [entry["train/minutes"] for entry in metrics["log_history"]]
+    assert 0 < minutes[0] < minutes[1]
     assert not (tmp_path / "run" / "best").exists()
     assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
     with pytest.raises(ConfigError, match="holds a complete training run"):

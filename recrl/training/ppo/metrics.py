@@ -36,6 +36,7 @@ METRICS = {
     "train/gradient_norm": "mean norm of the gradients before they are clipped",
     "train/steps": "environment steps so far, all processes",
     "train/steps_per_second": "environment steps per second of the collection, all processes",
+    "train/minutes": "minutes of the run so far, dev goals included; after an interruption from the checkpoint on",
 }
 
 
