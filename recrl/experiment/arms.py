@@ -40,7 +40,7 @@ class Kind:
     @property
     def collects(self) -> bool:
         """Whether it plays episodes and keeps some, and trains nothing."""
-        return self.marker == COLLECTED
+        return self.marker in (COLLECTED, making.COLLECTIONS)
 
 
 COLLECTED = "trajectories.json"
@@ -51,12 +51,24 @@ KINDS: dict[str, Kind] = {
     "plain_imitation": Kind(making.imitate, making.imitation_classes, {"demonstrations": "plain_demonstrations"}),
     "judgement": Kind(making.judge, making.judgement_classes),
     "reading_demonstrations": Kind(
-        making.collect, making.collecting_classes, {"policy": "judgement"}, PLANS, marker=COLLECTED
+        making.collect_mixed, making.mixing_classes, {"policy": "judgement"}, PLANS, marker=making.COLLECTIONS
+    ),
+    "first_imitation": Kind(
+        making.imitate,
+        making.imitation_classes,
+        {"demonstrations": "reading_demonstrations", "start_from": "judgement"},
+    ),
+    "taught": Kind(
+        making.collect_mixed,
+        making.mixing_classes,
+        {"policy": "first_imitation", "teacher": "judgement"},
+        {"teacher": "planner:{}"},
+        marker=making.COLLECTIONS,
     ),
     "reading_imitation": Kind(
         making.imitate,
         making.imitation_classes,
-        {"demonstrations": "reading_demonstrations", "start_from": "judgement"},
+        {"demonstrations": "reading_demonstrations", "taught": "taught", "start_from": "judgement"},
     ),
     "more_demonstrations": Kind(
         making.collect, making.collecting_classes, {"policy": "judgement"}, PLANS, marker=COLLECTED
@@ -123,10 +135,17 @@ VARIANTS: dict[str, dict[str, Any]] = {  # name -> what differs from the reading
     "ablation-plain-scorer": {"changes": {"reading_imitation": NEW}},
     "ablation-tuned-encoder": {"changes": {"reading_imitation": {"num_frozen_layers": 0}}},
     "ablation-loops-by-page": {"changes": {"reading_demonstrations": {"loops": "pages"}}},
+    "ablation-no-labelled-pages": {"changes": {"reading_imitation": {"taught": None}}},
+    "ablation-no-made-goals": {"changes": {"judgement": {"made_goals_per_product": 0}}},
     "ablation-weighted-goals": {"changes": {"reading_demonstrations": {"uniform_goals": False}}},
 }
 VARIED: dict[str, Callable[[int], dict[str, Any]]] = {  # name before a number -> the same for that number
-    "efficiency": lambda number: {"changes": {"reading_demonstrations": {"num_trajectories": number}}},
+    "efficiency": lambda number: {
+        "changes": {
+            "reading_demonstrations": {"num_trajectories": number - number // 2},
+            "taught": {"num_trajectories": number // 2},
+        }
+    },
 }
 STANDARD = {arm.name: arm for arm in (*RULE_ARMS, *TRAINED, *CEILINGS)}
 GROUPS = {"rules": [arm.name for arm in RULE_ARMS], "ceilings": [arm.name for arm in CEILINGS]}

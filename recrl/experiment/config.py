@@ -17,12 +17,16 @@ OURS = frozenset("seed catalog split_by output_dir bf16 use_cpu disable_tqdm pus
 
 ALL_LAYERS = {"num_frozen_layers": 6}  # of MiniLM's: the heads alone, whose encodings are kept
 TOGETHER = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0], "precompute_ref_log_probs": True}
+MIXED = {"wordings": list(WORDINGS), "step_limits": [15, 100]}
+READING = ALL_LAYERS | {"num_train_epochs": 1.0, "per_device_train_batch_size": 32}
 DEFAULTS: dict[str, dict[str, Any]] = {
     "plain_demonstrations": {"policy": "demonstrator", "num_trajectories": 400},
     "plain_imitation": {"num_frozen_layers": 3},
-    "judgement": {},
-    "reading_demonstrations": {"num_trajectories": 400, "uniform_goals": True},
-    "reading_imitation": ALL_LAYERS,
+    "judgement": {"made_goals_per_product": 4},
+    "reading_demonstrations": MIXED | {"num_trajectories": 200, "uniform_goals": True},
+    "first_imitation": READING,
+    "taught": MIXED | {"num_trajectories": 200, "min_reward": 0.0, "prune": False, "uniform_goals": True},
+    "reading_imitation": READING,
     "more_demonstrations": {"num_trajectories": 1200, "uniform_goals": True},
     "dpo_demonstrations": ALL_LAYERS | TOGETHER,
     "generated": {"num_trajectories": 100, "uniform_goals": True},
@@ -36,7 +40,9 @@ TINY: dict[str, dict[str, Any]] = {
     "plain_demonstrations": {"num_trajectories": 4},
     "plain_imitation": TINY_LAYERS | {"num_train_epochs": 1.0},
     "judgement": {"goals_per_product": 1, "variants": 1, "num_train_epochs": 1.0},
-    "reading_demonstrations": {"num_trajectories": 4, "min_reward": 0.0},
+    "reading_demonstrations": {"num_trajectories": 4, "min_reward": 0.0, "step_limits": [5, 8]},
+    "first_imitation": TINY_LAYERS | {"num_train_epochs": 1.0},
+    "taught": {"num_trajectories": 4, "step_limits": [5, 8]},
     "reading_imitation": TINY_LAYERS | {"num_train_epochs": 1.0},
     "more_demonstrations": {"num_trajectories": 6, "min_reward": 0.0},
     "dpo_demonstrations": TINY_LAYERS | {"num_train_epochs": 1.0, "min_reward": 0.0},
@@ -128,8 +134,16 @@ class PaperConfig:
     reading_demonstrations: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "Episodes of the planner with that judgement."}
     )
+    first_imitation: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "The scorer that imitates them, whose own pages are then labelled."}
+    )
+    taught: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "Its own episodes, with the planner's right actions on the pages that it comes to (DAgger)."},
+    )
     reading_imitation: dict[str, Any] = field(
-        default_factory=dict, metadata={"help": "The reading agent, which imitates them, from the judgement's scorer."}
+        default_factory=dict,
+        metadata={"help": "The reading agent, which learns from both, from the judgement's scorer."},
     )
     more_demonstrations: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "More episodes of the planner, as many as the paper's human ones."}

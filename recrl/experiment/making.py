@@ -5,13 +5,17 @@ file. What is complete is passed over, and what was interrupted goes on.
 """
 
 import dataclasses
+import hashlib
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+import numpy as np
+
 from recrl.errors import ConfigError, RecrlError
+from recrl.files import read_json, write_json
 from recrl.settings import nearest
 from recrl.values import convert
 
@@ -21,6 +25,7 @@ if TYPE_CHECKING:
 Settings = Mapping[str, Any]
 Say = Callable[[str], None]
 TINY_ENCODER = "tiny_encoder"
+COLLECTIONS = "collections.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +118,50 @@ def collect(folder: Path, place: Place, settings: Settings, say: Say) -> None:
     generate_trajectories(config, progress=lambda progress: say(f"    {progress}"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """Of what `collect_mixed` collects equal shares.
+
+    Attributes:
+        wordings: of the goals; step_limits: of the episodes; each with each.
+    """
+
+    wordings: list[str]
+    step_limits: list[int]
+
+
+def mixing_classes() -> tuple[type, ...]:
+    """Whose fields the settings of `collect_mixed` are."""
+    return (*collecting_classes(), Mixture)
+
+
+def collect_mixed(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+    """Trajectories in several wordings and with several step limits: a collection of each, on goals of its own, and the
+    list of them, `COLLECTIONS`, written last. ``num_trajectories`` is the number of all, shared as evenly as can be.
+    """
+    names = fields_of(Mixture)
+    [mixture] = divided(folder.name, {name: settings[name] for name in names if name in settings}, Mixture)
+    parts = [(wording, limit) for wording in mixture.wordings for limit in mixture.step_limits]
+    each, more = divmod(int(settings["num_trajectories"]), len(parts))
+    made_for = int.from_bytes(hashlib.sha256(folder.name.encode()).digest()[:4])
+    made = []
+    for part, (wording, limit) in enumerate(parts):
+        number = each + (part < more)
+        if number:
+            seed = int(np.random.SeedSequence([place.seed, made_for, part]).generate_state(1)[0])
+            given = {name: value for name, value in settings.items() if name not in names}
+            given |= {"wording": wording, "max_steps": limit, "num_trajectories": number}
+            made.append(f"{wording}_{limit}")
+            collect(folder / made[-1], dataclasses.replace(place, seed=seed), given, say)
+    write_json(folder / COLLECTIONS, made)
+
+
+def collections_in(folder: str | Path) -> list[str]:
+    """The collections of a folder that `collect_mixed` made; of another the folder itself."""
+    listed = Path(folder) / COLLECTIONS
+    return [str(Path(folder) / name) for name in read_json(listed)] if listed.exists() else [str(folder)]
+
+
 def judgement_classes() -> tuple[type, ...]:
     """Whose fields the settings of `judge` are."""
     from recrl.training.judgement import JudgementArguments, JudgementConfig
@@ -137,11 +186,17 @@ def imitation_classes() -> tuple[type, ...]:
 
 
 def imitate(folder: Path, place: Place, settings: Settings, say: Say) -> None:
-    """A scorer that imitates, as recipes/imitation.py trains it: a new one, unless the settings say `start_from`."""
+    """A scorer that imitates, as recipes/imitation.py trains it: a new one, unless the settings say ``start_from``.
+
+    ``taught``, if it is there, is a folder of more demonstrations.
+    """
     from recrl.training.imitation import train_imitation
 
-    new = {} if settings.get("start_from") else {"model_name_or_path": place.encoder}
-    _train(train_imitation, imitation_classes(), folder, place, {**settings, **new})
+    given = dict(settings)
+    folders = [given.pop(name) for name in ("demonstrations", "taught") if given.get(name)]
+    given["demonstrations"] = [one for found in folders for one in collections_in(found)]
+    new = {} if given.get("start_from") else {"model_name_or_path": place.encoder}
+    _train(train_imitation, imitation_classes(), folder, place, given | new)
 
 
 def preference_classes() -> tuple[type, ...]:
@@ -175,8 +230,9 @@ def reinforce(folder: Path, place: Place, settings: Settings, say: Say) -> None:
     from recrl.training.ppo.loop import train_ppo
 
     given = {**settings, **place.shop}
-    if not given.get("imitation_coef"):
-        given.pop("demonstrations", None)
+    shown = given.pop("demonstrations", None)
+    if given.get("imitation_coef") and shown is not None:
+        given["demonstrations"] = collections_in(shown)
     _train(train_ppo, reinforcement_classes(), folder, place, given)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from recrl.evaluation.result_types import Interval, Result
 from recrl.evaluation.results import aggregate_seeds, load_result
 from recrl.experiment.arms import KINDS, place_of
+from recrl.experiment.making import collections_in
 from recrl.experiment.plan import Measurement, Plan
 from recrl.experiment.stages import StageLog
 from recrl.files import read_json
@@ -121,8 +122,8 @@ def cost_of(stages: Iterable[str], plan: Plan, log: StageLog) -> Cost:
 def _episodes_of(folder: Path, kind: str) -> tuple[int, int]:
     """Episodes that a stage kept and played."""
     if KINDS[kind].collects:
-        summary = read_json(folder / SUMMARY_FILE)
-        return summary["num_trajectories"], summary["num_episodes"]
+        summaries = [read_json(Path(one) / SUMMARY_FILE) for one in collections_in(folder)]
+        return sum(one["num_trajectories"] for one in summaries), sum(one["num_episodes"] for one in summaries)
     return 0, sum(training_metrics(folder).get("num_episodes_played", {}).values())
 
 

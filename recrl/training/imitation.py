@@ -59,6 +59,10 @@ class ImitationArguments:
     linear_probe: bool = field(default=True, metadata={"help": "Fit the features' weights first, before fine-tuning."})
     max_action_tokens: int = field(default=64, metadata={"help": "Longest action text, in tokens."})
 
+    def __post_init__(self) -> None:
+        if isinstance(self.demonstrations, str):  # one, given from Python
+            self.demonstrations = [self.demonstrations]
+
 
 @dataclass
 class ImitationConfig(TrainingArguments):

@@ -50,7 +50,7 @@ def test_from_end_to_end_in_parts_and_again(tmp_path: Path) -> None:
     rows = rows_of(whole)
     assert [row["arm"] for row in rows if row["steps"] != 8] == FEW[:1] + FEW[-1:] + FEW[1:-1]
     by_arm = {row["arm"]: row for row in rows}
-    assert (by_arm["efficiency-2"]["kept_trajectories"], by_arm["reading-imitation"]["kept_trajectories"]) == (2, 4)
+    assert (by_arm["efficiency-2"]["kept_trajectories"], by_arm["reading-imitation"]["kept_trajectories"]) == (2, 8)
     assert by_arm["rule"]["seed"] is by_arm["page-1-ceiling"]["steps"] is None
     made = [json.loads(line) for line in (whole / "journal.jsonl").read_text().splitlines()]
     assert len(made) == 2 * json.loads((whole / "stages.json").read_text())["num_stages"]
@@ -104,7 +104,12 @@ def test_a_variant_can_begin_anew(tmp_path: Path) -> None:
     assert config["match_features"] == []
     assert config["action_features"] == [*PLAIN_FEATURES, *READING_FEATURES]
     made = json.loads((folder / "config_resolved.json").read_text())
-    assert made["arguments"]["demonstrations"].endswith("product/seed_0/reading_demonstrations")
+    own = [Path(one).relative_to(Path(one).parents[1]).as_posix() for one in made["arguments"]["demonstrations"]]
+    assert own == [
+        f"{kind}/{part}"
+        for kind in ("reading_demonstrations", "taught")
+        for part in ("template_5", "template_8", "reworded_5", "reworded_8")
+    ]
 
 
 def test_what_is_refused_leaves_no_folder(tmp_path: Path) -> None:

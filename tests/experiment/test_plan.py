@@ -11,6 +11,8 @@ from recrl.experiment.config import DEFAULTS, TINY, PaperConfig
 from recrl.experiment.plan import Plan, make_plan
 from recrl.policies.loading import RULES
 
+READING = ("judgement", "reading_demonstrations", "first_imitation", "taught", "reading_imitation")
+
 
 def plan_of(**settings: Any) -> Plan:
     config = PaperConfig(seeds=[0], steps=[15], wordings=["template"], **settings)
@@ -44,7 +46,7 @@ def test_an_arm_brings_its_stages_and_no_others() -> None:
     assert trainings(plan_of(arms=["rules", "ceilings"])) == []
     assert trainings(plan_of(arms=["planner-judged"])) == ["product/seed_0/judgement"]
     plan = plan_of(arms=["dpo-generated"])
-    reading = [f"product/seed_0/{kind}" for kind in ("judgement", "reading_demonstrations", "reading_imitation")]
+    reading = [f"product/seed_0/{kind}" for kind in READING]
     assert trainings(plan) == [*reading, "product/seed_0/generated", "product/seed_0/dpo_generated"]
     [measurement] = plan.measurements
     assert measurement.made_by == tuple(trainings(plan))
@@ -54,15 +56,15 @@ def test_an_arm_brings_its_stages_and_no_others() -> None:
 
 def test_a_variant_makes_anew_what_it_changes_and_what_needs_that() -> None:
     plan = plan_of(arms=["efficiency-25", "reading-imitation"])
-    own = ["product/seed_0/efficiency-25/reading_demonstrations", "product/seed_0/efficiency-25/reading_imitation"]
-    shared = [f"product/seed_0/{kind}" for kind in ("judgement", "reading_demonstrations", "reading_imitation")]
+    own = [f"product/seed_0/efficiency-25/{kind}" for kind in READING[1:]]
+    shared = [f"product/seed_0/{kind}" for kind in READING]
     assert sorted(trainings(plan)) == sorted([*own, *shared])
-    assert plan.stages[own[0]].settings["num_trajectories"] == 25
+    assert [plan.stages[own[place]].settings["num_trajectories"] for place in (0, 2)] == [13, 12]
     assert plan.stages[own[0]].needs == ("product/seed_0/judgement",)
     assert plan.stages[own[1]].needs == (own[0], "product/seed_0/judgement")
     assert trainings(plan_of(arms=["ablation-without-notes"])) == shared
     tuned = trainings(plan_of(arms=["ablation-tuned-encoder"]))
-    assert tuned == [shared[0], shared[1], "product/seed_0/ablation-tuned-encoder/reading_imitation"]
+    assert tuned == [*shared[:-1], "product/seed_0/ablation-tuned-encoder/reading_imitation"]
 
 
 @pytest.mark.parametrize(

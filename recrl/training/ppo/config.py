@@ -15,9 +15,14 @@ class PPOArguments:
     model_name_or_path: str = field(
         metadata={"help": "The scorer to start from, by folder or Hub id; also the reference of the KL penalty."}
     )
-    demonstrations: str | None = field(
-        default=None, metadata={"help": "Trajectory dataset for the imitation term; needed if imitation_coef is not 0."}
+    demonstrations: list[str] | None = field(
+        default=None,
+        metadata={"help": "Trajectory datasets for the imitation term; needed if imitation_coef is not 0."},
     )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.demonstrations, str):  # one, given from Python
+            self.demonstrations = [self.demonstrations]
 
 
 @dataclass

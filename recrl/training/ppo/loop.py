@@ -58,16 +58,17 @@ def train_ppo(
             "neither"
         )
     catalog = environment.load_catalog()
-    demonstrated = [] if arguments.demonstrations is None else load_episodes(arguments.demonstrations)
-    demonstrations = decisions_of(demonstrated) if demonstrated else []
+    demonstrated = {source: load_episodes(source) for source in arguments.demonstrations or ()}
+    shown = [episode for episodes in demonstrated.values() for episode in episodes]
+    demonstrations = decisions_of(shown) if shown else []
     model, tokenizer = load_scorer(arguments.model_name_or_path)
     queries = environment.load_queries()
     if config.eval_every > 0:
         environment.check_dev_goals(ScorerPolicy(model, tokenizer, name=arguments.model_name_or_path), catalog)
     model.config.catalog_sha256 = catalog.sha256
     own = (TrainingGoals.of_split(catalog, "train", environment.split_by),)
-    shown = training_goals(demonstrated, arguments.demonstrations)
-    model.config.trained_on = to_config(merged(from_config(model.config.trained_on), own, shown))
+    of_shown = (training_goals(episodes, source) for source, episodes in demonstrated.items())
+    model.config.trained_on = to_config(merged(from_config(model.config.trained_on), own, *of_shown))
 
     def make_env(number: int) -> WebShopEnv:
         return environment.make_env(catalog, queries, np.random.default_rng([config.seed, number, 0]))
