@@ -117,8 +117,8 @@ class PolicySettings:
 
     policy: str = field(
         metadata={
-            "help": "A scripted policy (random, rule, matching, matching-price, reader[:K], demonstrator), a "
-            "checkpoint's folder or Hub id, or module:function of your own."
+            "help": "A scripted policy (random, rule, matching, matching-price, checker, reader[:K], "
+            "planner[:FOLDER], demonstrator), a checkpoint's folder or Hub id, or module:function of your own."
         }
     )
     temperature: float = field(default=1.0, metadata=TEMPERATURE_HELP)
@@ -157,8 +157,8 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
     loops: str = field(
         default="notes",
         metadata={
-            "help": "What a loop comes back to: the same page with nothing learned on the way (notes), or the same page "
-            "(pages), so that looking at a product and leaving it is cut out too.",
+            "help": "What a loop comes back to: the same page with nothing learned on the way (notes), or the same "
+            "page (pages), so that looking at a product and leaving it is cut out too.",
             "choices": LOOPS,
         },
     )

@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 
 from recrl.episodes.notes import NotedProduct
+from recrl.webshop.pages import ITEM_BUTTONS
 from recrl.webshop.porter import stem
 from recrl.webshop.prices import price_bound
 
@@ -129,5 +130,11 @@ def groups_of(product: NotedProduct) -> Groups | None:
 
 
 def wanted_options(wish: Wish, product: NotedProduct) -> dict[str, str]:
-    """Group -> the value that the wish names; empty before the product was opened."""
-    return named_options(wish, groups_of(product) or ())
+    """Group -> the value that the wish names, of those that a click sets: no button's name, nor a later group's value;
+    empty before the product was opened.
+    """
+    groups, later = [], set(ITEM_BUTTONS)
+    for name, values in reversed(groups_of(product) or ()):
+        groups.append((name, tuple(value for value in values if value not in later)))
+        later.update(values)
+    return named_options(wish, tuple(reversed(groups)))
