@@ -2,8 +2,9 @@
 
 It knows its notes only. An instruction can state options as clauses, "size: 8"; then a product is right if it offers
 what each clause states. In other wordings nothing tells which words are options; then a product is right if it has
-options and the instruction names a value of each group. It opens only products whose price fits, and buys the best one
-seen when the steps run out or nothing is left to open.
+options and the instruction names a value of each group, and it does not look further than the first page, as what was
+named may have been no option. It opens only products whose price fits, and buys the best one seen when the steps run
+out or nothing is left to open.
 """
 
 import re
@@ -45,15 +46,19 @@ def stated_options(instruction: str) -> list[str]:
 def options_missing(instruction: str, product: NotedProduct) -> int:
     """How many options that the instruction names the product, which was opened, does not offer.
 
-    Where the instruction states no clauses, these are the groups of which it names no value; of a product without
-    options one.
+    Where the instruction states no clauses, these are the groups of which it names no value.
     """
     groups = product.options or ()
     clauses = stated_options(instruction)
     if clauses:
         values = [value for group in groups for value in group.values if value]
         return sum(not any(_begins_with(rest, value) for value in values) for rest in clauses)
-    return len(groups) - len(wanted_options(read_wish(instruction), product)) if groups else 1
+    return len(groups) - len(wanted_options(read_wish(instruction), product))
+
+
+def is_right(instruction: str, product: NotedProduct) -> bool:
+    """Whether an opened product offers what the instruction names, as far as that can be told."""
+    return not options_missing(instruction, product) and bool(product.options or stated_options(instruction))
 
 
 def _begins_with(text: str, value: str) -> bool:
@@ -79,7 +84,7 @@ def check(decision: Decision) -> str:
         return actions.BUY_NOW if page.kind == "item" else actions.NEXT_PAGE
     opened = [product for product in products if product.options is not None]
     best = max(opened, key=lambda product: _worth(decision.instruction, wish, product), default=None)
-    found = best is not None and price_fits(wish, best) and not options_missing(decision.instruction, best)
+    found = best is not None and price_fits(wish, best) and is_right(decision.instruction, best)
     look = None if found else _look(decision, wish, products, best)
     if look is not None:
         return look
@@ -95,9 +100,12 @@ def _first(products: Sequence[NotedProduct]) -> NotedProduct:
 
 
 def _worth(instruction: str, wish: Wish, product: NotedProduct) -> tuple[float, ...]:
-    """What the best product has most of: a fitting price, the named options, the wish's words, a high rank."""
+    """What the best product has most of: a fitting price, the named options, or most of them, the wish's words,
+    a high rank.
+    """
     words = evidence_of(wish, product).words.any(0).sum()
-    return price_fits(wish, product), -options_missing(instruction, product), float(words), -product.rank
+    right = is_right(instruction, product)
+    return price_fits(wish, product), right, -options_missing(instruction, product), float(words), -product.rank
 
 
 def _look(decision: Decision, wish: Wish, products: Sequence[NotedProduct], best: NotedProduct | None) -> str | None:
@@ -113,7 +121,7 @@ def _look(decision: Decision, wish: Wish, products: Sequence[NotedProduct], best
         steps, page_number, action = steps_to_open(notes, product) + 1, product.page_number, towards(notes, product)
     else:
         turning = steps_to_next_page(notes, products)
-        if turning is None:
+        if turning is None or (best is not None and not stated_options(decision.instruction)):
             return None
         steps, page_number, action = turning, last_page(products) + 1, to_next_page(notes)
     return action if steps + steps_from_results(wish, last, page_number) <= decision.steps_left else None
