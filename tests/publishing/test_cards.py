@@ -22,6 +22,7 @@ from recrl.runs import README_MARK
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import ImitationArguments, ImitationConfig
+from recrl.training.judgement import JudgementArguments, JudgementConfig
 from recrl.training.ppo.loop import PPOArguments, PPOConfig
 from recrl.training.search import QueryArguments, QueryConfig
 from recrl.training.self_improvement import SelfImprovementArguments
@@ -94,6 +95,24 @@ def ppo_run(folder: Path, best_update: int = 15, arguments: dict[str, Any] | Non
     )  # fmt: skip
 
 
+def judgement_run(folder: Path, **arguments: Any) -> Path:
+    share = {"title": 60.0, "options": 78.25}
+    row = {"from": 0.9, "to": 0.95, "num_products": 12, "predicted": 0.925, "perfect": 0.917}
+    metrics = {
+        "method": "judgement", "num_goals": 986, "num_held_out_goals": 140, "num_products": 208, "num_examples": 5076,
+        "num_labels": 99000, "global_step": 1200, "held_out_reliability": [row, row],
+        "held_out_log_loss": {"before_calibration": 0.0912, "after_calibration": 0.0899},
+        "held_out_top_choice": {"10": share, "50": share},
+    }  # fmt: skip
+    folder = write_run(
+        folder, metrics, arguments=JudgementArguments(**arguments),
+        trainer=JudgementConfig(output_dir=str(folder), use_cpu=True),
+    )  # fmt: skip
+    config = json.loads((folder / "config.json").read_text()) | {"match_features": ["title_words", "rank"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
 def query_run(folder: Path, **arguments: Any) -> Path:
     metrics = {
         "method": "search", "num_instructions": 9, "num_query_pairs": 12, "num_copied_instructions": 9,
@@ -150,6 +169,12 @@ def named(card: str) -> set[str]:
              "weight_decay", *DPO, *ROUNDS, *LORA),
         ),
         (
+            judgement_run,
+            ("goals", "examples", "what it reads", "goals_per_product", "variants", "held_out_share", "listwise",
+             "learning_rate", "num_train_epochs", "optimiser steps", "seed"),
+            ("start", "demonstrations", "head_learning_rate", "num_frozen_layers", *DPO, *PPO, *ROUNDS, *PLAYING, *LORA),
+        ),
+        (
             query_run,
             ("num_copy_epochs", "num_train_epochs", "learning_rate", "num_decoder_layers", "freeze_encoder"),
             ("start", "head_learning_rate", *DPO, *PPO, *ROUNDS, *PLAYING, *LORA),
@@ -173,6 +198,14 @@ def test_every_method_has_a_block() -> None:
 def test_imitation_says_where_it_began(tmp_path: Path) -> None:
     card = model_card(imitation_run(tmp_path / "run", start_from="/home/someone/runs/start"), repo_id="user/agent")
     assert "\n- start: the scorer `start`\n- demonstrations: 100\n- decisions: 340\n- linear_probe: True\n" in card
+
+
+def test_the_judgement_shows_its_reliability(tmp_path: Path) -> None:
+    card = model_card(judgement_run(tmp_path / "run"), repo_id="user/judge")
+    assert "\n| products | title | options |\n|---|---|---|\n| first 10 | 60.0 | 78.2 |\n| first 50 |" in card
+    assert "\n| 0.9 to 0.95 | 12 | 92.5 | 91.7 |\n" in card
+    assert "0.0912, calibrated 0.0899" in card
+    assert "\n- what it reads: title_words, rank\n" in card
 
 
 def test_dpo_shows_lora_where_it_was_used(tmp_path: Path) -> None:
@@ -235,7 +268,7 @@ def test_a_run_that_no_card_describes_is_refused(tmp_path: Path) -> None:
     folder = imitation_run(tmp_path / "run")
     metrics = json.loads((folder / "training_metrics.json").read_text())
     (folder / "training_metrics.json").write_text(json.dumps(metrics | {"method": "guessing"}))
-    with pytest.raises(CheckpointError, match="trained by 'guessing', which no card describes; expected one of imit"):
+    with pytest.raises(CheckpointError, match="trained by 'guessing', which no card describes; expected one of judge"):
         model_card(folder, repo_id="user/agent")
     del metrics["num_decisions"]
     (folder / "training_metrics.json").write_text(json.dumps(metrics))
@@ -312,7 +345,7 @@ def nested(value: Any, text: str) -> Any:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_foreign_text_changes_no_cards_structure(text: str, tmp_path: Path) -> None:
-    for make in (imitation_run, dpo_run, self_improvement_run, ppo_run, query_run):
+    for make in (judgement_run, imitation_run, dpo_run, self_improvement_run, ppo_run, query_run):
         folder = make(tmp_path / make.__name__)
         results = [] if make is query_run else [RESULT]
         plain = structure(model_card(folder, repo_id="user/agent", results=results))

@@ -18,6 +18,7 @@ from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.fields import RULES, TITLES, Use
 from recrl.training.imitation import ImitationArguments, ImitationConfig
+from recrl.training.judgement import JudgementArguments, JudgementConfig
 from recrl.training.ppo.config import PPOArguments, PPOConfig
 from recrl.training.recipe import parse_recipe
 from recrl.training.search import QueryArguments, QueryConfig
@@ -27,7 +28,7 @@ from recrl.training.tuning import TuningArguments
 ROOT = Path(__file__).parents[2]
 CONFIGS: dict[str, Any] = {
     "imitation": ImitationConfig, "dpo": ChoiceDPOConfig, "self_improvement": ChoiceDPOConfig, "ppo": PPOConfig,
-    "search": QueryConfig,
+    "search": QueryConfig, "judgement": JudgementConfig,
 }  # fmt: skip
 REFUSED = [
     (recipe, field.name, field.default if field.default_factory is MISSING else field.default_factory())
@@ -92,8 +93,8 @@ def test_what_ppo_honours_is_read_by_its_loop() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        DPOArguments, EnvironmentArguments, ImitationArguments, PPOArguments, QueryArguments, SelfImprovementArguments,
-        TuningArguments,
+        DPOArguments, EnvironmentArguments, ImitationArguments, JudgementArguments, PPOArguments, QueryArguments,
+        SelfImprovementArguments, TuningArguments,
     ],
 )  # fmt: skip
 def test_every_field_of_our_arguments_is_read(arguments: Any) -> None:
@@ -120,7 +121,7 @@ def test_what_cannot_work_is_refused_when_the_configuration_is_made(
         CONFIGS[recipe](output_dir=str(tmp_path), **({"use_cpu": True} | changed))
 
 
-@pytest.mark.parametrize("recipe", ["imitation", "dpo", "search"])
+@pytest.mark.parametrize("recipe", ["imitation", "dpo", "search", "judgement"])
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
