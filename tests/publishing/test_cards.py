@@ -172,7 +172,7 @@ def named(card: str) -> set[str]:
             judgement_run,
             ("goals", "examples", "what it reads", "goals_per_product", "variants", "held_out_share", "listwise",
              "learning_rate", "num_train_epochs", "optimiser steps", "seed"),
-            ("start", "demonstrations", "head_learning_rate", "num_frozen_layers", *DPO, *PPO, *ROUNDS, *PLAYING, *LORA),
+            ("start", "demonstrations", "head_learning_rate", *DPO, *PPO, *ROUNDS, *PLAYING, *LORA),
         ),
         (
             query_run,

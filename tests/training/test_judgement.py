@@ -37,13 +37,13 @@ ROOT = Path(__file__).parents[2]
 
 def settings(output_dir: Path, **changed: Any) -> JudgementConfig:
     fields = {
-        "output_dir": str(output_dir), "num_train_epochs": 6, "use_cpu": True, "disable_tqdm": True, "seed": 0,
+        "output_dir": str(output_dir), "num_train_epochs": 12, "use_cpu": True, "disable_tqdm": True, "seed": 0,
     }  # fmt: skip
     return JudgementConfig(**(fields | changed))
 
 
 def arguments(encoder: Path, **changed: Any) -> JudgementArguments:
-    fields = {"model_name_or_path": str(encoder), "goals_per_product": 1, "variants": 3}
+    fields = {"model_name_or_path": str(encoder), "goals_per_product": 4, "variants": 4}
     return JudgementArguments(**(fields | changed))
 
 
@@ -56,8 +56,8 @@ def test_it_learns_and_is_calibrated(trained: Path) -> None:
     metrics = training_metrics(trained)
     shares = metrics["held_out_top_choice"]["10"]
     assert list(shares) == list(KNOWN)
-    assert shares["features"] >= 90
-    assert shares["features"] > shares["title"]
+    assert shares["description"] >= 90  # everything is known
+    assert shares["description"] > shares["features"] > shares["title"]
     assert metrics["held_out_log_loss"]["after_calibration"] <= metrics["held_out_log_loss"]["before_calibration"]
     rows = metrics["held_out_reliability"]
     total = sum(row["num_products"] for row in rows)
