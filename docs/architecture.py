@@ -34,6 +34,7 @@ ROOMS = (
     "evaluation",
     "training",
     "publishing",
+    "experiment",
     "quickstart shop",
     "commands cli __main__",
 )

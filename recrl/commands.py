@@ -17,23 +17,13 @@ from recrl.preferences.config import PairingConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
 from recrl.settings import part, to_seed
-from recrl.terminal import ProgressLine
-
-
-def _quiet_libraries() -> None:
-    """Leaves the terminal to our own progress."""
-    import datasets
-    import transformers
-
-    datasets.disable_progress_bars()
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
+from recrl.terminal import ProgressLine, quiet_libraries
 
 
 def quickstart(config: QuickstartConfig) -> None:
     from recrl.quickstart import run_quickstart
 
-    _quiet_libraries()
+    quiet_libraries()
     line = ProgressLine()
     table = run_quickstart(config, say=line.say)
     line.end()
@@ -158,7 +148,7 @@ def shop(config: ShopConfig) -> None:
     names = ("catalog", "goal_seed", "human_goals", "wording", "split", "split_by", "max_steps")
     settings = {name: getattr(config, name) for name in names}
     if config.query_model is not None:
-        _quiet_libraries()
+        quiet_libraries()
         settings["queries"] = config.load_queries()
     shop(settings, goal_index=config.goal_index, seed=config.seed)
 
@@ -179,7 +169,7 @@ class GenerateTrajectoriesConfig(TrajectoryConfig):
 def generate_trajectories(config: GenerateTrajectoriesConfig) -> None:
     from recrl.rollouts import collecting
 
-    _quiet_libraries()
+    quiet_libraries()
     line = ProgressLine()
     summary = collecting.generate_trajectories(
         part(config, TrajectoryConfig), progress=lambda progress: line(str(progress))
@@ -206,7 +196,7 @@ class BuildPreferencesConfig(PairingConfig):
 def build_preferences(config: BuildPreferencesConfig) -> None:
     from recrl.preferences.building import write_pairs
 
-    _quiet_libraries()
+    quiet_libraries()
     summary = write_pairs(part(config, PairingConfig), config.output_dir)
     _show_pairs(summary, config.output_json)
     print(f"wrote {config.output_dir}; train on it with recipes/dpo.py --preferences {config.output_dir}")
@@ -251,7 +241,7 @@ def evaluate(config: EvaluationConfig) -> None:
     from recrl.training.runs import is_complete
 
     if config.query_model is not None:
-        _quiet_libraries()
+        quiet_libraries()
     line = ProgressLine()
     results = run_evaluation(config, progress=line.count)
     line.end()
@@ -289,7 +279,7 @@ def compare(config: CompareConfig) -> None:
     from recrl.evaluation.comparison_tables import comparison_table
     from recrl.files import write_text
 
-    _quiet_libraries()
+    quiet_libraries()
     line = ProgressLine()
     report = comparison.compare(part(config, ComparisonConfig), progress=line.say)
     line.end()
@@ -306,7 +296,7 @@ def evaluate_search(config: SearchEvaluationConfig) -> None:
     from recrl.evaluation.commands import run_search_evaluation
     from recrl.evaluation.search import report_tables
 
-    _quiet_libraries()
+    quiet_libraries()
     line = ProgressLine()
     report = run_search_evaluation(config, progress=lambda done, total: line(f"{done}/{total} texts"))
     line.end()
@@ -336,7 +326,7 @@ class ConvertCheckpointConfig:
 def convert_checkpoint(config: ConvertCheckpointConfig) -> None:
     from recrl.scoring.published import TOKENIZER, convert_published
 
-    _quiet_libraries()
+    quiet_libraries()
     notes = convert_published(
         config.checkpoint,
         config.output_dir,

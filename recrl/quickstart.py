@@ -4,13 +4,14 @@ Each stage writes a folder or file of its own inside the run's folder and is pas
 that was interrupted goes on where it stopped. So the run's folder holds everything that led to its table.
 """
 
+import functools
 import logging
-import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from recrl.experiment.making import TINY_ENCODER, Place, collect, imitate, measured, prefer, tiny_encoder
 from recrl.files import write_text
 from recrl.policies.loading import RULES
 from recrl.rollouts.config import CATALOG_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP, UNIFORM_GOALS_HELP
@@ -122,17 +123,39 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
     run = _run_folder(config)
     folder = run.path
     with run.claim():
-        encoder = (
-            _tiny_encoder(folder) if config.tiny and config.model_name_or_path is None else config.model_name_or_path
-        )
+        made = config.tiny and config.model_name_or_path is None
+        place = _place(config, tiny_encoder(folder) if made else config.model_name_or_path)
         say("1/6 demonstrations: the demonstrator knows the goal and shows how to buy it")
-        _collect(config, folder / "demonstrations", "demonstrator", config.num_demonstrations, say)
+        shown = _episodes(config, "demonstrator", config.num_demonstrations)
+        collect(folder / "demonstrations", place, shown, say)
         say("2/6 imitation start: the scorer learns the demonstrated actions")
-        _imitate(config, folder, encoder)
+        imitate(
+            folder / "imitation",
+            place,
+            {
+                "demonstrations": str(folder / "demonstrations"),
+                "num_frozen_layers": config.num_frozen_layers,
+                "num_train_epochs": config.imitation_epochs,
+            },
+            say,
+        )
         say("3/6 own trajectories: the start's successful episodes, without loops")
-        _collect(config, folder / "trajectories", str(folder / "imitation"), config.num_trajectories, say)
+        own = _episodes(config, str(folder / "imitation"), config.num_trajectories)
+        collect(folder / "trajectories", place, own, say)
         say("4/6 preference pairs and 5/6 DPO: the trajectory's action against one drawn from the start")
-        _prefer(config, folder)
+        prefer(
+            folder / "dpo",
+            place,
+            {
+                "model_name_or_path": str(folder / "imitation"),
+                "trajectories": str(folder / "trajectories"),
+                "min_reward": _min_reward(config),
+                "num_frozen_layers": config.num_frozen_layers,
+                "num_train_epochs": config.dpo_epochs,
+                **DPO_DEFAULTS,
+            },
+            say,
+        )
         say("6/6 evaluation on test goals")
         results = _evaluate(config, folder, say)
         for stage, name in (("imitation", START), ("dpo", "DPO")):
@@ -153,76 +176,22 @@ def _run_folder(config: QuickstartConfig) -> RunFolder:
         result_file="table.json",
         files=FILES,
         free=("output_dir",),
-        scratch=("tiny_encoder",),
+        scratch=(TINY_ENCODER,),
     )
 
 
-def _collect(config: QuickstartConfig, output_dir: Path, policy: str, count: int, say: Callable[[str], None]) -> None:
-    from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
-
-    generate_trajectories(
-        TrajectoryConfig(
-            policy=policy,
-            output_dir=str(output_dir),
-            catalog=config.catalog,
-            split_by=config.split_by,
-            uniform_goals=config.uniform_goals,
-            num_trajectories=count,
-            min_reward=_min_reward(config),
-            seed=config.seed,
-            max_steps=config.max_steps,
-        ),
-        progress=lambda progress: say(f"    {progress}"),
-    )
+def _place(config: QuickstartConfig, encoder: str | None) -> Place:
+    return Place(catalog=config.catalog, split_by=config.split_by, seed=config.seed, encoder=encoder, bf16=config.bf16)
 
 
-def _imitate(config: QuickstartConfig, folder: Path, encoder: str | None) -> None:
-    from recrl.training.imitation import ImitationArguments, ImitationConfig, train_imitation
-    from recrl.training.runs import is_complete
-    from recrl.training.tuning import TuningArguments
-
-    if is_complete(folder / "imitation"):
-        return
-    train_imitation(
-        ImitationArguments(demonstrations=str(folder / "demonstrations"), model_name_or_path=encoder),
-        TuningArguments(num_frozen_layers=config.num_frozen_layers),
-        ImitationConfig(
-            output_dir=str(folder / "imitation"), num_train_epochs=config.imitation_epochs, **_trainer_settings(config)
-        ),
-    )
-
-
-def _prefer(config: QuickstartConfig, folder: Path) -> None:
-    from recrl.training.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
-    from recrl.training.runs import is_complete
-    from recrl.training.tuning import TuningArguments
-
-    if is_complete(folder / "dpo"):
-        return
-    train_dpo(
-        DPOArguments(
-            model_name_or_path=str(folder / "imitation"),
-            trajectories=str(folder / "trajectories"),
-            pairs_seed=config.seed,
-            min_reward=_min_reward(config),
-        ),
-        TuningArguments(num_frozen_layers=config.num_frozen_layers),
-        ChoiceDPOConfig(
-            output_dir=str(folder / "dpo"),
-            num_train_epochs=config.dpo_epochs,
-            **(DPO_DEFAULTS | _trainer_settings(config)),
-        ),
-    )
-
-
-def _trainer_settings(config: QuickstartConfig) -> dict[str, Any]:
-    import torch
-
+def _episodes(config: QuickstartConfig, policy: str, count: int) -> dict[str, Any]:
+    """The settings of a collection."""
     return {
-        "seed": config.seed,
-        "bf16": config.bf16,
-        "use_cpu": not torch.cuda.is_available(),
-        "disable_tqdm": not sys.stderr.isatty(),
+        "policy": policy,
+        "num_trajectories": count,
+        "min_reward": _min_reward(config),
+        "uniform_goals": config.uniform_goals,
+        "max_steps": config.max_steps,
     }
 
 
@@ -234,46 +203,23 @@ def _min_reward(config: QuickstartConfig) -> float:
 def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]) -> dict[str, "Result"]:
     """Evaluates every policy on the same goals, one file each."""
     from recrl.evaluation.measure import evaluate, evaluate_ceiling
-    from recrl.evaluation.results import load_result, save_result
     from recrl.policies.loading import load_policy
     from recrl.webshop.catalog import load_catalog
 
     catalog = load_catalog(config.catalog)
+    goals: dict[str, Any] = {"split_by": config.split_by, "num_episodes": config.num_eval_episodes}
     policies = {name: name for name in RULES}
     policies |= {START: str(folder / "imitation"), "DPO": str(folder / "dpo")}
-    results = {}
-    for name, spec in policies.items():
-        path = folder / "evaluation" / f"{name.replace(' ', '_')}.json"
-        if not path.exists():
-            say(f"- {name}")
-            result = evaluate(
-                load_policy(spec),
-                catalog,
-                split_by=config.split_by,
-                num_episodes=config.num_eval_episodes,
-                seed=config.seed,
-                max_steps=config.max_steps,
-            )
-            save_result(path, result)
-        results[name] = load_result(path)
+
+    def play(name: str, spec: str) -> "Result":
+        say(f"- {name}")
+        return evaluate(load_policy(spec), catalog, seed=config.seed, max_steps=config.max_steps, **goals)
+
+    results = {
+        name: measured(folder / "evaluation" / f"{name.replace(' ', '_')}.json", functools.partial(play, name, spec))
+        for name, spec in policies.items()
+    }
     for num_hits, name in ((10, "page-1 ceiling"), (50, "50-hit ceiling")):
-        path = folder / "evaluation" / f"ceiling_{num_hits}.json"
-        if not path.exists():
-            save_result(
-                path,
-                evaluate_ceiling(
-                    catalog, split_by=config.split_by, num_episodes=config.num_eval_episodes, num_hits=num_hits
-                ),
-            )
-        results[name] = load_result(path)
+        reach = functools.partial(evaluate_ceiling, catalog, num_hits=num_hits, **goals)
+        results[name] = measured(folder / "evaluation" / f"ceiling_{num_hits}.json", reach)
     return results
-
-
-def _tiny_encoder(folder: Path) -> str:
-    """A random BERT of 2 layers x 32 with a letter vocabulary, for a run that tests the road and learns nothing."""
-    from recrl.scoring.tiny import make_tiny_encoder
-
-    path = folder / "tiny_encoder"
-    if not (path / "config.json").exists():
-        make_tiny_encoder(path)
-    return str(path)

@@ -52,3 +52,13 @@ class ProgressLine:
         elif self.waiting:
             print(self.waiting, file=sys.stderr, flush=True)
             self.waiting = ""
+
+
+def quiet_libraries() -> None:
+    """Leaves the terminal to our own progress."""
+    import datasets
+    import transformers
+
+    datasets.disable_progress_bars()
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recrl.episodes.decisions import Decision, check_action_index, stored_page
+from recrl.episodes.decisions import Decision, check_action_index, check_right_actions, stored_page
 from recrl.episodes.notes import Notes
 from recrl.episodes.stored import open_dataset
 from recrl.errors import DatasetError
@@ -33,6 +33,8 @@ class Step:
         action_index: what was done.
         log_prob: of the action under the policy that took it; 0.0 for a deterministic one.
         reward: for this action.
+        right_actions: ascending indices of the actions that a teacher holds equally right here; empty where none said
+            so. The action taken need not be among them: a teacher may label what a learner did.
     """
 
     observation: str
@@ -42,9 +44,11 @@ class Step:
     action_index: int
     log_prob: float
     reward: float
+    right_actions: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_action_index(self.action_index, self.valid_actions)
+        check_right_actions(self.right_actions, self.valid_actions)
         if self.steps_left < 1:
             raise DatasetError(f"steps_left={self.steps_left}, expected at least 1: the step was taken")
         if not self.log_prob <= 0 or math.isinf(self.log_prob):
@@ -125,6 +129,7 @@ def episode_features() -> Any:
         "action": Value("string"),
         "log_prob": Value("float64"),
         "reward": Value("float64"),
+        "right_actions": List(Value("string")),  # empty where no teacher said so; datasets without it are read alike
     }
     return Features(
         {
@@ -166,6 +171,7 @@ def episode_to_row(episode: Episode) -> dict[str, Any]:
                 "action": step.action,
                 "log_prob": step.log_prob,
                 "reward": step.reward,
+                "right_actions": [step.valid_actions[index] for index in step.right_actions],
             }
             for step in episode.steps
         ],
@@ -180,7 +186,8 @@ def episode_to_row(episode: Episode) -> dict[str, Any]:
 
 def row_to_episode(row: dict[str, Any]) -> Episode:
     """The episode of a row. Of rows that hold neither pages nor the steps left, pages are read back from the texts, and
-    the step limit is taken to be `DEFAULT_MAX_STEPS`, or the episode's length if that is more.
+    the step limit is taken to be `DEFAULT_MAX_STEPS`, or the episode's length if that is more. Of rows that hold no
+    right actions, nothing is known of them.
 
     Raises:
         DatasetError: a value is missing or impossible.
@@ -196,6 +203,7 @@ def row_to_episode(row: dict[str, Any]) -> Episode:
                 action_index=step["valid_actions"].index(step["action"]),
                 log_prob=step["log_prob"],
                 reward=step["reward"],
+                right_actions=_right_actions(step),
             )
             for place, step in enumerate(row["steps"])
         )
@@ -211,6 +219,10 @@ def row_to_episode(row: dict[str, Any]) -> Episode:
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(f"an action is not among its page's valid actions ({error})") from error
+
+
+def _right_actions(step: dict[str, Any]) -> tuple[int, ...]:
+    return tuple(sorted(step["valid_actions"].index(action) for action in step.get("right_actions") or ()))
 
 
 def episodes_to_dataset(episodes: Iterable[Episode]) -> "Dataset":

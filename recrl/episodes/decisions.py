@@ -1,5 +1,6 @@
 """A decision: what is known at one step of one episode. It is one type from the environment to the logit."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -44,24 +45,32 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class LabelledDecision:
-    """A decision with the action that is right there, as an index into its valid actions."""
+    """A decision with the actions that are right there, equally so: one or more, ascending, as indices into its valid
+    actions.
+    """
 
     decision: Decision
-    action_index: int
+    right_actions: tuple[int, ...]
 
     def __post_init__(self) -> None:
-        check_action_index(self.action_index, self.decision.valid_actions)
-
-    @property
-    def action(self) -> str:
-        """The right action's text."""
-        return self.decision.valid_actions[self.action_index]
+        if not self.right_actions:
+            raise DatasetError("right_actions is empty, expected at least one action to learn")
+        check_right_actions(self.right_actions, self.decision.valid_actions)
 
 
 def check_action_index(action_index: int, valid_actions: Sequence[str]) -> None:
     """Raises DatasetError unless the index is one into the valid actions."""
     if not 0 <= action_index < len(valid_actions):
         raise DatasetError(f"action_index={action_index} is no index into {len(valid_actions)} actions")
+
+
+def check_right_actions(right_actions: Sequence[int], valid_actions: Sequence[str]) -> None:
+    """Raises DatasetError unless these are indices into the valid actions, ascending and each once."""
+    ascending = all(one < following for one, following in itertools.pairwise(right_actions))
+    if not ascending or not all(0 <= index < len(valid_actions) for index in right_actions):
+        raise DatasetError(
+            f"right_actions={right_actions!r}: expected ascending indices into {len(valid_actions)} actions, each once"
+        )
 
 
 DECISION_COLUMNS = ("observation", "page", "valid_actions", "previous_actions", "steps_left", "notes")

@@ -5,13 +5,15 @@ product g as n_g and the sum of its residuals as e_g, the variance of a mean ove
 ratio, v = G / (G - 1) * sum(e_g ** 2) / n ** 2 with n = sum(n_g) (Cochran, Sampling Techniques, 1977), and
 Student's t has G - 1 degrees of freedom. On this rest
 
-- the interval of a mean of outcomes from 0 to 1: Wilson's with the effective number of goals p (1 - p) / v (Dean and
-  Pagano, Journal of Survey Statistics and Methodology 3, 2015);
+- the interval of a mean of outcomes from 0 to 1: Wilson's with the effective number of goals p (1 - p) / v, times
+  (z / t) ** 2 for the degrees of freedom, which is t in the place of z (Dean and Pagano, Evaluating Confidence Interval
+  Methods for Binomial Proportions in Clustered Surveys, Journal of Survey Statistics and Methodology 3(4), 2015);
 - the interval of a paired difference: Tango's score interval (Statistics in Medicine 17, 1998) with the effective
   number (p + q - (p - q) ** 2) / v, where p and q are the mean gain and the mean loss;
 - of means over seeds: both, each side of the interval widened by the variance over seeds. Products and seeds are
-  crossed, so the variance that both estimates hold is taken off once (Cameron, Gelbach and Miller, Journal of Business
-  and Economic Statistics 29, 2011), and Satterthwaite's degrees of freedom stand for the sum.
+  crossed, so the variance that both estimates hold is taken off once (Cameron, Gelbach and Miller, Robust Inference
+  With Multiway Clustering, Journal of Business and Economic Statistics 29(2), 2011), and Satterthwaite's degrees of
+  freedom stand for the sum.
 
 Ours is how v is steadied where few products decide: it is averaged with the variance of whole products that stand or
 fall together, which counts as `PRIOR_PRODUCTS` products. So no interval has width 0, not that of 0 of N either.

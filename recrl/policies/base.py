@@ -18,10 +18,16 @@ from recrl.errors import PolicyError
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An action and its log-probability under the policy (0.0 for a deterministic one)."""
+    """An action and its log-probability under the policy (0.0 for a deterministic one).
+
+    Attributes:
+        right_actions: ascending indices of the actions that are equally right, from a policy that knows the goal;
+            empty from all others.
+    """
 
     action_index: int
     log_prob: float
+    right_actions: tuple[int, ...] = ()
 
 
 @runtime_checkable
@@ -60,16 +66,20 @@ def trained_on(policy: Policy) -> TrainedOn:
     return tuple(getattr(policy, "trained_on", unsaid))
 
 
-def deterministic(decision: Decision, action: str) -> Choice:
-    """The choice of an action by its text.
+def deterministic(decision: Decision, action: str, right_actions: Sequence[str] = ()) -> Choice:
+    """The choice of an action by its text, and with it those that are equally right.
 
     Raises:
-        PolicyError: the action is not valid on this page.
+        PolicyError: an action is not valid on this page.
     """
-    try:
-        return Choice(decision.valid_actions.index(action), 0.0)
-    except ValueError:
-        raise PolicyError(f"{action!r} is not among the page's actions {decision.valid_actions}") from None
+
+    def index(text: str) -> int:
+        try:
+            return decision.valid_actions.index(text)
+        except ValueError:
+            raise PolicyError(f"{text!r} is not among the page's actions {decision.valid_actions}") from None
+
+    return Choice(index(action), 0.0, tuple(sorted({index(text) for text in right_actions})))
 
 
 def sample(log_probs: np.ndarray, rng: np.random.Generator) -> int:

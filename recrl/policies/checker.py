@@ -92,7 +92,7 @@ def check(decision: Decision) -> str:
         return towards(notes, _first(products))
     if steps_to_open(notes, best) + 1 > decision.steps_left and notes.at_hand is not None:
         return actions.BUY_NOW
-    return to_purchase(decision, wish, best)
+    return to_purchase(decision, wish, best)[0]
 
 
 def _first(products: Sequence[NotedProduct]) -> NotedProduct:

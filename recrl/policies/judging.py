@@ -1,6 +1,7 @@
 """The planner that plays by the judgement of a trained scorer."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -66,4 +67,11 @@ class JudgingPlanner:
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
     ) -> list[Choice]:
         """The planner's choice for each decision; nothing is drawn."""
-        return [deterministic(decision, self.planner.choose(decision)) for decision in decisions]
+        choices = []
+        for decision in decisions:
+            first, *others = right = self.planner.right(decision)
+            choice = deterministic(decision, first)
+            if others:
+                choice = replace(choice, right_actions=tuple(map(decision.valid_actions.index, right)))
+            choices.append(choice)
+        return choices

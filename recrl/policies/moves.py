@@ -51,13 +51,15 @@ def to_next_page(notes: Notes) -> str:
     return actions.PREVIOUS if notes.at_hand is not None else actions.NEXT_PAGE
 
 
-def to_purchase(decision: Decision, wish: Wish, product: NotedProduct) -> str:
-    """The next click on the way to buying a product with the options that the wish names; the last step always buys."""
+def to_purchase(decision: Decision, wish: Wish, product: NotedProduct) -> list[str]:
+    """The next clicks, any of them, on the way to buying a product with the options that the wish names, which can be
+    set in any order; the last step always buys.
+    """
     if not is_at_hand(decision.notes, product):
-        return towards(decision.notes, product)
+        return [towards(decision.notes, product)]
     left = [actions.click(value) for value in options_left(wish, decision.notes, product)]
     left = [action for action in left if action in decision.valid_actions]
-    return left[0] if left and decision.steps_left > 1 else actions.BUY_NOW
+    return left if left and decision.steps_left > 1 else [actions.BUY_NOW]
 
 
 def steps_from_results(wish: Wish, product: NotedProduct, page_number: int) -> int:

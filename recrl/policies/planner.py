@@ -94,22 +94,26 @@ class Planner:
 
     def choose(self, decision: Decision) -> str:
         """The next action's text."""
+        return self.right(decision)[0]
+
+    def right(self, decision: Decision) -> list[str]:
+        """The next actions that are equally right: options can be set in any order."""
         page, notes = decision.page, decision.notes
         if page.kind == "search":
-            return decision.valid_actions[0]
+            return [decision.valid_actions[0]]
         if page.kind == "sub":
-            return actions.PREVIOUS
+            return [actions.PREVIOUS]
         wish = read_wish(decision.instruction)
         products = reachable(notes)
         if not products:
-            return actions.BUY_NOW if page.kind == "item" else actions.NEXT_PAGE
+            return [actions.BUY_NOW if page.kind == "item" else actions.NEXT_PAGE]
         chances = np.asarray(self.judge(wish, products), np.float64)
         look = max(self._looks(decision, wish, products, chances), key=lambda look: look.gain, default=None)
         if look is None or look.gain <= self.settings.least_gain:
             return self._buy(decision, wish, products, chances)
         if look.product is None:
-            return to_next_page(notes)
-        return actions.click(look.sub_page) if is_at_hand(notes, look.product) else towards(notes, look.product)
+            return [to_next_page(notes)]
+        return [actions.click(look.sub_page) if is_at_hand(notes, look.product) else towards(notes, look.product)]
 
     def _looks(
         self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray
@@ -139,14 +143,14 @@ class Planner:
                 found.append(Look(None, "", chance * float(1 - chances[best]) / (turning + 1)))  # and its page after it
         return found
 
-    def _buy(self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray) -> str:
+    def _buy(self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray) -> list[str]:
         """Towards the purchase of the most probable product that can still be bought; of any in the last steps."""
         notes, at_hand = decision.notes, decision.notes.product
         in_time = [
             place for place, product in enumerate(products) if steps_to_open(notes, product) + 1 <= decision.steps_left
         ]
         if not in_time:
-            return actions.BUY_NOW if at_hand is not None else towards(notes, products[int(chances.argmax())])
+            return [actions.BUY_NOW if at_hand is not None else towards(notes, products[int(chances.argmax())])]
         return to_purchase(decision, wish, products[max(in_time, key=lambda place: chances[place])])
 
 

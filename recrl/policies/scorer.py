@@ -5,7 +5,7 @@ with it. Encodings of action texts are kept, because titles and buttons come bac
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,9 @@ class ScorerPolicy:
         model, tokenizer: a scorer and its tokenizer, as `recrl.scoring.checkpoints.load_scorer` returns them.
         name: what reports and datasets call the policy.
         temperature: of sampling; the log-probabilities that are returned are those of the tempered distribution.
-        loop_guard: an action that was already taken in this episode at an equal observation gets no probability,
-            unless every action was. Since the environment is deterministic, taking it again can only repeat a loop.
+        loop_guard: an action that was already taken in this episode at an equal observation, with equal notes where the
+            scorer reads them, gets no probability, unless every action was. Since the environment is deterministic,
+            taking it again can only repeat a loop.
     """
 
     def __init__(
@@ -91,14 +92,20 @@ class ScorerPolicy:
             log_probs = self._tempered(log_probs.astype(np.float64), decision)
             index = int(log_probs.argmax()) if greedy else sample(log_probs, rng)
             if self.loop_guard:
-                decision.memory.setdefault(decision.observation, set()).add(index)
+                decision.memory.setdefault(self._seen(decision), set()).add(index)
             choices.append(Choice(index, min(0.0, float(log_probs[index]))))
         return choices
+
+    def _seen(self, decision: Decision) -> Hashable:
+        """What the loop guard knows a page by: what it shows and, for a scorer that reads them, what the notes know."""
+        if self.model.match_head is None:
+            return decision.observation
+        return decision.observation, decision.notes.known
 
     def _tempered(self, log_probs: np.ndarray, decision: Decision) -> np.ndarray:
         """(actions,) the log-probabilities after the loop guard and the temperature."""
         scores = log_probs / self.temperature
-        taken = decision.memory.get(decision.observation, ()) if self.loop_guard else ()
+        taken = decision.memory.get(self._seen(decision), ()) if self.loop_guard else ()
         if taken and len(taken) < len(scores):
             scores[list(taken)] = -np.inf
         top = scores.max()
@@ -116,7 +123,9 @@ class ScorerPolicy:
                 return [self._score_page(decision) for decision in decisions]
             texts = {text: self.collator.action_tokens(text) for choice in inputs for text in choice.actions}
             hidden = dict(zip(texts, self._actions(list(texts.values())), strict=True))
-            encode = self.model.kept_encodings or self.model.encode_texts
+            # A state that is the instruction alone comes back on every page of an episode.
+            again = self.model.config.state_form == "instruction"
+            encode = self._actions if again else self.model.kept_encodings or self.model.encode_texts
             states = encode([self.collator.state_tokens(choice.instruction, choice.state) for choice in inputs])
             return [self._score(choice, state, hidden) for choice, state in zip(inputs, states, strict=True)]
 

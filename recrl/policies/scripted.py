@@ -1,7 +1,7 @@
-"""The scripted policies: what every learned one is measured against, and the demonstrator that it learns from.
+"""The scripted policies that know only what the pages show: what every learned one is measured against.
 
-All but the demonstrator know only what the pages show; they parse the instruction themselves. Each is a function from
-a decision to an action's text; `ScriptedPolicy` makes a `recrl.policies.base.Policy` of it.
+They parse the instruction themselves. Each is a function from a decision to an action's text; `ScriptedPolicy` makes a
+`recrl.policies.base.Policy` of it. The demonstrator, which knows the goal, is in `recrl.policies.demonstrator`.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,21 +13,20 @@ from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
 from recrl.policies.base import Choice, Policy, deterministic
 from recrl.policies.checker import check
+from recrl.policies.demonstrator import Demonstrator
 from recrl.policies.options import named_options, next_option, openable
 from recrl.policies.planner import Planner, literal_judgement
 from recrl.policies.reader import Reader
 from recrl.webshop import actions
-from recrl.webshop.best_purchase import best_options, best_reward
 from recrl.webshop.prices import lowest_price, price_bound
 
 
 @dataclass(frozen=True)
 class ScriptedPolicy:
-    """A deterministic policy made of one function; ``knows_goal``: whether that needs the hidden goal."""
+    """A deterministic policy made of one function."""
 
     name: str
     choose: Callable[[Decision], str]
-    knows_goal: bool = False
     catalog_sha256: str | None = None
 
     def act(
@@ -65,15 +64,16 @@ def scripted_policy(name: str, argument: str = "") -> Policy:
         raise PolicyError(f"{name}:{argument}: the policy {name!r} takes no argument")
     if name == "random":
         return RandomPolicy()
+    if name == "demonstrator":
+        return Demonstrator()
     choices = {
         "planner": Planner(literal_judgement).choose,
         "rule": _rule,
         "matching": _matching,
         "matching-price": _matching_price,
         "checker": check,
-        "demonstrator": _demonstrate,
     }
-    return ScriptedPolicy(name, choices[name], knows_goal=name == "demonstrator")
+    return ScriptedPolicy(name, choices[name])
 
 
 def _start(decision: Decision) -> str:
@@ -109,36 +109,3 @@ def _matching_price(decision: Decision) -> str:
     prices = [lowest_price(page.listing[place].price_tag) for place in places]
     fitting = [place for place, price in zip(places, prices, strict=True) if price is None or price <= bound]
     return _open(decision, fitting or places)
-
-
-def _demonstrate(decision: Decision) -> str:
-    """Knows the goal: the query that finds it first, the best product of the first page (the goal's own among equals)
-    with its best options.
-    """
-    if decision.env is None:
-        raise PolicyError("the demonstrator needs the environment's hidden goal; use it in rollouts only")
-    catalog, goal = decision.env.catalog, decision.env.goal
-    page = decision.page
-    if page.kind == "search":
-        return max(decision.valid_actions, key=lambda action: _found_by(action, decision))
-    if page.kind == "results":
-
-        def rank(place: int) -> tuple[float, bool]:
-            product = catalog.product(page.listing[place].asin)
-            return best_reward(product, goal), product.asin == goal.asin
-
-        return _open(decision, sorted(openable(decision), key=rank, reverse=True))
-    if page.kind != "item":
-        return _rule(decision)
-    product = catalog.product(decision.env.screen.state.asin)
-    return next_option(decision, best_options(product, goal)) or actions.BUY_NOW
-
-
-def _found_by(action: str, decision: Decision) -> float:
-    """How early a search finds the goal's own product: 1 at the first place, 0 not at all."""
-    assert decision.env is not None
-    catalog, parsed = decision.env.catalog, actions.parse(action)
-    assert parsed is not None  # what the environment offers can be read
-    hits = catalog.search(parsed.argument.lower())
-    wanted = catalog.position(decision.env.goal.asin)
-    return 1 / (1 + hits.index(wanted)) if wanted in hits else 0.0

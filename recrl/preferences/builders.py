@@ -4,9 +4,7 @@
   rejected one is drawn from the reference policy on the same page. The paper does not say what happens when the draw
   is the chosen action: we redraw until it differs. That is done in one draw, from the reference distribution without
   the chosen action, renormalised, which is equal in law. Pages with a single action are left out, and so are draws that
-  are as good as what was chosen: those that other episodes have tried on the same page with an outcome that was not
-  lower; those that the trajectory itself takes later on an equal place, such as the option that it clicks next, because
-  the reward does not depend on their order; and products with which another episode of the goal earned as much.
+  other episodes have tried on the same page with an outcome that was not lower.
 - ``contrasts``: where several episodes of one goal passed the same page and left it by different actions, the action
   with the best mean reward is chosen, each one with a lower mean is rejected. That actions at one state are compared by
   what sampled continuations reached is IPR's (arXiv:2406.11176). What deviates: it samples along expert trajectories
@@ -15,6 +13,10 @@
 - ``trajectories``: of the episodes of one goal the best is chosen against each worse one, as a whole, as ETO
   (arXiv:2403.02502) contrasts failures with successes. What deviates: its successes are an expert's, ours the agent's
   own, and must reach ``min_reward``.
+
+Neither of the first two rejects what is as good as what was chosen: an action that the chosen way takes later on an
+equal place, such as the option that it clicks next, because the reward does not depend on their order; a product with
+which an episode of the goal earned as much; and what a teacher held right there (`recrl.episodes.data.Step`).
 
 The last two need the failed episodes too, and several of each goal. Every builder says what it left out. An outcome is
 the mean reward of the episodes that left a page by an action, each counted by its last departure from that page.
@@ -132,6 +134,27 @@ def _earned(episodes: Iterable[Episode]) -> dict[tuple[Any, str], Fraction]:
     return best
 
 
+def _as_good(
+    ways: Iterable[tuple[Episode, int]], action: str, outcome: Fraction, earned: dict[tuple[Any, str], Fraction]
+) -> str | None:
+    """Why an action is as good as the one that was chosen, for the counts of what is left out; None if it is not.
+
+    Args:
+        ways: the episodes that took the chosen action, and their steps on the same page.
+        outcome: of the chosen action.
+    """
+    for episode, place in ways:
+        step = episode.steps[place]
+        if any(step.valid_actions[index] == action for index in step.right_actions):
+            return "actions that a teacher holds right"
+        if episode.reward >= outcome and _taken_later(episode, place, action):
+            return "actions that the chosen way takes later"
+        product = _opened(step, action)
+        if product is not None and earned.get((_goal(episode), product), Fraction(-1)) >= outcome:
+            return "products that earned as much in another episode"
+    return None
+
+
 def _decisions(places: Sequence[tuple[Episode, int]]) -> list[Decision]:
     """What was seen at steps of episodes."""
     seen: dict[int, list[Decision]] = {}
@@ -218,12 +241,8 @@ def step_preferences(
         if outcomes.get(rejected.action, Fraction(-1)) >= outcome:
             found.left_out["draws that were tried with no lower outcome"] += 1
             continue
-        if _taken_later(episode, place, rejected.action):
-            found.left_out["draws that the same trajectory takes later"] += 1
-            continue
-        product = _opened(episode.steps[place], rejected.action)
-        if product is not None and earned.get((_goal(episode), product), Fraction(-1)) >= outcome:
-            found.left_out["products that earned as much in another episode"] += 1
+        if (reason := _as_good([(episode, place)], rejected.action, outcome, earned)) is not None:
+            found.left_out[reason] += 1
             continue
         known = outcomes.get(rejected.action)
         found.pairs.append(
@@ -246,9 +265,11 @@ def contrast_preferences(
     """Pairs by outcome: episodes of one goal that left the same page by different actions.
 
     An action's outcome is the mean reward of the episodes whose last departure from the page it was. The one with the
-    best outcome, which must be at least ``min_reward``, is chosen; each one with a lower outcome is rejected.
-    ``rng`` is not used: nothing is drawn.
+    best outcome, which must be at least ``min_reward``, is chosen; each one with a lower outcome is rejected, unless it
+    is as good. ``rng`` is not used: nothing is drawn.
     """
+    episodes = list(episodes)
+    earned = _earned(episodes)
     found, contrasts = PairSet(), []
     for ways in _departures(episodes).values():
         outcomes = {action: _outcome(taken) for action, taken in ways.items()}
@@ -257,10 +278,14 @@ def contrast_preferences(
             found.left_out["contrasts without an action of min_reward"] += len(outcomes) - 1
             continue
         for action, outcome in outcomes.items():
-            if outcome < outcomes[best]:
-                contrasts.append((*ways[best][0], action, outcomes[best], outcome))
-            elif action != best:
+            if action == best:
+                continue
+            if outcome == outcomes[best]:
                 found.left_out["contrasts that tie"] += 1
+            elif (reason := _as_good(ways[best], action, outcomes[best], earned)) is not None:
+                found.left_out[reason] += 1
+            else:
+                contrasts.append((*ways[best][0], action, outcomes[best], outcome))
     decisions = _decisions([(episode, place) for episode, place, *_ in contrasts])
     for (episode, place, action, best_outcome, outcome), decision, log_probs in zip(
         contrasts, decisions, _scored(decisions, reference, batch_size), strict=True

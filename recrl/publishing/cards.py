@@ -18,13 +18,7 @@ from recrl.training.runs import CONFIG_FILE, training_metrics
 from recrl.version import __version__
 
 RESULTS_BEGIN, RESULTS_END = "<!-- results -->", "<!-- end of results -->"
-SCORER_METHODS = (
-    "judgement",
-    "imitation",
-    "dpo",
-    "self-improvement",
-    "ppo",
-)  # each has a block in templates/scorer_card.md
+SCORER_METHODS = ("imitation", "judgement", "dpo", "self-improvement", "ppo")  # each has a block in its template
 # A trained model comes under its encoder's licence; of other encoders the card names none.
 LICENSES = {"sentence-transformers/all-MiniLM-L6-v2": "apache-2.0"}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

@@ -21,6 +21,8 @@ from recrl.episodes.training_goals import SUMMARY_FILE
 from recrl.errors import DatasetError
 from recrl.files import replace_folder, sha256_of, write_json, write_text
 from recrl.policies.base import Policy
+from recrl.policies.loading import load_policy
+from recrl.policies.taught import Taught
 from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.config import TrajectoryConfig
 from recrl.rollouts.pruning import prune_loops
@@ -109,6 +111,8 @@ def generate_trajectories(
         return summary
     catalog = config.load_catalog()
     policy = policy or config.load_policy()
+    if config.teacher is not None:
+        policy = Taught(policy, load_policy(config.teacher))
     queries = config.load_queries()
     run = RunFolder(
         path=journal_folder,
@@ -216,8 +220,9 @@ def _identity(config: TrajectoryConfig, policy: Policy, catalog: Catalog, querie
     """What the configuration only names by place: the catalogue's content, the policy with its weights, and the query
     model's weights.
     """
-    folder = Path(config.policy)
-    weights = sorted(folder.glob("*.safetensors")) if folder.is_dir() else []
+    specs = [one for one in (config.policy, config.teacher) if one is not None]
+    folders = [Path(one.removeprefix("planner:")) for one in specs]
+    weights = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.safetensors"))]
     return {
         "catalog_sha256": catalog.sha256,
         "goals_sha256": catalog.goals_sha256,

@@ -153,6 +153,13 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
     )
     rollouts_per_goal: int = field(default=1, metadata=ROLLOUTS_PER_GOAL_HELP)
     uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
+    teacher: str | None = field(
+        default=None,
+        metadata={
+            "help": "A policy that says which actions are right on every page that --policy comes to; imitation learns "
+            "them instead of those taken (DAgger, arXiv:1011.0686)."
+        },
+    )
     prune: bool = field(default=True, metadata={"help": "Cut the loops out of the episodes that are kept."})
     loops: str = field(
         default="notes",

@@ -46,12 +46,14 @@ def prune_loops(episode: Episode, env: WebShopEnv, loops: str = "notes") -> Epis
     steps: list[Step] = []
     reward, terminated = 0.0, False
     for number, step in enumerate(episode.steps[place] for place in places):
-        if step.action not in info["valid_actions"]:
+        right = [step.valid_actions[index] for index in step.right_actions]
+        if not {step.action, *right} <= set(info["valid_actions"]):
             return episode
         before, actions = (observation, info["page"]), info["valid_actions"]
         observation, reward, terminated, _, info = env.step(step.action)
         index, steps_left = actions.index(step.action), env.max_steps - number
-        steps.append(Step(*before, actions, steps_left, index, step.log_prob, float(reward)))
+        right_indices = tuple(sorted(map(actions.index, right)))
+        steps.append(Step(*before, actions, steps_left, index, step.log_prob, float(reward), right_indices))
     if reward != episode.reward or not terminated or info["reward_parts"] != episode.reward_parts:
         return episode
     return replace(episode, steps=tuple(steps))

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from recrl.episodes.data import Episode, Step
-from recrl.episodes.decisions import Decision
+from recrl.episodes.decisions import Decision, check_right_actions
 from recrl.episodes.notes import Notes
-from recrl.errors import PolicyError
+from recrl.errors import DatasetError, PolicyError
 from recrl.policies.base import Choice, Policy, knows_goal
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
@@ -121,6 +121,10 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
                 f"policy {policy.name!r} chose action_index={choice.action_index}, expected an index into the page's "
                 f"{len(decision.valid_actions)} valid actions"
             )
+        try:
+            check_right_actions(choice.right_actions, decision.valid_actions)
+        except DatasetError as error:
+            raise PolicyError(f"policy {policy.name!r} gave {error}") from None
         action = decision.valid_actions[choice.action_index]
         observation, reward, terminated, truncated, info = episode.env.step(action)
         episode.steps.append(
@@ -132,6 +136,7 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
                 choice.action_index,
                 choice.log_prob,
                 float(reward),
+                choice.right_actions,
             )
         )
         episode.actions.append(action)

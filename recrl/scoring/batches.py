@@ -21,7 +21,7 @@ class ChoiceBatch:
             a match head; product_mask: (decisions, products) True at products; product_steps: (decisions, products, 2)
             as `recrl.scoring.inputs.ProductInputs` has them; action_product: (decisions, actions) each action's
             product, -1 where there is none.
-        labels: (decisions,) the index of the right action; None where none is known.
+        right_mask: (decisions, actions) True at the right actions; None where none are known.
     """
 
     state_ids: torch.Tensor
@@ -37,10 +37,10 @@ class ChoiceBatch:
     product_mask: torch.Tensor | None = None
     product_steps: torch.Tensor | None = None
     action_product: torch.Tensor | None = None
-    labels: torch.Tensor | None = None
+    right_mask: torch.Tensor | None = None
 
     def tensors(self) -> dict[str, torch.Tensor]:
-        """The tensors by name, as the model's ``forward`` and the trainers take them; without absent labels."""
+        """The tensors by name, as the model's ``forward`` and the trainers take them; without an absent mask."""
         named = {field.name: getattr(self, field.name) for field in fields(self)}
         return {name: tensor for name, tensor in named.items() if tensor is not None}
 

@@ -1,6 +1,7 @@
 """Decisions -> the tensors that the scorer reads."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -93,12 +94,8 @@ class ChoiceCollator:
         """The tokens of a text, in which nothing is a special token, whatever it spells."""
         return self.tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
-    def __call__(self, decisions: Sequence[Decision], labels: Sequence[int] | None = None) -> ChoiceBatch:
-        """Collates decisions.
-
-        Args:
-            labels: for each decision the index of the right action.
-        """
+    def __call__(self, decisions: Sequence[Decision]) -> ChoiceBatch:
+        """Collates decisions."""
         inputs = [self.read(decision) for decision in decisions]
         states: dict[tuple[int, ...], int] = {}
         actions: dict[tuple[int, ...], int] = {}
@@ -124,12 +121,12 @@ class ChoiceCollator:
             action_features=action_features,
             steps_left=torch.tensor([choice.steps_left for choice in inputs]),
             **product_tensors([choice.products for choice in inputs], width),
-            labels=None if labels is None else torch.tensor(labels),
         )
 
     def labelled(self, rows: Sequence[LabelledDecision]) -> ChoiceBatch:
-        """Collates decisions with the action that is right in each."""
-        return self([row.decision for row in rows], [row.action_index for row in rows])
+        """Collates decisions with the actions that are right in each."""
+        batch = self([row.decision for row in rows])
+        return replace(batch, right_mask=right_mask(rows, batch.valid_mask.shape[1]))
 
     def _pad(self, rows: Sequence[tuple[int, ...]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token rows -> ids (rows, tokens) and the mask of real tokens (rows, tokens)."""
@@ -137,3 +134,11 @@ class ChoiceCollator:
         ids = torch.tensor([list(row) + [padding] * (width - len(row)) for row in rows])
         lengths = torch.tensor([len(row) for row in rows])
         return ids, torch.arange(width)[None] < lengths[:, None]
+
+
+def right_mask(rows: Sequence[LabelledDecision], width: int) -> torch.Tensor:
+    """(decisions, width) True at the right actions."""
+    mask = torch.zeros(len(rows), width, dtype=torch.bool)
+    for row, labelled in enumerate(rows):
+        mask[row, list(labelled.right_actions)] = True
+    return mask

@@ -55,6 +55,8 @@ class MatchHead(nn.Module):
 
     def forward(self, features: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """(decisions, products, features) numbers, (decisions, products) True at products -> (decisions, products)."""
+        if features.shape[1] == 0:  # nothing was seen yet
+            return features.new_zeros(mask.shape, dtype=torch.float32)
         x = (features - self.mean) / self.deviation
         real = mask.unsqueeze(-1)
         most = x.masked_fill(~real, -torch.inf).amax(1, keepdim=True).nan_to_num(neginf=0.0)

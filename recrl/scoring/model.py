@@ -46,6 +46,7 @@ from recrl.scoring.encoders import (
 from recrl.scoring.encodings import EncodingCache, Text
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.judgement import FIT_FEATURES, MatchHead, fit_features
+from recrl.scoring.losses import right_action_loss
 from recrl.scoring.ragged import gather_rows, pack_actions, ranges, similar_lengths, softmax_by_slot, sum_by_slot
 
 SIMILARITY_START = 5.0  # weight of the cosine before training: of two actions, one 0.2 nearer gets odds of e to 1
@@ -56,7 +57,7 @@ class ChoiceScoringOutput(ModelOutput):
     """What `BertForChoiceScoring` returns.
 
     Attributes:
-        loss: the mean negative log-probability of ``labels``, a scalar; None without labels.
+        loss: `right_action_loss`, a scalar; None where the right actions are not given.
         log_probs: (decisions, actions) fp32, -inf where there is no action.
         state_values: (decisions,) the value head's estimate of the return ("values" would hide the dict method).
         features: (decisions, actions, features) the numbers that enter the score linearly, the cosine last.
@@ -284,7 +285,7 @@ class BertForChoiceScoring(PreTrainedModel):
         product_mask: torch.Tensor | None = None,
         product_steps: torch.Tensor | None = None,
         action_product: torch.Tensor | None = None,
-        labels: torch.Tensor | None = None,
+        right_mask: torch.Tensor | None = None,
     ) -> ChoiceScoringOutput:
         """Scores the actions of a batch of decisions.
 
@@ -297,7 +298,7 @@ class BertForChoiceScoring(PreTrainedModel):
             steps_left: (decisions,) for the value head; see `ValueHead`.
             product_features, product_mask, product_steps, action_product: what was seen, for a match head; see
                 `recrl.scoring.batches.ChoiceBatch`.
-            labels: (decisions,) index of the preferred action.
+            right_mask: (decisions, actions) True at the right actions, for the loss.
         """
         if self.config.pad_attention == "original":
             actions, action_index = self._encode_padded(action_ids, action_mask, action_index, valid_mask)
@@ -310,7 +311,7 @@ class BertForChoiceScoring(PreTrainedModel):
                 raise ValueError("expected what was seen of products, for the match head; see ChoiceCollator")
             products = SeenProducts(product_features, product_mask, product_steps, action_product)
         choices = Choices(state_index, action_index, valid_mask, action_features, steps_left, products)
-        return self.score(states, actions, choices, labels)
+        return self.score(states, actions, choices, right_mask)
 
     def pooled(self, texts: EncodedTexts) -> EncodedTexts:
         """The texts as the config's ``pool_actions`` has them: as they are, or each as the mean of its tokens."""
@@ -348,13 +349,13 @@ class BertForChoiceScoring(PreTrainedModel):
         return EncodedTexts(torch.cat(hidden), padded, real), rows.view_as(action_index)
 
     def score(
-        self, states: EncodedTexts, actions: EncodedTexts, choices: Choices, labels: torch.Tensor | None = None
+        self, states: EncodedTexts, actions: EncodedTexts, choices: Choices, right_mask: torch.Tensor | None = None
     ) -> ChoiceScoringOutput:
         """The part of `forward` after the encoder, for groups of decisions with similarly many action tokens.
 
         Args:
             states, actions: the distinct texts, as `encode` returns them; choices: what each decision is made of.
-            labels: see `forward`.
+            right_mask: see `forward`.
         """
         num_actions = choices.action_index.shape[1]
         sizes = torch.where(choices.valid_mask, actions.lengths[choices.action_index], 0).sum(1)  # (decisions,)
@@ -369,9 +370,9 @@ class BertForChoiceScoring(PreTrainedModel):
             found["features"].append(F.pad(features, (0, 0, 0, num_actions - count)))
         order = torch.cat(rows).argsort()
         output = ChoiceScoringOutput(**{name: torch.cat(parts)[order] for name, parts in found.items()})
-        if labels is not None:
+        if right_mask is not None:
             assert output.log_probs is not None
-            output.loss = F.nll_loss(output.log_probs, labels)
+            output.loss = right_action_loss(output.log_probs, right_mask)
         return output
 
     def _score_similar(

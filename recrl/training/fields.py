@@ -130,7 +130,7 @@ _CHOICES: Rules = (
 IMITATION: Rules = (
     _CHOICES
     | _refused("the collator reads whole decisions", "remove_unused_columns")
-    | _refused("the loss is the plain cross-entropy of the demonstrated action", "label_smoothing_factor")
+    | _refused("the loss is the plain cross-entropy of the right actions", "label_smoothing_factor")
 )
 
 DPO: Rules = (

@@ -1,14 +1,15 @@
-"""Imitation: the start of every later stage, learned from demonstrations by cross-entropy on their actions.
+"""Imitation: the start of every later stage, learned from demonstrations by cross-entropy on their right actions.
 
-The recipe of WebShop's choice model (arXiv:2207.01206, Section 4.2; arXiv:2408.16032). What deviates: pages with a
-single action, which teach nothing, are left out; dropout is off; the new heads have a learning rate of their own; and
+The recipe of WebShop's choice model (arXiv:2207.01206, Section 4.2; arXiv:2408.16032). What deviates: where a teacher
+says that several actions are equally right, the loss is that of taking any of them (`recrl.scoring.losses`); pages with
+a single action, which teach nothing, are left out; dropout is off; the new heads have a learning rate of their own; and
 the weights of the action features, in which the score is linear, are first fitted alone, which is a convex problem
 (linear probing, then fine-tuning: arXiv:2202.10054). A hundred demonstrations are too few steps to find them otherwise.
 """
 
 import copy
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,9 @@ from recrl.episodes.decisions import LabelledDecision
 from recrl.episodes.training_goals import from_config, merged, to_config, training_goals
 from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
-from recrl.scoring.collator import ChoiceCollator
+from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.scoring.inputs import ACTION_FEATURES, PLAIN_FEATURES
+from recrl.scoring.losses import best_is_right, right_action_loss
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import save_result, training_run
@@ -35,7 +37,9 @@ logger = logging.getLogger(__name__)
 class ImitationArguments:
     """What is imitated, and by which model."""
 
-    demonstrations: str = field(metadata={"help": "Trajectory dataset: a folder of `recrl generate-trajectories`."})
+    demonstrations: list[str] = field(
+        metadata={"help": "Trajectory datasets, one or more: folders of `recrl generate-trajectories`, or Hub ids."}
+    )
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "BERT-family encoder, by Hub id or folder; default: MiniLM-L6."}
     )
@@ -82,13 +86,14 @@ class ImitationConfig(TrainingArguments):
 
 
 def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
-    """Every decision of the episodes with two valid actions or more, labelled with the action that was taken.
+    """Every decision of the episodes with two valid actions or more, labelled with the actions that its teacher holds
+    right; where the step says nothing of them, with the action that was taken.
 
     Raises:
         DatasetError: no decision has two valid actions or more.
     """
     rows = [
-        LabelledDecision(decision, step.action_index)
+        LabelledDecision(decision, step.right_actions or (step.action_index,))
         for episode in episodes
         for decision, step in zip(episode.decisions(), episode.steps, strict=True)
         if len(step.valid_actions) > 1
@@ -116,12 +121,12 @@ class ImitationTrainer(Trainer):
         self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
-        right = (outputs.log_probs.detach().argmax(-1) == inputs["labels"]).float()
+        right = best_is_right(outputs.log_probs.detach(), inputs["right_mask"]).float()
         self._right = [*getattr(self, "_right", []), right]
         return (loss, outputs) if return_outputs else loss
 
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
-        """Adds ``accuracy``: the share of decisions since the last log in which the demonstrated action scored best."""
+        """Adds ``accuracy``: the share of decisions since the last log in which a right action scored best."""
         if "loss" in logs and getattr(self, "_right", []):
             logs["accuracy"] = torch.cat(self._right).mean().item()
             self._right = []
@@ -130,13 +135,14 @@ class ImitationTrainer(Trainer):
 
 PROBE_RIDGE = 1e-3  # times the squared weights, added to the probe's mean loss
 PROBE_BATCH = 64
+PROBE_STEPS = 200  # of L-BFGS, at most
 
 
 @torch.no_grad()
 def _probe_data(
     model: BertForChoiceScoring, rows: Sequence[LabelledDecision], collator: ChoiceCollator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Features (decisions, actions, features), valid mask (decisions, actions) and labels (decisions,) of all rows."""
+    """Features (decisions, actions, features), valid mask and right mask (decisions, actions) of all rows."""
     width = max(len(row.decision.valid_actions) for row in rows)
     features, masks = [], []
     for start in range(0, len(rows), PROBE_BATCH):
@@ -145,37 +151,55 @@ def _probe_data(
         missing = width - mask.shape[1]
         features.append(torch.nn.functional.pad(found.float(), (0, 0, 0, missing)))
         masks.append(torch.nn.functional.pad(mask, (0, missing)))
-    labels = torch.tensor([row.action_index for row in rows], device=model.device)
-    return torch.cat(features), torch.cat(masks), labels
+    return torch.cat(features), torch.cat(masks), right_mask(rows, width).to(model.device)
+
+
+def chooses(model: BertForChoiceScoring) -> bool:
+    """Whether the scorer was trained to choose actions; one that was only trained to judge products was not."""
+    if model.match_head is None or model.feature_score is None:
+        return True
+    num_trained = model.feature_score.weight.shape[1] - int(model.config.similarity)  # the cosine's starts above 0
+    return bool(model.feature_score.weight[0, :num_trained].any())
 
 
 def fit_feature_weights(
     model: BertForChoiceScoring, rows: Sequence[LabelledDecision], collator: ChoiceCollator
 ) -> float:
-    """Fits ``feature_score`` to the demonstrations with everything else as it is, by ridge-penalised cross-entropy.
+    """Fits ``feature_score`` to the demonstrations with everything else as it is, by ridge-penalised cross-entropy; if
+    the scorer has them, then ``feature_layers`` with it.
 
     Returns:
         The mean negative log-likelihood of the fit, without the penalty.
     """
-    features, mask, labels = _probe_data(model, rows, collator)
-    weights = torch.zeros(features.shape[-1], device=features.device, requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=200, line_search_fn="strong_wolfe")
+    features, mask, right = _probe_data(model, rows, collator)
+    linear, layers = model.feature_score, model.feature_layers
+    assert linear is not None
+    with torch.no_grad():
+        linear.weight.zero_()
 
     def likelihood() -> torch.Tensor:
-        log_probs = (features @ weights).masked_fill(~mask, -torch.inf).log_softmax(-1)  # (decisions, actions)
-        return torch.nn.functional.nll_loss(log_probs, labels)
+        scores = linear(features) if layers is None else linear(features) + layers(features)
+        log_probs = scores.squeeze(-1).masked_fill(~mask, -torch.inf).log_softmax(-1)  # (decisions, actions)
+        return right_action_loss(log_probs, right)
+
+    _minimise(likelihood, [linear.weight])
+    if layers is not None:
+        _minimise(likelihood, [linear.weight, *layers.parameters()])
+    with torch.no_grad():
+        return likelihood().item()
+
+
+def _minimise(likelihood: Callable[[], torch.Tensor], weights: Sequence[torch.Tensor]) -> None:
+    optimizer = torch.optim.LBFGS(weights, max_iter=PROBE_STEPS, line_search_fn="strong_wolfe")
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        loss = likelihood() + PROBE_RIDGE * weights.square().sum()
+        loss = likelihood() + PROBE_RIDGE * sum(weight.square().sum() for weight in weights)
         loss.backward()
         return loss
 
     optimizer.step(closure)
-    assert model.feature_score is not None
-    with torch.no_grad():
-        model.feature_score.weight.copy_(weights[None])
-        return likelihood().item()
+    optimizer.zero_grad()
 
 
 def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, config: ImitationConfig) -> Path:
@@ -186,11 +210,12 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
     Raises:
         DatasetError, CheckpointError, ConfigError: see the modules that read them.
     """
-    episodes = load_episodes(arguments.demonstrations)
+    by_source = {source: load_episodes(source) for source in arguments.demonstrations}
+    episodes = [episode for found in by_source.values() for episode in found]
     if arguments.num_demonstrations is not None:
         if arguments.num_demonstrations > len(episodes):
             raise DatasetError(
-                f"num_demonstrations={arguments.num_demonstrations}, but {arguments.demonstrations} holds "
+                f"num_demonstrations={arguments.num_demonstrations}, but {', '.join(by_source)} holds "
                 f"{len(episodes)}; ask for fewer or collect more with `recrl generate-trajectories`"
             )
         episodes = episodes[: arguments.num_demonstrations]
@@ -211,14 +236,12 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
             )
         model.config.catalog_sha256 = episodes[0].catalog_sha256
         earlier = () if arguments.start_from is None else from_config(model.config.trained_on)
-        model.config.trained_on = to_config(merged(earlier, training_goals(episodes, arguments.demonstrations)))
+        model.config.trained_on = to_config(
+            merged(earlier, *(training_goals(found, source) for source, found in by_source.items()))
+        )
         collator = ChoiceCollator(tokenizer, model.config)
-        if (
-            arguments.linear_probe
-            and arguments.start_from is None
-            and run.checkpoint is None
-            and model.feature_score is not None
-        ):
+        is_new = arguments.start_from is None or not chooses(model)
+        if arguments.linear_probe and is_new and run.checkpoint is None and model.feature_score is not None:
             logger.info("linear probe: mean loss %.4f", fit_feature_weights(model, rows, collator))
         # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
         model.value_head.requires_grad_(False)

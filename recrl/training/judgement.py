@@ -11,7 +11,7 @@ import copy
 import itertools
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +35,8 @@ from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import training_run
 from recrl.webshop.best_purchase import best_reward
 from recrl.webshop.catalog import Catalog, Product
+from recrl.webshop.goals import WORDINGS, Goal, check_wording
+from recrl.webshop.made_goals import made_goals
 from recrl.webshop.pages import HITS_PER_PAGE, OptionGroup
 
 logger = logging.getLogger(__name__)
@@ -50,7 +52,18 @@ class JudgementArguments(ShopSettings):
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "BERT-family encoder, by Hub id or folder; default: MiniLM-L6."}
     )
+    wordings: list[str] = field(
+        default_factory=lambda: ["template", "reworded"],
+        metadata={"help": f"The wordings in which each goal is said, of: {', '.join(WORDINGS)}."},
+    )
     goals_per_product: int = field(default=12, metadata={"help": "Training goals of one product at most."})
+    made_goals_per_product: int = field(
+        default=0,
+        metadata={
+            "help": "Goals that are made, beside the catalogue's own, from the attributes and options of each product "
+            "that no dev or test goal is about; see recrl/webshop/made_goals.py."
+        },
+    )
     variants: int = field(default=6, metadata={"help": "How often each goal is shown, each time with other knowledge."})
     held_out_share: float = field(
         default=0.15, metadata={"help": "Share of the training products whose goals are kept for the calibration."}
@@ -71,6 +84,17 @@ class JudgementArguments(ShopSettings):
             raise ConfigError(
                 f"goals_per_product={self.goals_per_product}, variants={self.variants}, "
                 f"match_features={self.match_features}: expected at least 1 of each"
+            )
+        if not self.wordings or len(set(self.wordings)) < len(self.wordings) or self.made_goals_per_product < 0:
+            raise ConfigError(
+                f"wordings={self.wordings}, made_goals_per_product={self.made_goals_per_product}: expected one or more "
+                f"of {', '.join(WORDINGS)}, each once, and at least 0"
+            )
+        for wording in self.wordings:
+            check_wording(wording, human_goals=self.human_goals)
+        if self.made_goals_per_product and self.split_by != "product":
+            raise ConfigError(
+                "made_goals_per_product is for split_by='product': a made goal may equal a test goal else"
             )
         if not (0 < self.held_out_share < 1 and 0 <= self.listwise <= 1):
             raise ConfigError(
@@ -164,10 +188,9 @@ def drawn_goals(catalog: Catalog, split_by: str, most: int, rng: np.random.Gener
     return chosen
 
 
-def searches(catalog: Catalog, goal_indices: Sequence[int]) -> Iterator[Search]:
+def searches(catalog: Catalog, goals: Iterable[Goal]) -> Iterator[Search]:
     """What the plain instructions of goals find."""
-    for index in goal_indices:
-        goal = catalog.goals[index]
+    for goal in goals:
         hits = [catalog.products[hit] for hit in catalog.search(goal.instruction_without_price.lower())[:NUM_HITS]]
         if hits:
             perfect = np.array([best_reward(hit, goal) == 1.0 for hit in hits])
@@ -343,12 +366,18 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
         set_seed(config.seed)
         rng = np.random.default_rng([config.seed, 0])
         goals = drawn_goals(catalog, arguments.split_by, arguments.goals_per_product, rng)
-        found = list(searches(catalog, goals))
+        found: list[Search] = []
+        for wording in arguments.wordings:
+            said = replace(arguments, wording=wording).load_catalog()
+            found += searches(said, (said.goals[index] for index in goals))
+            if arguments.made_goals_per_product:
+                found += searches(said, made_goals(said, config.seed, arguments.made_goals_per_product))
         targets = sorted({one.target for one in found})
         held_out = set(rng.permutation(targets)[: max(1, round(arguments.held_out_share * len(targets)))].tolist())
         names, variants = arguments.match_features, arguments.variants
         examples = make_examples([one for one in found if one.target not in held_out], names, variants, rng)
-        kept = [one for one in found if one.target in held_out]
+        own = {catalog.goals[index].asin for index in goals}
+        kept = [one for one in found if one.target in held_out & own]
         calibration = make_examples(kept, names, variants, rng)
         model, tokenizer = BertForChoiceScoring.from_encoder(
             arguments.model_name_or_path,
@@ -380,6 +409,7 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
             "method": "judgement",
             "num_goals": len(found),
             "num_held_out_goals": len(kept),
+            "wordings": arguments.wordings,
             "num_products": len(targets),
             "num_examples": len(examples),
             "num_labels": sum(len(example.perfect) for example in examples),

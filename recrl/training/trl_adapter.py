@@ -139,7 +139,7 @@ def add_choice_head(model: Any, outputs: tuple[str, ...] = ()) -> None:
         **tensors: Any,
     ) -> Any:
         if not fused_lm_head:
-            return score(*args, labels=labels, **tensors)
+            return score(*args, **tensors)
         if labels is None or decision_index is None:
             raise ValueError("fused_lm_head=True needs labels and decision_index; use PairCollator")
         log_probs = score(*args, **tensors).log_probs

@@ -91,8 +91,8 @@ def test_the_instruction_is_never_cut_and_equal_texts_are_encoded_once(tiny_scor
     assert batch.state_ids.shape == (1, 112)  # beyond max_state_tokens=96, which cuts the rest only
     assert batch.state_index.tolist() == [0, 0]
     assert batch.action_ids.shape[0] == 2
-    assert batch.labels is None
-    assert "labels" not in batch.tensors()
+    assert batch.right_mask is None
+    assert "right_mask" not in batch.tensors()
 
 
 def decisions(count: int) -> list[Decision]:

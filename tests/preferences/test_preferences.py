@@ -291,8 +291,71 @@ def test_options_of_one_success_are_not_played_off_against_each_other() -> None:
         ("click[red]", "click[buy now]"), ("click[blue]", "click[red]"), ("click[blue]", "click[buy now]"),
         ("click[buy now]", "click[red]"), ("click[buy now]", "click[blue]"),
     }  # fmt: skip
-    assert set(left_out) == {"draws that the same trajectory takes later"}
+    assert set(left_out) == {"actions that the chosen way takes later"}
     assert drawn.total() + left_out.total() == 3 * 40
+
+
+@settings(deadline=None, max_examples=300)
+@given(EPISODES, st.sampled_from([0.0, 0.5, 1.0]))
+def test_no_contrast_rejects_what_the_winning_way_needs(episodes: list[Episode], min_reward: float) -> None:
+    """By a plain loop over the episodes that left the page by the chosen action and earned its outcome."""
+    for pair in built(episodes, "contrasts", 0, min_reward).pairs:
+        [chosen], [rejected] = pair.chosen_moves, pair.rejected_moves
+        for one in episodes:
+            seen = [(step.observation, step.valid_actions) == chosen.seen for step in one.steps]
+            if one.goal_index != pair.goal_index or not any(seen) or one.reward < pair.chosen_outcome:
+                continue
+            last = max(place for place, here in enumerate(seen) if here)
+            if one.steps[last].action == chosen.action:
+                here = place_of(one.steps[last])
+                later = {step.action for step in one.steps[last + 1 :] if place_of(step) == here}
+                assert rejected.action == "click[buy now]" or rejected.action not in later
+
+
+def test_contrasts_do_not_play_options_of_one_success_off_against_each_other() -> None:
+    """Red, then blue won; blue alone lost, and so did buying at once, which is worse."""
+    actions = ("click[red]", "click[blue]", "click[buy now]")
+    won = episode(0, [("", actions, 0), ("red", actions, 1), ("blue", actions, 2)], 1.0)
+    blue = episode(0, [("", actions, 1), ("blue", actions, 2)], 0.5)
+    bought = episode(0, [("", actions, 2)], 0.5)
+    made = contrast_preferences([won, blue, bought], uniform, np.random.default_rng(0))
+    assert [(pair.chosen, pair.rejected) for pair in made.pairs] == [("click[red]", "click[buy now]")]
+    assert +made.left_out == {"actions that the chosen way takes later": 1}
+    # A way that lost shows nothing, though it began as the winning one: blue after red may be why.
+    spoilt = episode(0, [("", actions, 0), ("red", actions, 1), ("blue", actions, 2)], 0.75)
+    clean = episode(0, [("", actions, 0), ("red", actions, 2)], 1.0)
+    made = contrast_preferences([clean, spoilt, blue], uniform, np.random.default_rng(0), min_reward=0.5)
+    assert ("click[red]", "click[blue]") in [(pair.chosen, pair.rejected) for pair in made.pairs]
+
+
+def test_contrasts_do_not_reject_a_product_that_can_earn_as_much() -> None:
+    """B2 won once and lost once; of B3 nothing better is known than what it earned."""
+    ways = [(["B1"], 1.0), (["B2"], 1.0), (["B2"], 0.5), (["B3"], 0.5)]
+    episodes = [shop_episode(products, reward) for products, reward in ways]
+    made = contrast_preferences(episodes, uniform, np.random.default_rng(0))
+    assert [(pair.chosen, pair.rejected) for pair in made.pairs] == [("click[b1]", "click[b3]")]
+    assert +made.left_out == {"products that earned as much in another episode": 1}
+
+
+@pytest.mark.parametrize("name", ["steps", "contrasts"])
+def test_what_a_teacher_holds_right_is_not_rejected(name: str) -> None:
+    """Rows with right actions and rows without them make pairs side by side."""
+    actions = ("click[red]", "click[blue]", "click[buy now]")
+    silent, lost = episode(0, [("", actions, 0)], 1.0), episode(0, [("", actions, 1)], 0.25)
+    taught = replace(silent, steps=(replace(silent.steps[0], right_actions=(0, 1)),))
+    rejected: dict[bool, set[str]] = {}
+    for says, won in ((True, taught), (False, silent)):
+        other = replace(silent, goal_index=1)  # a second goal, so that pairs are left
+        made = [
+            build_preferences(
+                [won, lost, other, replace(lost, goal_index=1)], uniform, np.random.default_rng(seed), pairs=[name]
+            )
+            for seed in range(20)
+        ]
+        rejected[says] = {pair.rejected for one in made for pair in one.pairs if pair.goal_index == 0}
+        assert any("actions that a teacher holds right" in one.left_out for one in made) == says
+    assert "click[blue]" in rejected[False]
+    assert "click[blue]" not in rejected[True]
 
 
 def shop_episode(products: Sequence[str], reward: float) -> Episode:

@@ -195,6 +195,14 @@ def test_every_method_has_a_block() -> None:
     assert all(f'if method == "{method}"' in template for method in SCORER_METHODS)
 
 
+def test_a_judgement_says_what_it_learned_from(tmp_path: Path) -> None:
+    card = model_card(judgement_run(tmp_path / "run"), repo_id="user/judge")
+    assert "- goals: 900 of 208 products, 140 of them held out for the calibration\n" in card
+    assert "- labelled products: 91234 in 5400 searches\n- log loss of held-out products: 0.2100, after" in card
+    assert "\n- wording: reworded\n- goals_per_product: 12\n" in card
+    assert "start: the scorer" not in card
+
+
 def test_imitation_says_where_it_began(tmp_path: Path) -> None:
     card = model_card(imitation_run(tmp_path / "run", start_from="/home/someone/runs/start"), repo_id="user/agent")
     assert "\n- start: the scorer `start`\n- demonstrations: 100\n- decisions: 340\n- linear_probe: True\n" in card
@@ -268,7 +276,7 @@ def test_a_run_that_no_card_describes_is_refused(tmp_path: Path) -> None:
     folder = imitation_run(tmp_path / "run")
     metrics = json.loads((folder / "training_metrics.json").read_text())
     (folder / "training_metrics.json").write_text(json.dumps(metrics | {"method": "guessing"}))
-    with pytest.raises(CheckpointError, match="trained by 'guessing', which no card describes; expected one of judge"):
+    with pytest.raises(CheckpointError, match="trained by 'guessing', which no card describes; expected one of imit"):
         model_card(folder, repo_id="user/agent")
     del metrics["num_decisions"]
     (folder / "training_metrics.json").write_text(json.dumps(metrics))

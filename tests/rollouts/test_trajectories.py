@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from recrl.episodes.data import load_episodes
 from recrl.errors import ConfigError, DatasetError, StorageError
+from recrl.policies.base import Choice
 from recrl.policies.loading import load_policy
 from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories, goal_stream
 from recrl.rollouts.pruning import loop_free_places, prune_loops
@@ -158,10 +159,38 @@ def test_pruned_episodes_can_be_replayed_to_the_same_end(built: Path, tmp_path: 
 
 
 def test_unpruned_episodes_are_kept_as_they_were(built: Path, tmp_path: Path) -> None:
-    generate_trajectories(config(built, tmp_path / "pruned", min_reward=0.0))
+    generate_trajectories(config(built, tmp_path / "pruned", min_reward=0.0, loops="pages"))
+    generate_trajectories(config(built, tmp_path / "looking", min_reward=0.0))
     generate_trajectories(config(built, tmp_path / "whole", min_reward=0.0, prune=False))
-    pruned, whole = load_episodes(tmp_path / "pruned"), load_episodes(tmp_path / "whole")
-    assert sum(episode.num_steps for episode in pruned) < sum(episode.num_steps for episode in whole)
+    steps = {
+        name: sum(episode.num_steps for episode in load_episodes(tmp_path / name))
+        for name in ("pruned", "looking", "whole")
+    }
+    assert steps["pruned"] < steps["looking"] <= steps["whole"]
+
+
+def test_looking_is_no_loop_unless_nothing_was_learned(built: Path) -> None:
+    """Two products are opened and left, the first of them twice; the second look at it is cut out."""
+    catalog = load_catalog(built)
+    env = WebShopEnv(catalog=catalog, split="all", max_steps=60)
+
+    class Looker:
+        name, catalog_sha256 = "looker", None
+
+        def act(self, decisions: Any, rngs: Any, *, greedy: bool = False) -> list[Choice]:
+            [decision] = decisions
+            links = [f"click[{listed.asin.lower()}]" for listed in decision.page.listing]
+            ways = [None, 0, "click[< prev]", 1, "click[< prev]", 0, "click[< prev]", 1, "click[buy now]"]
+            way = ways[len(decision.previous_actions)]
+            action = decision.valid_actions[0] if way is None else links[way] if isinstance(way, int) else way
+            return [Choice(decision.valid_actions.index(action), 0.0)]
+
+    [episode] = rollout(Looker(), catalog, [0], seed=0, max_steps=60)
+    looked = prune_loops(episode, env)
+    assert [len(looked.steps), len(prune_loops(episode, env, "pages").steps)] == [7, 3]
+    opened = [step.action for step in looked.steps if step.page.kind == "results"]
+    assert len(set(opened)) == 2
+    assert opened[-1] == opened[1]
 
 
 @settings(deadline=None)

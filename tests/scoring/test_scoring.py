@@ -44,6 +44,9 @@ def random_batch(seed: int, decisions: int = 5, texts: int = 9, states: int = 3,
     action_ids, action_mask = padded(texts, 20)
     counts = torch.tensor(rng.integers(1, most_actions + 1, decisions))
     width = int(counts.max())
+    valid_mask = torch.arange(width)[None] < counts[:, None]
+    right_mask = valid_mask & torch.tensor(rng.random((decisions, width)) < 0.3)
+    right_mask[torch.arange(decisions), torch.tensor(rng.integers(0, counts))] = True
     return {
         "state_ids": state_ids,
         "state_mask": state_mask,
@@ -51,9 +54,9 @@ def random_batch(seed: int, decisions: int = 5, texts: int = 9, states: int = 3,
         "action_mask": action_mask,
         "state_index": torch.tensor(rng.integers(0, states, decisions)),
         "action_index": torch.tensor(rng.integers(0, texts, (decisions, width))),
-        "valid_mask": torch.arange(width)[None] < counts[:, None],
+        "valid_mask": valid_mask,
         "action_features": torch.tensor(rng.normal(size=(decisions, width, len(FEATURES))), dtype=torch.float32),
-        "labels": torch.tensor(rng.integers(0, counts)),
+        "right_mask": right_mask,
     }
 
 
@@ -90,10 +93,11 @@ def plain_log_probs(model: BertForChoiceScoring, batch: dict, decision: int) -> 
 def test_equals_the_plain_loops_in_value_and_gradient(model: BertForChoiceScoring, seed: int) -> None:
     batch = random_batch(seed)
     output = model(**batch)
-    plain = [plain_log_probs(model, batch, decision) for decision in range(len(batch["labels"]))]
+    plain = [plain_log_probs(model, batch, decision) for decision in range(len(batch["right_mask"]))]
     for decision, log_probs in enumerate(plain):
         torch.testing.assert_close(output.log_probs[decision, : len(log_probs)], log_probs, atol=1e-5, rtol=0)
-    plain_loss = -torch.stack([row[label] for row, label in zip(plain, batch["labels"], strict=True)]).mean()
+    summed = [row.exp()[right[: len(row)]].sum() for row, right in zip(plain, batch["right_mask"], strict=True)]
+    plain_loss = -torch.stack(summed).log().mean()
     torch.testing.assert_close(output.loss, plain_loss, atol=1e-5, rtol=0)
     ours = torch.autograd.grad(output.loss, list(model.parameters()), allow_unused=True)
     theirs = torch.autograd.grad(plain_loss, list(model.parameters()), allow_unused=True)
@@ -108,7 +112,7 @@ def test_equals_the_plain_loops_in_value_and_gradient(model: BertForChoiceScorin
 def test_permuting_the_actions_permutes_their_log_probs(model: BertForChoiceScoring, seed: int) -> None:
     batch = random_batch(seed)
     order = torch.tensor(np.random.default_rng(seed).permutation(batch["action_index"].shape[1]))
-    permuted = dict(batch, labels=None)
+    permuted = dict(batch, right_mask=None)
     for name in ("action_index", "valid_mask", "action_features"):
         permuted[name] = batch[name][:, order]
     with torch.no_grad():

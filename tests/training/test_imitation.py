@@ -1,6 +1,8 @@
 """Imitation learns, with all weights and with LoRA, and an interrupted run ends like an uninterrupted one."""
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +11,18 @@ from transformers import TrainerCallback
 
 from decision_data import colour_episode
 from recrl.episodes.data import episodes_to_dataset
+from recrl.episodes.decisions import LabelledDecision
 from recrl.errors import CheckpointError, ConfigError, DatasetError
 from recrl.scoring.checkpoints import load_scorer
-from recrl.training.imitation import ImitationArguments, ImitationConfig, ImitationTrainer, train_imitation
+from recrl.scoring.collator import ChoiceCollator
+from recrl.training.imitation import (
+    ImitationArguments,
+    ImitationConfig,
+    ImitationTrainer,
+    decisions_of,
+    fit_feature_weights,
+    train_imitation,
+)
 from recrl.training.runs import training_metrics
 from recrl.training.tuning import TuningArguments
 
@@ -61,6 +72,46 @@ def test_it_learns(demonstrations: Path, tiny_encoder: Path, tmp_path: Path, use
         )
         merged = model.bert.encoder.layer[0].attention.self.query.weight
         assert not torch.equal(merged, start["encoder.layer.0.attention.self.query.weight"])
+
+
+def learned(labels: list[LabelledDecision], scorer: Path) -> tuple[float, torch.Tensor]:
+    """The loss of the linear probe, and the weights that it found."""
+    model, tokenizer = load_scorer(scorer)
+    loss = fit_feature_weights(model, labels, ChoiceCollator(tokenizer, model.config))
+    assert model.feature_score is not None
+    return loss, model.feature_score.weight.detach()[0]
+
+
+def test_the_linear_probe_learns_any_right_action(tiny_scorer: Path) -> None:
+    """Where all are right there is nothing to learn; where two are, half as sure a choice is as good."""
+    rows = decisions_of([colour_episode(number) for number in range(12)])
+    everything = [replace(row, right_actions=tuple(range(len(row.decision.valid_actions)))) for row in rows]
+    loss, weights = learned(everything, tiny_scorer)
+    assert loss == pytest.approx(0, abs=1e-6)
+    torch.testing.assert_close(weights, torch.zeros_like(weights), atol=1e-4, rtol=0)
+    one, _ = learned(rows, tiny_scorer)
+    two, _ = learned([replace(row, right_actions=tuple(sorted({0, *row.right_actions}))) for row in rows], tiny_scorer)
+    assert 0 < two < one < math.log(12)  # each page has twelve actions
+
+
+def test_it_learns_either_of_two_right_actions(tiny_encoder: Path, tmp_path: Path) -> None:
+    """On item pages the named colour and the first colour of the page are right: together they get the probability."""
+    episodes = []
+    for number in range(24):
+        episode = colour_episode(number)
+        first, last = episode.steps[1:]
+        right = tuple(sorted({6, first.action_index}))  # behind six buttons
+        steps = (episode.steps[0], replace(first, right_actions=right), last)
+        episodes.append(replace(episode, steps=steps))
+    episodes_to_dataset(episodes).save_to_disk(str(tmp_path / "data"))
+    run = settings(tmp_path / "run", num_train_epochs=8)
+    train_imitation(arguments(tmp_path / "data", tiny_encoder), TuningArguments(), run)
+    assert training_metrics(tmp_path / "run")["last_accuracy"] >= 0.95
+    model, tokenizer = load_scorer(tmp_path / "run")
+    rows = decisions_of(episodes)
+    with torch.no_grad():
+        output = model(**ChoiceCollator(tokenizer, model.config).labelled(rows).tensors())
+    assert output.loss.item() < 0.3
 
 
 def load_encoder_weights(folder: Path) -> dict[str, torch.Tensor]:

@@ -312,8 +312,11 @@ def test_a_minibatch_holds_the_steps_at_its_places(tiny_scorer: Path, demonstrat
     assert minibatch.old_values.tolist() == [0.75, 0.25, 0.5]
     assert minibatch.returns.tolist() == [1, 1, 1]
     assert minibatch.advantages.tolist() == [0.25, 0.75, 0.5]
-    assert minibatch.demonstrated_index.tolist() == [row.action_index for row in demonstrations]
-    assert minibatch.inputs.labels is None  # the model computes no loss of its own
+    assert minibatch.demonstrated_mask.shape == (len(demonstrations), widest)
+    assert minibatch.demonstrated_mask.nonzero().tolist() == [
+        [number, index] for number, row in enumerate(demonstrations) for index in row.right_actions
+    ]
+    assert minibatch.inputs.right_mask is None  # the model computes no loss of its own
     output = model(**minibatch.to(model.device).inputs.tensors())
     assert output.log_probs.shape == (3 + len(demonstrations), widest)
     there = output.log_probs.isfinite().sum(-1).tolist()
@@ -340,7 +343,7 @@ def test_the_loss_of_a_minibatch_in_closed_form(tmp_path: Path) -> None:
         advantages=torch.tensor([2.0, 1.0, 50.0]),
         returns=torch.tensor([1.0, 1.0, 1.0]),
         old_values=torch.tensor([0.0, 0.0, 0.0]),
-        demonstrated_index=torch.tensor([2]),
+        demonstrated_mask=torch.tensor([[False, True, True]]),
     )
     probabilities = [[0.75, 0.25, 0.0], [0.75, 0.25, 0.0], [1.0, 0.0, 0.0], [0.25, 0.25, 0.5]]
     config = config_for(
@@ -352,7 +355,7 @@ def test_the_loss_of_a_minibatch_in_closed_form(tmp_path: Path) -> None:
     surrogate = -(1.2 * 2 + 0.5 * 1) / 2
     entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
     kl = (0 + 0.75 * math.log(1.5) + 0.25 * math.log(0.5)) / 2
-    imitation = -math.log(0.5)
+    imitation = -math.log(0.25 + 0.5)
     assert loss.policy.item() == pytest.approx(surrogate - 0.01 * entropy + 0.1 * kl + 0.3 * imitation)
     assert loss.value.item() == pytest.approx(0.5 * (0.5 + 0 + 0.5) / 3)
     assert loss.metrics == pytest.approx(
@@ -529,9 +532,11 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     assert checkpoint.name == "checkpoint-2"
     state = new_state(tiny_scorer, shop, tmp_path / "cut", **settings)
     resume_checkpoint(state, checkpoint)
+    before = state.log[-1]["train/minutes"]
     ppo_loop(state)
     log = state.log
-    left_out = {"train/steps_per_second"}
+    assert log[2]["train/minutes"] > before > 0
+    left_out = {"train/steps_per_second", "train/minutes"}
     for one, other in zip(whole, log, strict=True):
         assert {k: v for k, v in one.items() if k not in left_out} == pytest.approx(
             {k: v for k, v in other.items() if k not in left_out}, nan_ok=True
@@ -592,6 +597,9 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     assert metrics["protocol"] == "embedded-unseen"
     ended = sum(entry["episode/count"] for entry in metrics["log_history"])
     assert metrics["num_episodes_played"] == {"training": ended, "dev": 3 * 3}  # the start's and both updates'
+    assert metrics["start_on_dev"]["dev/episodes"] == 3
+    minutes = [entry["train/minutes"] for entry in metrics["log_history"]]
+    assert 0 < minutes[0] < minutes[1]
     assert not (tmp_path / "run" / "best").exists()
     assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
     with pytest.raises(ConfigError, match="holds a complete training run"):

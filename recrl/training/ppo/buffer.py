@@ -9,7 +9,7 @@ import torch
 from recrl.episodes.decisions import Decision, LabelledDecision
 from recrl.errors import ConfigError
 from recrl.scoring.batches import ChoiceBatch
-from recrl.scoring.collator import ChoiceCollator
+from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.training.ppo.advantages import generalized_advantages
 
 
@@ -25,7 +25,7 @@ class Minibatch:
         old_log_probs: (decisions, actions) under the policy that collected, -inf where there is no action.
         reference_log_probs: (decisions, actions) the same under the reference policy, None without one.
         advantages, returns, old_values: (decisions,).
-        demonstrated_index: (demonstrations,) of the action that was demonstrated.
+        demonstrated_mask: (demonstrations, actions) True at the actions that are right there.
     """
 
     inputs: ChoiceBatch
@@ -36,7 +36,7 @@ class Minibatch:
     advantages: torch.Tensor
     returns: torch.Tensor
     old_values: torch.Tensor
-    demonstrated_index: torch.Tensor
+    demonstrated_mask: torch.Tensor
 
     def to(self, device: torch.device | str) -> "Minibatch":
         """The same minibatch with all its tensors on a device."""
@@ -143,7 +143,7 @@ class RolloutBuffer:
             advantages=numbers(self.advantages),
             returns=numbers(self.returns),
             old_values=numbers(self.values),
-            demonstrated_index=torch.tensor([one.action_index for one in demonstrations], dtype=torch.long),
+            demonstrated_mask=right_mask(demonstrations, width),
         )
 
 

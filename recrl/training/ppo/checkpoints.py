@@ -63,6 +63,7 @@ def save_checkpoint(state: PPOState) -> None:
             "log": state.log,
             "best_update": state.best_update,
             "best_score": state.best_score,
+            "start_on_dev": state.start_on_dev,
             "demonstration_generator": state.demonstration_rng.bit_generator.state,
         }
         write_json(half / STATE_FILE, saved)
@@ -82,4 +83,5 @@ def resume_checkpoint(state: PPOState, folder: Path) -> None:
     state.scheduler.load_state_dict(saved["scheduler"])
     state.update, state.log = saved["update"], saved["log"]
     state.best_update, state.best_score = saved["best_update"], saved["best_score"]
+    state.start_on_dev = saved["start_on_dev"]
     state.demonstration_rng.bit_generator.state = saved["demonstration_generator"]

@@ -94,6 +94,7 @@ def train_ppo(
                 "num_processes": config.world_size,
                 "num_environment_steps": config.num_updates * config.num_steps * config.num_envs * config.world_size,
                 "num_episodes_played": played,
+                "start_on_dev": state.start_on_dev,
                 **({"num_decisions": len(demonstrations)} if demonstrations else {}),
                 "global_step": config.num_updates,
                 **report_best(state.best_update, "update"),
@@ -124,8 +125,9 @@ def ppo_loop(state: PPOState) -> None:
     reference = None if state.reference is None else state.reference.outputs
     steps = config.num_steps * config.num_envs * accelerator.num_processes  # of a collection, all processes
     accelerator.init_trackers(config.run_name or state.output_dir.name or "ppo")
+    begun = time.monotonic() - 60 * (state.log[-1]["train/minutes"] if state.log else 0.0)
     if state.update == 0:
-        keep_best(state)
+        state.start_on_dev = keep_best(state)
     while state.update < config.num_updates:
         state.update += 1
         started = time.monotonic()
@@ -151,6 +153,7 @@ def ppo_loop(state: PPOState) -> None:
         }
         if last or (config.eval_every > 0 and state.update % config.eval_every == 0):
             entry |= keep_best(state)
+        entry["train/minutes"] = (time.monotonic() - begun) / 60
         state.log.append(finite_or_none(entry))
         accelerator.log({name: value for name, value in entry.items() if name in METRICS}, step=state.update)
         if accelerator.is_main_process:

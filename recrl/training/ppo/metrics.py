@@ -18,7 +18,7 @@ METRICS = {
     "value/return": "mean return to which the values are fitted",
     "loss/policy": "clipped surrogate, negated; its size means nothing, its trend does",
     "loss/value": "clipped squared error of the values, halved",
-    "loss/imitation": "cross-entropy of the demonstrated actions",
+    "loss/imitation": "cross-entropy of the demonstrations' right actions",
     "episode/success": "% with reward 1 of the episodes that ended in this collection (sampled, training goals)",
     "episode/score": "100 x their mean reward",
     "episode/steps": "their mean number of actions",
@@ -36,6 +36,7 @@ METRICS = {
     "train/gradient_norm": "mean norm of the gradients before they are clipped",
     "train/steps": "environment steps so far, all processes",
     "train/steps_per_second": "environment steps per second of the collection, all processes",
+    "train/minutes": "minutes of the run so far, dev goals included; after an interruption from the checkpoint on",
 }
 
 

@@ -35,6 +35,7 @@ class PPOState:
         log: one entry for each update that has ended.
         best_update, best_score: the highest score on dev goals so far, the earliest of equal ones; update 0 is the
             start. Known to the main process.
+        start_on_dev: the start's measures on dev goals; empty in other processes, or where none are played.
     """
 
     config: PPOConfig
@@ -54,6 +55,7 @@ class PPOState:
     log: list[dict[str, float]] = field(default_factory=list)
     best_update: int = 0
     best_score: float = -1.0
+    start_on_dev: dict[str, float] = field(default_factory=dict)
 
     @property
     def output_dir(self) -> Path:

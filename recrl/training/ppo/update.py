@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from accelerate.utils import gather_object
 
+from recrl.scoring.losses import right_action_loss
 from recrl.training.ppo.advantages import explained_variance
 from recrl.training.ppo.buffer import Minibatch, RolloutBuffer
 from recrl.training.ppo.config import PPOConfig
@@ -143,8 +144,8 @@ def minibatch_loss(
     if minibatch.reference_log_probs is not None:
         kl_reference = mean(categorical_kl(new, minibatch.reference_log_probs))
         policy = policy + config.kl_coef * kl_reference
-    if len(minibatch.demonstrated_index):
-        imitation = torch.nn.functional.nll_loss(log_probs[count:], minibatch.demonstrated_index)
+    if len(minibatch.demonstrated_mask):
+        imitation = right_action_loss(log_probs[count:], minibatch.demonstrated_mask)
         policy = policy + config.imitation_coef * imitation
     clip_range = config.value_clip_range if clip_values else None
     value = clipped_value_loss(state_values[:count], minibatch.old_values, minibatch.returns, clip_range).mean()

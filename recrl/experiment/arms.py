@@ -1,0 +1,164 @@
+"""The arms of the experiment: what is trained for each, in which stages, and how it plays.
+
+A stage is named by its kind, and a kind's settings are those of its recipe. An arm that varies another one says which
+settings of which kinds it changes: then those stages, and all that need them, are made anew for it, and the rest is
+shared. So an ablation, or a point of a curve over the number of trajectories, is a line in `VARIANTS` or `VARIED`.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from recrl.errors import ConfigError
+from recrl.experiment import making
+from recrl.experiment.making import Place, Say, Settings
+from recrl.policies.loading import RULES
+from recrl.scoring.inputs import PLAIN_FEATURES, READING_FEATURES
+from recrl.settings import nearest
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How stages of one kind are made.
+
+    Attributes:
+        make: folder, place, settings and what is called with progress -> makes the stage in the folder.
+        classes: -> the dataclasses whose fields its settings are.
+        takes: a setting -> the kind of the stage whose folder is its value.
+        written_as: of such a setting, how the folder is written; without it the folder alone.
+        marker: the file that a stage writes last.
+    """
+
+    make: Callable[[Path, Place, Settings, Say], None]
+    classes: Callable[[], tuple[type, ...]]
+    takes: Mapping[str, str] = field(default_factory=dict)
+    written_as: Mapping[str, str] = field(default_factory=dict)
+    marker: str = "training_metrics.json"
+
+    @property
+    def collects(self) -> bool:
+        """Whether it plays episodes and keeps some, and trains nothing."""
+        return self.marker == COLLECTED
+
+
+COLLECTED = "trajectories.json"
+PLANS = {"policy": "planner:{}"}
+START = {"model_name_or_path": "reading_imitation"}
+KINDS: dict[str, Kind] = {
+    "plain_demonstrations": Kind(making.collect, making.collecting_classes, marker=COLLECTED),
+    "plain_imitation": Kind(making.imitate, making.imitation_classes, {"demonstrations": "plain_demonstrations"}),
+    "judgement": Kind(making.judge, making.judgement_classes),
+    "reading_demonstrations": Kind(
+        making.collect, making.collecting_classes, {"policy": "judgement"}, PLANS, marker=COLLECTED
+    ),
+    "reading_imitation": Kind(
+        making.imitate,
+        making.imitation_classes,
+        {"demonstrations": "reading_demonstrations", "start_from": "judgement"},
+    ),
+    "more_demonstrations": Kind(
+        making.collect, making.collecting_classes, {"policy": "judgement"}, PLANS, marker=COLLECTED
+    ),
+    "dpo_demonstrations": Kind(
+        making.prefer, making.preference_classes, START | {"trajectories": "more_demonstrations"}
+    ),
+    "generated": Kind(making.collect, making.collecting_classes, {"policy": "reading_imitation"}, marker=COLLECTED),
+    "dpo_generated": Kind(making.prefer, making.preference_classes, START | {"trajectories": "generated"}),
+    "ppo": Kind(making.reinforce, making.reinforcement_classes, START | {"demonstrations": "reading_demonstrations"}),
+    "self_improvement": Kind(making.self_improve, making.self_improvement_classes, START),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """What is evaluated.
+
+    Attributes:
+        name: in tables, and on the command line.
+        kind: of the stage whose folder plays; None for what needs no training.
+        policy: as `recrl.policies.loading.load_policy` takes it, {} standing for that folder; empty for a ceiling.
+        start: the arm from which its training went on, or that it varies.
+        num_hits: of a ceiling.
+        changes: of a variant, a kind -> settings that differ; they win over folders of other stages too.
+        forgets: whether it plays without notes of earlier pages.
+    """
+
+    name: str
+    kind: str | None = None
+    policy: str = "{}"
+    start: str | None = None
+    num_hits: int | None = None
+    changes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    forgets: bool = False
+
+    @property
+    def seeded(self) -> bool:
+        """Whether there is one for each seed."""
+        return self.kind is not None
+
+
+READING = "reading-imitation"
+RULE_ARMS = [Arm(name=name, policy=name) for name in RULES]
+CEILINGS = [
+    Arm(name="page-1-ceiling", policy="", num_hits=10),
+    Arm(name="50-hit-ceiling", policy="", num_hits=50),
+]
+TRAINED = [
+    Arm(name="plain-imitation", kind="plain_imitation"),
+    Arm(name="planner-judged", kind="judgement", policy="planner:{}"),
+    Arm(name=READING, kind="reading_imitation", start="planner-judged"),
+    Arm(name="dpo-demonstrations", kind="dpo_demonstrations", start=READING),
+    Arm(name="dpo-generated", kind="dpo_generated", start=READING),
+    Arm(name="ppo", kind="ppo", start=READING),
+    Arm(name="self-improvement", kind="self_improvement", start=READING),
+]
+NEW = {"start_from": None}  # a new scorer, which has no judgement
+VARIANTS: dict[str, dict[str, Any]] = {  # name -> what differs from the reading imitation
+    "ablation-without-notes": {"forgets": True},
+    "ablation-without-judgement": {
+        "changes": {"reading_imitation": NEW | {"action_features": [*PLAIN_FEATURES, *READING_FEATURES]}}
+    },
+    "ablation-plain-scorer": {"changes": {"reading_imitation": NEW}},
+    "ablation-tuned-encoder": {"changes": {"reading_imitation": {"num_frozen_layers": 0}}},
+    "ablation-loops-by-page": {"changes": {"reading_demonstrations": {"loops": "pages"}}},
+    "ablation-weighted-goals": {"changes": {"reading_demonstrations": {"uniform_goals": False}}},
+}
+VARIED: dict[str, Callable[[int], dict[str, Any]]] = {  # name before a number -> the same for that number
+    "efficiency": lambda number: {"changes": {"reading_demonstrations": {"num_trajectories": number}}},
+}
+STANDARD = {arm.name: arm for arm in (*RULE_ARMS, *TRAINED, *CEILINGS)}
+GROUPS = {"rules": [arm.name for arm in RULE_ARMS], "ceilings": [arm.name for arm in CEILINGS]}
+
+
+def find_arms(names: list[str]) -> list[Arm]:
+    """The arms of these names, of which `GROUPS` stand for several, in the order of `STANDARD`, variants last.
+
+    Raises:
+        ConfigError: a name is unknown; the message names the nearest.
+    """
+    wanted = dict.fromkeys(one for name in names for one in GROUPS.get(name, [name]))
+    return sorted(map(_find, wanted), key=lambda arm: place_of(arm.name))
+
+
+def place_of(name: str) -> int:
+    """The place of an arm in tables; variants share the last one."""
+    order = list(STANDARD)
+    return order.index(name) if name in order else len(order)
+
+
+def _find(name: str) -> Arm:
+    if name in STANDARD:
+        return STANDARD[name]
+    numbered = re.fullmatch(r"([a-z-]+)-([1-9][0-9]*)", name)
+    if name in VARIANTS:
+        settings = VARIANTS[name]
+    elif numbered and numbered[1] in VARIED:
+        settings = VARIED[numbered[1]](int(numbered[2]))
+    else:
+        known = [*STANDARD, *GROUPS, *VARIANTS, *(f"{one}-N" for one in VARIED)]
+        meant = nearest(name, known)
+        hint = f"; did you mean {meant!r}? Expected" if meant else "; expected"
+        raise ConfigError(f"unknown arm {name!r}{hint} one of {', '.join(known)}")
+    return Arm(name=name, kind="reading_imitation", start=READING, **settings)

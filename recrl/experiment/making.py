@@ -1,0 +1,230 @@
+"""Making one thing of an experiment in a folder of its own: a collection, a training run, a result.
+
+Settings are those of the command or recipe that makes the thing alone, in one mapping; the same names as in its YAML
+file. What is complete is passed over, and what was interrupted goes on.
+"""
+
+import dataclasses
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from recrl.errors import ConfigError, RecrlError
+from recrl.settings import nearest
+from recrl.values import convert
+
+if TYPE_CHECKING:
+    from recrl.evaluation.result_types import Result
+
+Settings = Mapping[str, Any]
+Say = Callable[[str], None]
+TINY_ENCODER = "tiny_encoder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """What the stages of one training have in common.
+
+    Attributes:
+        catalog, split_by: as commands take them; the goals of all stages are of this split.
+        seed: of goals, new heads, actions, pairs and the order of the data.
+        encoder: from which new scorers are made; None for the default one.
+        bf16: whether training is in bf16 mixed precision.
+    """
+
+    catalog: str | None
+    split_by: str
+    seed: int
+    encoder: str | None
+    bf16: bool
+
+    @property
+    def shop(self) -> dict[str, Any]:
+        """The settings of everything that plays."""
+        return {"catalog": self.catalog, "split_by": self.split_by}
+
+    @property
+    def trainer(self) -> dict[str, Any]:
+        """The settings of everything that trains."""
+        import torch
+
+        return {
+            "seed": self.seed,
+            "bf16": self.bf16,
+            "use_cpu": not torch.cuda.is_available(),
+            "disable_tqdm": not sys.stderr.isatty(),
+        }
+
+
+def divided(what: str, settings: Settings, *classes: type) -> tuple[Any, ...]:
+    """Settings as the dataclasses whose fields they are.
+
+    Args:
+        what: names the settings in messages.
+
+    Raises:
+        ConfigError: a name is of none of them (the message names the nearest), or a value is not what it must be.
+    """
+    found: dict[type, dict[str, Any]] = {one: {} for one in classes}
+    hints = {name: (one, hint) for one in classes for name, hint in fields_of(one).items()}
+    for name, value in settings.items():
+        if name not in hints:
+            raise unknown_setting(what, name, hints)
+        one, hint = hints[name]
+        try:
+            found[one][name] = convert(hint, value)
+        except ValueError as error:
+            raise ConfigError(f"{what}: {name}={error}") from error
+    try:
+        return tuple(one(**values) for one, values in found.items())
+    except RecrlError:
+        raise
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{what}: {error}") from error
+
+
+def fields_of(config: type) -> dict[str, Any]:
+    """The settings that a dataclass takes, with their annotations."""
+    hints = get_type_hints(config)
+    return {one.name: hints[one.name] for one in dataclasses.fields(config) if one.init}
+
+
+def unknown_setting(what: str, name: Any, known: Mapping[str, Any]) -> ConfigError:
+    """The error for a setting that does not exist."""
+    meant = nearest(str(name), known)
+    return ConfigError(f"{what}: unknown setting {name!r}" + (f"; did you mean {meant!r}?" if meant else ""))
+
+
+def collecting_classes() -> tuple[type, ...]:
+    """Whose fields the settings of `collect` are."""
+    from recrl.rollouts.config import TrajectoryConfig
+
+    return (TrajectoryConfig,)
+
+
+def collect(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+    """Trajectories, as `recrl generate-trajectories` collects them."""
+    from recrl.rollouts.collecting import generate_trajectories
+
+    given = {**settings, **place.shop, "seed": place.seed, "output_dir": str(folder)}
+    [config] = divided(folder.name, given, *collecting_classes())
+    generate_trajectories(config, progress=lambda progress: say(f"    {progress}"))
+
+
+def judgement_classes() -> tuple[type, ...]:
+    """Whose fields the settings of `judge` are."""
+    from recrl.training.judgement import JudgementArguments, JudgementConfig
+
+    return JudgementArguments, JudgementConfig
+
+
+def judge(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+    """A scorer with a trained judgement, as recipes/judgement.py trains it."""
+    from recrl.training.judgement import train_judgement
+
+    given = {**settings, **place.shop, "model_name_or_path": place.encoder}
+    _train(train_judgement, judgement_classes(), folder, place, given)
+
+
+def imitation_classes() -> tuple[type, ...]:
+    """Whose fields the settings of `imitate` are."""
+    from recrl.training.imitation import ImitationArguments, ImitationConfig
+    from recrl.training.tuning import TuningArguments
+
+    return ImitationArguments, TuningArguments, ImitationConfig
+
+
+def imitate(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+    """A scorer that imitates, as recipes/imitation.py trains it: a new one, unless the settings say `start_from`."""
+    from recrl.training.imitation import train_imitation
+
+    new = {} if settings.get("start_from") else {"model_name_or_path": place.encoder}
+    _train(train_imitation, imitation_classes(), folder, place, {**settings, **new})
+
+
+def preference_classes() -> tuple[type, ...]:
+    """Whose fields the settings of `prefer` are."""
+    from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
+    from recrl.training.tuning import TuningArguments
+
+    return DPOArguments, TuningArguments, ChoiceDPOConfig
+
+
+def prefer(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+    """A scorer improved by preference pairs, as recipes/dpo.py trains it."""
+    from recrl.training.dpo import train_dpo
+
+    _train(train_dpo, preference_classes(), folder, place, {**settings, "pairs_seed": place.seed})
+
+
+def reinforcement_classes() -> tuple[type, ...]:
+    """Whose fields the settings of `reinforce` are."""
+    from recrl.training.environment import EnvironmentArguments
+    from recrl.training.ppo.config import PPOArguments, PPOConfig
+    from recrl.training.tuning import TuningArguments
+
+    return PPOArguments, EnvironmentArguments, TuningArguments, PPOConfig
+
+
+def reinforce(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+    """A scorer improved in the environment, as recipes/ppo.py trains it; demonstrations are for its imitation term, and
+    are left out where that has no weight.
+    """
+    from recrl.training.ppo.loop import train_ppo
+
+    given = {**settings, **place.shop}
+    if not given.get("imitation_coef"):
+        given.pop("demonstrations", None)
+    _train(train_ppo, reinforcement_classes(), folder, place, given)
+
+
+def self_improvement_classes() -> tuple[type, ...]:
+    """Whose fields the settings of `self_improve` are."""
+    from recrl.training.dpo import ChoiceDPOConfig
+    from recrl.training.environment import EnvironmentArguments
+    from recrl.training.self_improvement import SelfImprovementArguments
+    from recrl.training.tuning import TuningArguments
+
+    return SelfImprovementArguments, EnvironmentArguments, TuningArguments, ChoiceDPOConfig
+
+
+def self_improve(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+    """A scorer improved on its own episodes, as recipes/self_improvement.py trains it."""
+    from recrl.training.self_improvement import train_self_improvement
+
+    _train(train_self_improvement, self_improvement_classes(), folder, place, {**settings, **place.shop})
+
+
+def _train(
+    train: Callable[..., Path], classes: tuple[type, ...], folder: Path, place: Place, settings: Settings
+) -> None:
+    """Trains, unless the folder holds a complete run, and writes the model's card."""
+    from recrl.publishing.push import push_run
+    from recrl.training.runs import is_complete
+
+    if is_complete(folder):
+        return
+    configs = divided(folder.name, {**settings, **place.trainer, "output_dir": str(folder)}, *classes)
+    train(*configs)
+    push_run(configs[-1])
+
+
+def measured(path: Path, measure: Callable[[], "Result"]) -> "Result":
+    """The result in a file; it is measured and written if it is not there."""
+    from recrl.evaluation.results import load_result, save_result
+
+    if not path.exists():
+        save_result(path, measure())
+    return load_result(path)
+
+
+def tiny_encoder(folder: Path) -> str:
+    """A random encoder inside a run's folder, for a run that tests the road and learns nothing."""
+    from recrl.scoring.tiny import make_tiny_encoder
+
+    path = folder / TINY_ENCODER
+    if not (path / "config.json").exists():
+        make_tiny_encoder(path)
+    return str(path)

@@ -1,0 +1,173 @@
+"""The report of an experiment: ``results.json`` with a row per evaluation, ``results.md`` with tables and curves."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from recrl.errors import ConfigError
+from recrl.evaluation.result_types import Result
+from recrl.evaluation.results import compare_results
+from recrl.evaluation.tables import EQUAL_STEPS, caption, strongest_rule
+from recrl.experiment.curves import Curve, curve_table, draw_curves
+from recrl.experiment.rows import Comparable, Cost, Found, comparable
+from recrl.files import read_text, write_json, write_text
+from recrl.tables import Table, with_interval
+
+RESULTS_JSON, RESULTS_MD = "results.json", "results.md"
+BEGIN, END = "<!-- experiment: written by recipes/paper.py -->", "<!-- end of experiment -->"
+HEADER = (
+    "arm", "seeds", "success % [95% CI]", "score [95% CI]", "success % per product", "steps",
+    "success against its start", "success against the strongest rule",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ArmCost:
+    """What one arm took, mean over its seeds.
+
+    Attributes:
+        arm, protocol: which; num_seeds: how many of it there are.
+        own: of the stages that its start does not have; whole: of all.
+    """
+
+    protocol: str
+    arm: str
+    num_seeds: int
+    own: Cost
+    whole: Cost
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is written of an experiment.
+
+    Attributes:
+        found: the measurements; costs: of trained arms; curves: of PPO, name of the protocol -> seed -> curve.
+        missing: names of stages that were not made.
+    """
+
+    found: Sequence[Found]
+    costs: Sequence[ArmCost]
+    curves: Mapping[str, Mapping[int, Curve]]
+    missing: Sequence[str]
+
+
+def arm_table(table: Comparable) -> Table:
+    """A row per arm; paired differences to its own start and to the strongest rule of equal steps."""
+    results, rows = table.results, []
+    for name, result in results.items():
+        start, rule = table.starts.get(name), strongest_rule(results, name)
+        rows.append(
+            [
+                name,
+                "" if result.trained_on_this_catalog is None else str(_num_seeds(result)),
+                with_interval(result.success_rate, result.success_ci),
+                with_interval(result.score, result.score_ci),
+                f"{result.success_per_product:.1f}",
+                "" if result.mean_steps is None else f"{result.mean_steps:.1f}",
+                _difference(table, name, start),
+                _difference(table, name, rule),
+            ]
+        )
+    said = (
+        f" Differences are paired and name what they are to. The strongest rule is the one with most success of those "
+        f"that take at most {EQUAL_STEPS} steps more an episode than the arm."
+    )
+    return Table(HEADER, rows, caption(results) + said)
+
+
+def _num_seeds(result: Result) -> int:
+    return len(result.seed) if isinstance(result.seed, tuple) else 1
+
+
+def _difference(table: Comparable, name: str, other: str | None) -> str:
+    if other is None:
+        return ""
+    found = compare_results(*table.sides(name, other))
+    return f"{with_interval(found.success_difference, found.success_difference_ci, '+.1f')} ({other})"
+
+
+def cost_table(costs: Sequence[ArmCost]) -> Table:
+    """Minutes and episodes of every trained arm, without and with its start."""
+    header = ("protocol", "arm", "seeds", "minutes", "with its start", "kept trajectories", "played episodes")
+    rows = [
+        [
+            one.protocol,
+            one.arm,
+            str(one.num_seeds),
+            _minutes(one.own.minutes),
+            _minutes(one.whole.minutes),
+            str(one.whole.kept),
+            str(one.whole.played),
+        ]
+        for one in costs
+    ]
+    return Table(
+        header,
+        rows,
+        "Means over seeds. Minutes are those of collecting and training, without evaluation on test goals. "
+        "Trajectories and episodes are with the start's; the played ones hold those of training and of dev goals.",
+    )
+
+
+def _minutes(minutes: float | None) -> str:
+    return "not known" if minutes is None else f"{minutes:.1f}"
+
+
+def report_text(report: Report, picture_of: Mapping[str, str]) -> str:
+    """The report as Markdown.
+
+    Args:
+        picture_of: protocol -> where the picture of its curves is.
+    """
+    parts = []
+    if report.missing:
+        shown = ", ".join(f"`{name}`" for name in report.missing[:5])
+        more = f" and {len(report.missing) - 5} more" if len(report.missing) > 5 else ""
+        parts.append(f"Not complete: {len(report.missing)} stages are missing ({shown}{more}).\n")
+    for table in comparable(report.found):
+        parts += [f"### {table.protocol}, {table.steps} steps\n", arm_table(table).markdown()]
+    if report.costs:
+        parts += ["### Minutes and episodes\n", cost_table(report.costs).markdown()]
+    for protocol, curves in report.curves.items():
+        parts += [f"### PPO on dev goals, {protocol}\n", f"![Dev success of PPO]({picture_of[protocol]})\n"]
+        parts.append(curve_table(curves).markdown())
+    return "\n".join(parts)
+
+
+def write_report(report: Report, folder: Path, *, pictures: str = "", between_marks: bool = False) -> None:
+    """Writes ``results.json``, ``results.md`` and the pictures of the curves into a folder.
+
+    A file that has the content already is left untouched.
+
+    Args:
+        pictures: a folder inside it for the pictures.
+        between_marks: the page may hold more than the report, which stands between two lines, `BEGIN` and `END`.
+
+    Raises:
+        ConfigError: a page that is there lacks these lines, or matplotlib is not installed.
+    """
+    page, picture_of = folder / RESULTS_MD, {}
+    for protocol, curves in report.curves.items():
+        relative = Path(pictures) / f"ppo_{protocol}.png"
+        picture_of[protocol] = relative.as_posix()
+        draw_curves(curves, folder / relative, title=protocol)
+    text = report_text(report, picture_of)
+    if between_marks:
+        text = _between_marks(page, text)
+    content: dict[str, Any] = {"rows": [one.row.to_json() for one in report.found], "missing": list(report.missing)}
+    write_json(folder / RESULTS_JSON, content)
+    write_text(page, text)
+
+
+def _between_marks(page: Path, text: str) -> str:
+    if not page.exists():
+        return f"# Results\n\n{BEGIN}\n{text}{END}\n"
+    before, begun, rest = read_text(page).partition(BEGIN)
+    _, ended, after = rest.partition(END)
+    if not (begun and ended):
+        raise ConfigError(
+            f"{page} has no place for the report; put the two lines {BEGIN!r} and {END!r} where it shall stand"
+        )
+    return f"{before}{BEGIN}\n{text}{END}{after}"
