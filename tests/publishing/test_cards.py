@@ -195,21 +195,17 @@ def test_every_method_has_a_block() -> None:
     assert all(f'if method == "{method}"' in template for method in SCORER_METHODS)
 
 
-def test_a_judgement_says_what_it_learned_from(tmp_path: Path) -> None:
-    card = model_card(judgement_run(tmp_path / "run"), repo_id="user/judge")
-    assert "- goals: 900 of 208 products, 140 of them held out for the calibration\n" in card
-    assert "- labelled products: 91234 in 5400 searches\n- log loss of held-out products: 0.2100, after" in card
-    assert "\n- wording: reworded\n- goals_per_product: 12\n" in card
-    assert "start: the scorer" not in card
-
-
 def test_imitation_says_where_it_began(tmp_path: Path) -> None:
     card = model_card(imitation_run(tmp_path / "run", start_from="/home/someone/runs/start"), repo_id="user/agent")
     assert "\n- start: the scorer `start`\n- demonstrations: 100\n- decisions: 340\n- linear_probe: True\n" in card
 
 
-def test_the_judgement_shows_its_reliability(tmp_path: Path) -> None:
+def test_a_judgement_says_what_it_learned_from_and_how_reliable_it_is(tmp_path: Path) -> None:
     card = model_card(judgement_run(tmp_path / "run"), repo_id="user/judge")
+    assert "\n- goals: 986 of 208 products, of which 140 goals were held out\n" in card
+    assert "\n- examples: 5076 searches with 99000 labelled products\n" in card
+    assert "\n- wordings: template, reworded\n- goals_per_product: 12\n- made_goals_per_product: 0\n" in card
+    assert "start: the scorer" not in card
     assert "\n| products | title | options |\n|---|---|---|\n| first 10 | 60.0 | 78.2 |\n| first 50 |" in card
     assert "\n| 0.9 to 0.95 | 12 | 92.5 | 91.7 |\n" in card
     assert "0.0912, calibrated 0.0899" in card
