@@ -17,6 +17,7 @@ RULES = (
     "rule",
     "matching",
     "matching-price",
+    "checker",
     "reader",
     "planner",
 )  # what needs neither training nor the hidden goal

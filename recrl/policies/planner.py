@@ -18,12 +18,20 @@ from typing import NamedTuple
 import numpy as np
 
 from recrl.episodes.decisions import Decision
-from recrl.episodes.notes import NotedProduct, Notes
+from recrl.episodes.notes import NotedProduct
+from recrl.policies.moves import (
+    last_page,
+    reachable,
+    steps_from_results,
+    steps_to_next_page,
+    to_next_page,
+    to_purchase,
+    towards,
+)
 from recrl.scoring.evidence import match_features
-from recrl.scoring.looks import is_at_hand, options_left, steps_to_buy, steps_to_open
+from recrl.scoring.looks import is_at_hand, steps_to_buy, steps_to_open
 from recrl.scoring.wishes import Wish, read_wish
 from recrl.webshop import actions
-from recrl.webshop.pages import HITS_PER_PAGE
 
 Judgement = Callable[[Wish, Sequence[NotedProduct]], np.ndarray]  # products -> (products,) probabilities of perfection
 
@@ -96,7 +104,7 @@ class Planner:
         if page.kind == "sub":
             return [actions.PREVIOUS]
         wish = read_wish(decision.instruction)
-        products = [product for product in notes.products if actions.can_be_clicked(product.asin.lower())]
+        products = reachable(notes)
         if not products:
             return [actions.BUY_NOW if page.kind == "item" else actions.NEXT_PAGE]
         chances = np.asarray(self.judge(wish, products), np.float64)
@@ -104,8 +112,8 @@ class Planner:
         if look is None or look.gain <= self.settings.least_gain:
             return self._buy(decision, wish, products, chances)
         if look.product is None:
-            return [_to_next_page(notes)]
-        return [actions.click(look.sub_page) if is_at_hand(notes, look.product) else _towards(notes, look.product)]
+            return [to_next_page(notes)]
+        return [actions.click(look.sub_page) if is_at_hand(notes, look.product) else towards(notes, look.product)]
 
     def _looks(
         self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray
@@ -125,24 +133,15 @@ class Planner:
                 looks = [(name, reveals[name], there + 2) for name in product.unread]
             for name, reveal, cost in looks:
                 here = steps_to_buy(wish, notes, product) - there
-                away = 0 if other is None else 1 + self._from_results(wish, notes, products[other], product.page_number)
+                away = 0 if other is None else 1 + steps_from_results(wish, products[other], product.page_number)
                 if cost + max(here, away) <= decision.steps_left:
                     found.append(Look(product, name, reveal * float(gain) / cost))
-        if (turning := _steps_to_next_page(notes, products)) is not None:
+        if (turning := steps_to_next_page(notes, products)) is not None:
             chance = settings.reveal_page * settings.next_page * float(np.prod(1 - chances))
-            away = self._from_results(wish, notes, products[best], _last_page(products) + 1)
+            away = steps_from_results(wish, products[best], last_page(products) + 1)
             if turning + away <= decision.steps_left:
                 found.append(Look(None, "", chance * float(1 - chances[best]) / (turning + 1)))  # and its page after it
         return found
-
-    def _from_results(self, wish: Wish, notes: Notes, product: NotedProduct, page_number: int) -> int:
-        """Clicks from a results page until the product is bought."""
-        return (
-            abs(page_number - product.page_number)
-            + 1
-            + steps_to_buy(wish, notes, product)
-            - steps_to_open(notes, product)
-        )
 
     def _buy(self, decision: Decision, wish: Wish, products: Sequence[NotedProduct], chances: np.ndarray) -> list[str]:
         """Towards the purchase of the most probable product that can still be bought; of any in the last steps."""
@@ -151,42 +150,11 @@ class Planner:
             place for place, product in enumerate(products) if steps_to_open(notes, product) + 1 <= decision.steps_left
         ]
         if not in_time:
-            return [actions.BUY_NOW if at_hand is not None else _towards(notes, products[int(chances.argmax())])]
-        product = products[max(in_time, key=lambda place: chances[place])]
-        if not is_at_hand(notes, product):
-            return [_towards(notes, product)]
-        left = [actions.click(value) for value in options_left(wish, notes, product)]
-        left = [action for action in left if action in decision.valid_actions]
-        return left if left and decision.steps_left > 1 else [actions.BUY_NOW]
+            return [actions.BUY_NOW if at_hand is not None else towards(notes, products[int(chances.argmax())])]
+        return to_purchase(decision, wish, products[max(in_time, key=lambda place: chances[place])])
 
 
 def _two_best(chances: np.ndarray) -> tuple[int, int | None]:
     """The places of the greatest and of the second; None if there is no second."""
     order = np.argsort(-chances, kind="stable")
     return int(order[0]), int(order[1]) if len(order) > 1 else None
-
-
-def _towards(notes: Notes, product: NotedProduct) -> str:
-    """The next click on the way to a product that is not at hand."""
-    if notes.at_hand is not None:
-        return actions.PREVIOUS
-    page = notes.results_page or product.page_number
-    if product.page_number == page:
-        return actions.click(product.asin.lower())
-    return actions.NEXT_PAGE if product.page_number > page else actions.PREVIOUS
-
-
-def _last_page(products: Sequence[NotedProduct]) -> int:
-    return max(product.page_number for product in products)
-
-
-def _steps_to_next_page(notes: Notes, products: Sequence[NotedProduct]) -> int | None:
-    """Clicks until the first results page that was not seen is shown; None if all were."""
-    last = _last_page(products)
-    if notes.results_page is None or notes.num_results is None or last * HITS_PER_PAGE >= notes.num_results:
-        return None
-    return int(notes.at_hand is not None) + last - notes.results_page + 1
-
-
-def _to_next_page(notes: Notes) -> str:
-    return actions.PREVIOUS if notes.at_hand is not None else actions.NEXT_PAGE

@@ -12,6 +12,7 @@ import numpy as np
 from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
 from recrl.policies.base import Choice, Policy, deterministic
+from recrl.policies.checker import check
 from recrl.policies.demonstrator import Demonstrator
 from recrl.policies.options import named_options, next_option, openable
 from recrl.policies.planner import Planner, literal_judgement
@@ -70,6 +71,7 @@ def scripted_policy(name: str, argument: str = "") -> Policy:
         "rule": _rule,
         "matching": _matching,
         "matching-price": _matching_price,
+        "checker": check,
     }
     return ScriptedPolicy(name, choices[name])
 

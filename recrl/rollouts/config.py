@@ -117,8 +117,8 @@ class PolicySettings:
 
     policy: str = field(
         metadata={
-            "help": "A scripted policy (random, rule, matching, matching-price, reader[:K], demonstrator), a "
-            "checkpoint's folder or Hub id, or module:function of your own."
+            "help": "A scripted policy (random, rule, matching, matching-price, checker, reader[:K], "
+            "planner[:FOLDER], demonstrator), a checkpoint's folder or Hub id, or module:function of your own."
         }
     )
     temperature: float = field(default=1.0, metadata=TEMPERATURE_HELP)

@@ -70,6 +70,8 @@ class MatchHead(nn.Module):
 @torch.no_grad()
 def judge(head: MatchHead, wish: Wish, products: Sequence[NotedProduct], names: Sequence[str]) -> np.ndarray:
     """(products,) float64 probabilities of being perfect; ``names``: the features that the head reads."""
+    if not products:
+        return np.zeros(0)
     features = torch.from_numpy(match_features(wish, products, names))[None].to(head.mean.device)
     mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
     return head(features, mask)[0].double().sigmoid().cpu().numpy()
@@ -107,13 +109,11 @@ def fit_features(
     slack = ((steps_left[:, None] - buy) / 5).clamp(-1, 2).masked_fill(~mask, 0.0)
     none = (1 - chances).prod(1, keepdim=True)  # (decisions, 1)
     best_place = chances.argmax(1, keepdim=True)
-    without = chances.scatter(1, best_place, -1.0)
-    other_place = torch.where(
-        torch.arange(chances.shape[1], device=chances.device)[None] == best_place,
-        without.argmax(1, keepdim=True),
-        best_place,
-    )
-    other_slack = slack.gather(1, other_place)
+    second_place = chances.masked_fill(~mask, -1.0).scatter(1, best_place, -2.0).argmax(1, keepdim=True)
+    has_second = mask.sum(1, keepdim=True) > 1  # (decisions, 1)
+    is_best = torch.arange(chances.shape[1], device=chances.device)[None] == best_place
+    second_slack = slack.gather(1, second_place).where(has_second, 0.0)
+    other_slack = torch.where(is_best, second_slack, slack.gather(1, best_place))
     clipped = logits.clamp(-8, 8).masked_fill(~mask, 0.0) / 8
     columns = torch.stack(
         [chances, clipped, other, chances - other, gain, by_step, other_by_step, slack, other_slack,

@@ -10,23 +10,26 @@ import re
 from dataclasses import dataclass
 
 from recrl.episodes.notes import NotedProduct
+from recrl.webshop import spelled
+from recrl.webshop.pages import ITEM_BUTTONS
 from recrl.webshop.porter import stem
 from recrl.webshop.prices import price_bound
 
 _TOKEN = re.compile(r"[^\W_]+|[.,;:!?()\[\]|/]")
 _FILLER = frozenset(
     """
-    a about above afford all also am an and any anything are around as asking at be because been below best better bit
-    both bucks budget but buy by can cannot cheaper come comes cost costs could d desire dollar dollars don exceed find
-    for from get getting give go going good great had has have having help helps hello hey hi hoping how i id if im in
-    interested into is it item its just keep kind know least less let like likes ll look looking love lower m made make
-    max maximum me may maybe money more most must my need needed needs nice no not of off on one ones only or order our
-    over own pay please prefer preferably preferred price priced prices product purchase range re really s see seeking
-    should show so some somebody someone something spend stay t tell than thanks that the their them then there these
-    they thing things this those to too trying type under up upper us use ve very want wanted wanting wants was we well
-    what where which will wish with within without would you your
+    a about above afford all also am an and any anything are around as asking at be because been below best better
+    bit both bucks budget but buy by can cannot cheaper come comes cost costs could d desire do dollar dollars don
+    exceed find for from get getting give go going good got great had has have having help helps hello hey hi hoping
+    how i id if im in interested into is it item its just keep kind know least less let like likes ll look looking
+    love lower m made make max maximum me may maybe money more most must my need needed needs nice no not of off on
+    one ones only or order our over own pay please prefer preferably preferred price priced prices product purchase
+    range re really s see seeking sell should show so some somebody someone something spend stay t tell than thanks
+    that the their them then there these they thing things this those to too trying type under up upper us use ve
+    very want wanted wanting wants was we well what where which will wish with within without would you your
     """.split()
 )
+_AMOUNT = re.compile(rf"(?<![\w.])(?:[0-9]{{1,3}}(?:,[0-9]{{3}})+|[0-9]+)(?:\.[0-9]+)?(?![\w])|{spelled.PATTERN}")
 MOST_WORDS = 40  # of a wish
 
 
@@ -66,9 +69,9 @@ def read_wish(instruction: str) -> Wish:
     """The content words of an instruction."""
     bound = price_bound(instruction)
     runs: list[list[str]] = [[]]
-    tokens = _TOKEN.findall(instruction.lower())
-    for token in tokens:
-        if not token[0].isalnum() or token in _FILLER or _is_number(token, bound):
+    text = instruction.lower()
+    for token in _TOKEN.findall(text if bound is None else _AMOUNT.sub(functools.partial(_unless, bound), text)):
+        if not token[0].isalnum() or token in _FILLER:
             runs.append([])
         else:
             runs[-1].append(token)
@@ -81,13 +84,15 @@ def read_wish(instruction: str) -> Wish:
         pairs=tuple(dict.fromkeys(pair for run in placed for pair in itertools.pairwise(run))),
         runs=tuple(run for run in placed if run),
         phrases=tuple(" ".join(run) for run in runs),
-        text=f" {' '.join(map(_stem, tokens))} ",
+        text=f" {' '.join(_stems(text))} ",
         bound=bound,
     )
 
 
-def _is_number(token: str, bound: float | None) -> bool:
-    return bound is not None and token.isdigit() and float(token) == bound
+def _unless(bound: float, amount: re.Match[str]) -> str:
+    """The number as it stands; a mark in the place of the price bound."""
+    number = amount[0].replace(",", "")
+    return ";" if float(number if number[0].isdigit() else spelled.read(number)) == bound else amount[0]
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -129,5 +134,11 @@ def groups_of(product: NotedProduct) -> Groups | None:
 
 
 def wanted_options(wish: Wish, product: NotedProduct) -> dict[str, str]:
-    """Group -> the value that the wish names; empty before the product was opened."""
-    return named_options(wish, groups_of(product) or ())
+    """Group -> the value that the wish names, of those that a click sets: no button's name, nor a later group's value;
+    empty before the product was opened.
+    """
+    groups, later = [], set(ITEM_BUTTONS)
+    for name, values in reversed(groups_of(product) or ()):
+        groups.append((name, tuple(value for value in values if value not in later)))
+        later.update(values)
+    return named_options(wish, tuple(reversed(groups)))

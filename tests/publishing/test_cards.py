@@ -95,16 +95,22 @@ def ppo_run(folder: Path, best_update: int = 15, arguments: dict[str, Any] | Non
     )  # fmt: skip
 
 
-def judgement_run(folder: Path) -> Path:
+def judgement_run(folder: Path, **arguments: Any) -> Path:
+    share = {"title": 60.0, "options": 78.25}
+    row = {"from": 0.9, "to": 0.95, "num_products": 12, "predicted": 0.925, "perfect": 0.917}
     metrics = {
-        "method": "judgement", "num_goals": 900, "num_held_out_goals": 140, "num_products": 208, "num_examples": 5400,
-        "num_labels": 91234, "global_step": 1200,
-        "held_out_log_loss": {"before_calibration": 0.21, "after_calibration": 0.2},
+        "method": "judgement", "num_goals": 986, "num_held_out_goals": 140, "num_products": 208, "num_examples": 5076,
+        "num_labels": 99000, "global_step": 1200, "held_out_reliability": [row, row],
+        "held_out_log_loss": {"before_calibration": 0.0912, "after_calibration": 0.0899},
+        "held_out_top_choice": {"10": share, "50": share},
     }  # fmt: skip
-    return write_run(
-        folder, metrics, arguments=JudgementArguments(wording="reworded"),
+    folder = write_run(
+        folder, metrics, arguments=JudgementArguments(**arguments),
         trainer=JudgementConfig(output_dir=str(folder), use_cpu=True),
     )  # fmt: skip
+    config = json.loads((folder / "config.json").read_text()) | {"match_features": ["title_words", "rank"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
 
 
 def query_run(folder: Path, **arguments: Any) -> Path:
@@ -163,6 +169,12 @@ def named(card: str) -> set[str]:
              "weight_decay", *DPO, *ROUNDS, *LORA),
         ),
         (
+            judgement_run,
+            ("goals", "examples", "what it reads", "goals_per_product", "variants", "held_out_share", "listwise",
+             "learning_rate", "num_train_epochs", "optimiser steps", "seed"),
+            ("start", "demonstrations", "head_learning_rate", *DPO, *PPO, *ROUNDS, *PLAYING, *LORA),
+        ),
+        (
             query_run,
             ("num_copy_epochs", "num_train_epochs", "learning_rate", "num_decoder_layers", "freeze_encoder"),
             ("start", "head_learning_rate", *DPO, *PPO, *ROUNDS, *PLAYING, *LORA),
@@ -183,17 +195,21 @@ def test_every_method_has_a_block() -> None:
     assert all(f'if method == "{method}"' in template for method in SCORER_METHODS)
 
 
-def test_a_judgement_says_what_it_learned_from(tmp_path: Path) -> None:
-    card = model_card(judgement_run(tmp_path / "run"), repo_id="user/judge")
-    assert "- goals: 900 of 208 products, 140 of them held out for the calibration\n" in card
-    assert "- labelled products: 91234 in 5400 searches\n- log loss of held-out products: 0.2100, after" in card
-    assert "\n- wording: reworded\n- goals_per_product: 12\n" in card
-    assert "start: the scorer" not in card
-
-
 def test_imitation_says_where_it_began(tmp_path: Path) -> None:
     card = model_card(imitation_run(tmp_path / "run", start_from="/home/someone/runs/start"), repo_id="user/agent")
     assert "\n- start: the scorer `start`\n- demonstrations: 100\n- decisions: 340\n- linear_probe: True\n" in card
+
+
+def test_a_judgement_says_what_it_learned_from_and_how_reliable_it_is(tmp_path: Path) -> None:
+    card = model_card(judgement_run(tmp_path / "run"), repo_id="user/judge")
+    assert "\n- goals: 986 of 208 products, of which 140 goals were held out\n" in card
+    assert "\n- examples: 5076 searches with 99000 labelled products\n" in card
+    assert "\n- wordings: template, reworded\n- goals_per_product: 12\n- made_goals_per_product: 0\n" in card
+    assert "start: the scorer" not in card
+    assert "\n| products | title | options |\n|---|---|---|\n| first 10 | 60.0 | 78.2 |\n| first 50 |" in card
+    assert "\n| 0.9 to 0.95 | 12 | 92.5 | 91.7 |\n" in card
+    assert "0.0912, calibrated 0.0899" in card
+    assert "\n- what it reads: title_words, rank\n" in card
 
 
 def test_dpo_shows_lora_where_it_was_used(tmp_path: Path) -> None:
@@ -333,7 +349,7 @@ def nested(value: Any, text: str) -> Any:
 
 @pytest.mark.parametrize("text", NASTY)
 def test_foreign_text_changes_no_cards_structure(text: str, tmp_path: Path) -> None:
-    for make in (imitation_run, dpo_run, self_improvement_run, ppo_run, query_run):
+    for make in (judgement_run, imitation_run, dpo_run, self_improvement_run, ppo_run, query_run):
         folder = make(tmp_path / make.__name__)
         results = [] if make is query_run else [RESULT]
         plain = structure(model_card(folder, repo_id="user/agent", results=results))

@@ -1,6 +1,7 @@
 """The choice scorer: equal to a plain-loop twin, equivariant, independent of the batch, saved and loaded whole."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -224,8 +225,6 @@ def _corrupt(path: Path, how: str) -> None:
     ],
 )
 def test_a_corrupt_checkpoint_is_refused(tiny_scorer: Path, tmp_path: Path, how: str, message: str) -> None:
-    import shutil
-
     folder = tmp_path / "scorer"
     shutil.copytree(tiny_scorer, folder)
     _corrupt(folder, how)
@@ -238,3 +237,17 @@ def test_an_encoder_that_is_not_there_says_how_to_get_one(tmp_path: Path) -> Non
         BertForChoiceScoring.from_encoder(tmp_path / "nothing")
     with pytest.raises(ConfigError, match="unknown action_features"):
         ChoiceScoringConfig(action_features=["colour"])
+
+
+def test_a_checkpoint_from_before_the_match_head_loads_as_it_was(tiny_scorer: Path, tmp_path: Path) -> None:
+    """Its configuration names neither what the judgement reads nor the widths that came with it."""
+    folder = tmp_path / "scorer"
+    shutil.copytree(tiny_scorer, folder)
+    config = json.loads((folder / "config.json").read_text())
+    for name in ("match_features", "match_hidden_size", "feature_hidden_size", "pool_actions"):
+        del config[name]
+    (folder / "config.json").write_text(json.dumps(config))
+    (old, _), (new, _) = load_scorer(folder), load_scorer(tiny_scorer)
+    assert old.match_head is None
+    assert old.state_dict().keys() == new.state_dict().keys()
+    assert all(torch.equal(tensor, new.state_dict()[name]) for name, tensor in old.state_dict().items())

@@ -121,7 +121,7 @@ def test_what_cannot_work_is_refused_when_the_configuration_is_made(
         CONFIGS[recipe](output_dir=str(tmp_path), **({"use_cpu": True} | changed))
 
 
-@pytest.mark.parametrize("recipe", ["imitation", "dpo", "search"])
+@pytest.mark.parametrize("recipe", ["imitation", "dpo", "search", "judgement"])
 @pytest.mark.parametrize(
     ("changed", "message"),
     [

@@ -13,7 +13,7 @@ from recrl.webshop.env import WebShopEnv
 from recrl.webshop.pages import Listed, OptionGroup, Page
 from small_catalog import item, options, write_catalog
 
-POLICIES = ("random", "rule", "matching", "matching-price", "reader", "demonstrator")
+POLICIES = ("random", "rule", "matching", "matching-price", "checker", "reader", "planner", "demonstrator")
 PRODUCTS: dict[str, dict[str, Any]] = {
     "values named as sub pages": {"customization_options": options(style=["Features", "Plain"])},
     "values named as buttons": {"customization_options": options(page=["Description", "Buy Now", "< Prev", "search"])},
