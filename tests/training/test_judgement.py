@@ -117,7 +117,7 @@ def test_no_test_product_is_a_target() -> None:
     catalog = load_catalog()
     goals = drawn_goals(catalog, "product", 2, np.random.default_rng(0))
     train = {catalog.goals[index].asin for index in catalog.split("train", "product")}
-    found = list(searches(catalog, goals[:50]))
+    found = list(searches(catalog, [catalog.goals[index] for index in goals[:50]]))
     assert {one.target for one in found} <= train
     counts = [sum(catalog.goals[index].asin == asin for index in goals) for asin in train]
     assert max(counts) == 2
