@@ -16,17 +16,18 @@ from recrl.evaluation.results import aggregate_seeds, load_result
 from recrl.evaluation.tables import markdown_table
 from recrl.files import write_json, write_text
 from recrl.policies.loading import RULES
-from recrl.quickstart import START
+from recrl.quickstart import START, TEACHER
 from recrl.training.recipe import run_recipe
 
 NAMES = {"ceiling_10": "page-1 ceiling", "ceiling_50": "50-hit ceiling"}
 
 
 def policies_of(runs: list[Path]) -> list[str]:
-    """Rules, the start, DPO, by name whatever else every run's folder holds, ceilings."""
+    """Rules, the teacher if there is one, the start, DPO, by name whatever else every run's folder holds, ceilings."""
     there = set.intersection(*({path.stem for path in (run / "evaluation").glob("*.json")} for run in runs))
-    others = sorted({name.replace("_", " ") for name in there - set(NAMES)} - {*RULES, START, "DPO"})
-    return [*RULES, START, "DPO", *others, *NAMES]
+    named = {name.replace("_", " ") for name in there - set(NAMES)}
+    first = [*RULES, *({TEACHER} & named), START, "DPO"]
+    return [*first, *sorted(named - set(first)), *NAMES]
 
 
 def collect(runs: list[Path], policies: list[str]) -> dict[str, Result]:

@@ -1,17 +1,21 @@
-"""The whole road on one page: demonstrations, imitation start, own trajectories, pairs, DPO, evaluation, table.
+"""The whole road on one page: judgement, demonstrations, imitation, own trajectories, pairs, DPO, evaluation, table.
 
+The reading agent learns a judgement of products first, then imitates the planner that plays by it. The plain agent is
+the paper's (arXiv:2408.16032): it imitates a demonstrator that knows the goal.
 Each stage writes a folder or file of its own inside the run's folder and is passed over when that is complete; a stage
 that was interrupted goes on where it stopped. So the run's folder holds everything that led to its table.
 """
 
 import functools
+import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recrl.experiment.making import TINY_ENCODER, Place, collect, imitate, measured, prefer, tiny_encoder
+from recrl.errors import ConfigError
+from recrl.experiment.making import TINY_ENCODER, Place, collect, imitate, judge, measured, prefer, tiny_encoder
 from recrl.files import write_text
 from recrl.policies.loading import RULES
 from recrl.rollouts.config import CATALOG_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP, UNIFORM_GOALS_HELP
@@ -25,17 +29,91 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONFIG_FILE = "quickstart.json"
-START = "imitation start"
+START, TEACHER = "imitation start", "judging planner"
 FILES = {
     CONFIG_FILE: "all settings",
-    "demonstrations": "episodes of the demonstrator, which knows the goal",
+    "judgement": "the scorer that judges products, from which the reading agent's imitation starts",
+    "demonstrations": "episodes of the planner that plays by it, or of the demonstrator, which knows the goal",
     "imitation": "the agent that learned from them",
-    "trajectories": "its own successful episodes",
+    "trajectories": "its own episodes",
     "dpo": "the agent that learned from these, with the preference pairs",
     "evaluation": "the results of every agent and ceiling on test goals, with all episodes",
     "table.json": "the results without their episodes; written last",
     "table.md": "the table alone",
 }
+
+
+EMBEDDED_EVAL_EPISODES = 200
+# The imitation term at full weight: with less of it the paper's pairs push down all options of a group with the
+# rejected one, and the plain agent buys too early (docs/results.md).
+STEP_PAIRS: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0]}
+# The reading agent's faults are in what its episodes of one goal do differently: it plays each goal several times.
+CONTRASTS: dict[str, Any] = {"pairs": ["contrasts"], "head_learning_rate": 3e-4}
+
+
+TINY: dict[str, Any] = {
+    "num_demonstrations": 12,
+    "num_trajectories": 4,
+    "num_eval_episodes": 8,
+    "imitation_epochs": 1.0,
+    "dpo_epochs": 1.0,
+    "num_frozen_layers": 0,
+}
+TINY_PAIRS = {"pairs": ["steps", "contrasts"]}  # so few episodes may hold no contrast
+
+
+@dataclass(frozen=True, kw_only=True)
+class Agent:
+    """How an agent is trained.
+
+    Attributes:
+        sizes: a setting -> its value where the command leaves it open; tiny: its value in a tiny run.
+        judgement, imitation, own, dpo: of these stages, what differs from the defaults of the recipe or command.
+    """
+
+    sizes: Mapping[str, Any]
+    tiny: Mapping[str, Any] = field(default_factory=lambda: TINY)
+    judgement: Mapping[str, Any] | None = None
+    imitation: Mapping[str, Any] = field(default_factory=dict)
+    own: Mapping[str, Any] = field(default_factory=dict)
+    dpo: Mapping[str, Any]
+
+
+AGENTS = {
+    "reading": Agent(
+        sizes={
+            "goals_per_product": 12,
+            "num_demonstrations": 150,
+            "num_trajectories": 400,
+            "imitation_epochs": 1.0,
+            "dpo_epochs": 5.0,
+            "num_frozen_layers": 6,
+            "uniform_goals": True,
+        },
+        tiny=TINY | {"goals_per_product": 1},
+        judgement={"variants": 2},
+        imitation={"per_device_train_batch_size": 32},
+        own={"rollouts_per_goal": 4, "temperature": 2.0, "min_reward": 0.0},
+        dpo=CONTRASTS,
+    ),
+    "plain": Agent(
+        sizes={
+            "num_demonstrations": 100,
+            "num_trajectories": 100,
+            "imitation_epochs": 3.0,
+            "dpo_epochs": 2.0,
+            "num_frozen_layers": 3,
+            "uniform_goals": False,
+        },
+        dpo=STEP_PAIRS,
+    ),
+}
+
+
+def _left_open(name: str, meaning: str) -> Any:
+    """The field of a size that is the agent's own where the command does not say it."""
+    sizes = (f"{agent.sizes[name]} for {one}" for one, agent in AGENTS.items() if name in agent.sizes)
+    return field(default=None, metadata={"help": f"{meaning} Default: {', '.join(sizes)}."})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +125,15 @@ class QuickstartConfig:
     )
     catalog: str | None = field(default=None, metadata=CATALOG_HELP)
     split_by: str = field(default=DEFAULT_SPLIT_BY, metadata=SPLIT_BY_HELP)
-    uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
+    agent: str = field(
+        default="reading",
+        metadata={
+            "help": "What is trained: the reading agent, which keeps notes of what it has seen and judges products by "
+            "them, or the plain one, the paper's, which knows the page alone.",
+            "choices": tuple(AGENTS),
+        },
+    )
+    uniform_goals: bool | None = _left_open("uniform_goals", UNIFORM_GOALS_HELP["help"])
     model_name_or_path: str | None = field(
         default=None,
         metadata={"help": "Encoder, by Hub id or folder; without it MiniLM-L6, or with --tiny a random one."},
@@ -56,17 +142,19 @@ class QuickstartConfig:
         default=0,
         metadata={"help": "Seed of goals, new heads, actions, pairs and the order of the data.", "type": to_seed},
     )
-    num_demonstrations: int = field(default=100, metadata={"help": "Demonstrations that imitation learns from."})
-    num_trajectories: int = field(default=100, metadata={"help": "Episodes of the agent's own that DPO learns from."})
+    goals_per_product: int | None = _left_open(
+        "goals_per_product", "Training goals of one product, at most, that the judgement learns from."
+    )
+    num_demonstrations: int | None = _left_open("num_demonstrations", "Demonstrations that imitation learns from.")
+    num_trajectories: int | None = _left_open("num_trajectories", "Episodes of the agent's own that DPO learns from.")
     num_eval_episodes: int | None = field(
         default=None,
         metadata={"help": "Test goals of the evaluation; without it 200, or with --catalog the whole split."},
     )
-    imitation_epochs: float = field(default=3.0, metadata={"help": "Passes over the demonstrations."})
-    dpo_epochs: float = field(default=2.0, metadata={"help": "Passes over the preference pairs."})
-    num_frozen_layers: int = field(
-        default=3,
-        metadata={"help": "Lowest encoder layers that are left untrained; half of them halves a CPU's time."},
+    imitation_epochs: float | None = _left_open("imitation_epochs", "Passes over the demonstrations.")
+    dpo_epochs: float | None = _left_open("dpo_epochs", "Passes over the preference pairs.")
+    num_frozen_layers: int | None = _left_open(
+        "num_frozen_layers", "Lowest encoder layers that are left untrained; MiniLM has 6."
     )
     bf16: bool = field(
         default=False, metadata={"help": "Train in bf16 mixed precision, which is faster where the hardware has it."}
@@ -79,25 +167,20 @@ class QuickstartConfig:
 
     def __post_init__(self) -> None:
         check_values(self)
-        check_at_least(self, 1, "num_demonstrations", "num_trajectories", "num_eval_episodes", "max_steps")
+        names = ("goals_per_product", "num_demonstrations", "num_trajectories", "num_eval_episodes", "max_steps")
+        check_at_least(self, 1, *names)
+        if AGENTS[self.agent].judgement is None and self.goals_per_product is not None:
+            raise ConfigError(
+                f"goals_per_product={self.goals_per_product} is of the judgement, and the {self.agent} agent has none; "
+                "leave it out, or train the reading agent"
+            )
 
-
-EMBEDDED_EVAL_EPISODES = 200
-TINY: dict[str, Any] = {
-    "num_demonstrations": 12,
-    "num_trajectories": 4,
-    "num_eval_episodes": 8,
-    "imitation_epochs": 1.0,
-    "dpo_epochs": 1.0,
-    "num_frozen_layers": 0,
-}
-# The imitation term at full weight: with less of it the paper's pairs push down all options of a group with the
-# rejected one, and the agent buys too early (docs/results.md).
-DPO_DEFAULTS: dict[str, Any] = {
-    "loss_type": ["sigmoid", "sft"],
-    "loss_weights": [1.0, 1.0],
-    "precompute_ref_log_probs": True,
-}
+    def sized(self) -> "QuickstartConfig":
+        """The same run with every size that was left open; a tiny one has its own."""
+        left_open = {name: size for name, size in AGENTS[self.agent].sizes.items() if getattr(self, name) is None}
+        if self.num_eval_episodes is None and self.catalog is None:
+            left_open["num_eval_episodes"] = EMBEDDED_EVAL_EPISODES
+        return replace(self, **(left_open | (AGENTS[self.agent].tiny if self.tiny else {})))
 
 
 def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger.info) -> str:
@@ -113,50 +196,51 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
         ConfigError: the folder holds a run with another configuration.
         RecrlError: see the stages.
     """
-    if config.tiny:
-        config = replace(config, **TINY)
-    elif config.num_eval_episodes is None and config.catalog is None:
-        config = replace(config, num_eval_episodes=EMBEDDED_EVAL_EPISODES)
+    config = config.sized()
+    agent = AGENTS[config.agent]
     from recrl.evaluation.tables import markdown_table
     from recrl.publishing.cards import write_results
+
+    number, last = itertools.count(1), 5 if agent.judgement is None else 6
+
+    def begin(stage: str) -> None:
+        say(f"{next(number)}/{last} {stage}")
 
     run = _run_folder(config)
     folder = run.path
     with run.claim():
         made = config.tiny and config.model_name_or_path is None
         place = _place(config, tiny_encoder(folder) if made else config.model_name_or_path)
-        say("1/6 demonstrations: the demonstrator knows the goal and shows how to buy it")
-        shown = _episodes(config, "demonstrator", config.num_demonstrations)
-        collect(folder / "demonstrations", place, shown, say)
-        say("2/6 imitation start: the scorer learns the demonstrated actions")
-        imitate(
-            folder / "imitation",
-            place,
-            {
-                "demonstrations": str(folder / "demonstrations"),
-                "num_frozen_layers": config.num_frozen_layers,
-                "num_train_epochs": config.imitation_epochs,
-            },
-            say,
-        )
-        say("3/6 own trajectories: the start's successful episodes, without loops")
+        teacher, learner = "demonstrator", {}
+        if agent.judgement is not None:
+            begin("judgement: how probable is it that buying a product, as far as it is known, is perfect?")
+            judge(folder / "judgement", place, _judged(config, agent.judgement), say)
+            teacher, learner = _teacher(folder), {"start_from": str(folder / "judgement")}
+            begin("demonstrations: the planner looks and buys by that judgement")
+        else:
+            begin("demonstrations: the demonstrator knows the goal and shows how to buy it")
+        collect(folder / "demonstrations", place, _episodes(config, teacher, config.num_demonstrations), say)
+        begin("imitation start: the scorer learns the demonstrated actions")
+        learned = {
+            "demonstrations": str(folder / "demonstrations"),
+            "num_frozen_layers": config.num_frozen_layers,
+            "num_train_epochs": config.imitation_epochs,
+        }
+        imitate(folder / "imitation", place, learned | learner | agent.imitation, say)
+        begin("own trajectories: episodes of the start, without loops")
         own = _episodes(config, str(folder / "imitation"), config.num_trajectories)
-        collect(folder / "trajectories", place, own, say)
-        say("4/6 preference pairs and 5/6 DPO: the trajectory's action against one drawn from the start")
-        prefer(
-            folder / "dpo",
-            place,
-            {
-                "model_name_or_path": str(folder / "imitation"),
-                "trajectories": str(folder / "trajectories"),
-                "min_reward": _min_reward(config),
-                "num_frozen_layers": config.num_frozen_layers,
-                "num_train_epochs": config.dpo_epochs,
-                **DPO_DEFAULTS,
-            },
-            say,
-        )
-        say("6/6 evaluation on test goals")
+        collect(folder / "trajectories", place, own | agent.own, say)
+        begin("preference pairs and DPO: the better action of a page against a worse one")
+        preferred = {
+            "model_name_or_path": str(folder / "imitation"),
+            "trajectories": str(folder / "trajectories"),
+            "min_reward": _min_reward(config),
+            "num_frozen_layers": config.num_frozen_layers,
+            "num_train_epochs": config.dpo_epochs,
+            "precompute_ref_log_probs": True,
+        }
+        prefer(folder / "dpo", place, preferred | agent.dpo | (TINY_PAIRS if config.tiny else {}), say)
+        begin("evaluation on test goals")
         results = _evaluate(config, folder, say)
         for stage, name in (("imitation", START), ("dpo", "DPO")):
             write_results(folder / stage, repo_id=f"user/{stage}", results=[results[name]])
@@ -184,7 +268,18 @@ def _place(config: QuickstartConfig, encoder: str | None) -> Place:
     return Place(catalog=config.catalog, split_by=config.split_by, seed=config.seed, encoder=encoder, bf16=config.bf16)
 
 
-def _episodes(config: QuickstartConfig, policy: str, count: int) -> dict[str, Any]:
+def _judged(config: QuickstartConfig, judgement: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of the judgement."""
+    least = {"variants": 1, "num_train_epochs": 1.0} if config.tiny else {}
+    return {"goals_per_product": config.goals_per_product, **judgement, **least}
+
+
+def _teacher(folder: Path) -> str:
+    """The planner that plays by the run's judgement."""
+    return f"planner:{folder / 'judgement'}"
+
+
+def _episodes(config: QuickstartConfig, policy: str, count: int | None) -> dict[str, Any]:
     """The settings of a collection."""
     return {
         "policy": policy,
@@ -209,6 +304,8 @@ def _evaluate(config: QuickstartConfig, folder: Path, say: Callable[[str], None]
     catalog = load_catalog(config.catalog)
     goals: dict[str, Any] = {"split_by": config.split_by, "num_episodes": config.num_eval_episodes}
     policies = {name: name for name in RULES}
+    if AGENTS[config.agent].judgement is not None:
+        policies[TEACHER] = _teacher(folder)
     policies |= {START: str(folder / "imitation"), "DPO": str(folder / "dpo")}
 
     def play(name: str, spec: str) -> "Result":

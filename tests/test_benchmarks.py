@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from recrl.policies.loading import RULES
+from recrl.quickstart import START, TEACHER
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -53,7 +56,4 @@ def test_a_table_takes_every_policy_that_was_measured_beside_the_runs(tmp_path: 
     assert done.returncode == 0, done.stderr
     table = (tmp_path / "table.md").read_text()
     names = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
-    assert names[2:] == [
-        "random", "rule", "matching", "matching-price", "reader", "imitation start", "DPO", "PPO", "page-1 ceiling",
-        "50-hit ceiling",
-    ]  # fmt: skip
+    assert names[2:] == [*RULES, TEACHER, START, "DPO", "PPO", "page-1 ceiling", "50-hit ceiling"]

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from recrl.cli import main
 from recrl.errors import CatalogError, ConfigError
 from recrl.policies.loading import RULES
-from recrl.quickstart import TINY, QuickstartConfig, run_quickstart
+from recrl.quickstart import AGENTS, START, TEACHER, QuickstartConfig, run_quickstart
 
 
 def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -19,13 +19,14 @@ def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path, capsys: pytest.
     table = run_quickstart(config, say=said.append)
     rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
     names = [row.split(" | ")[0].removeprefix("| ") for row in rows]
-    assert names == [*RULES, "imitation start", "DPO", "page-1 ceiling", "50-hit ceiling"]
+    assert names == [*RULES, TEACHER, START, "DPO", "page-1 ceiling", "50-hit ceiling"]
+    assert [line.split(" ")[0] for line in said if line[0].isdigit()] == [f"{stage}/6" for stage in range(1, 7)]
     run = tmp_path / "run"
     assert (run / "table.md").read_text() == table
     assert json.loads((run / "table.json").read_text())["DPO"]["num_episodes"] == 8
     assert table.strip() in (run / "README.md").read_text()
-    for path in ("quickstart.json", "demonstrations/trajectories.json", "imitation/model.safetensors",
-                 "trajectories/trajectories.json", "dpo/preferences", "dpo/model.safetensors",
+    for path in ("quickstart.json", "judgement/model.safetensors", "demonstrations/trajectories.json",
+                 "imitation/model.safetensors", "trajectories/trajectories.json", "dpo/preferences", "dpo/model.safetensors",
                  "imitation/config_resolved.json", "dpo/README.md", "evaluation/DPO.json"):  # fmt: skip
         assert (run / path).exists(), path
     card = (run / "dpo" / "README.md").read_text()
@@ -58,10 +59,45 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is not empty and holds no quickstart run"):
         run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True))
     (tmp_path / "run" / "thesis.txt").unlink()
-    settings = asdict(QuickstartConfig(output_dir="elsewhere", **TINY)) | {"tiny": True, "seed": 7}
+    settings = asdict(QuickstartConfig(output_dir="elsewhere", tiny=True, seed=7).sized())
     (tmp_path / "run" / "quickstart.json").write_text(json.dumps(settings))
     with pytest.raises(ConfigError, match="holds an interrupted quickstart run with seed=7, not 0;"):
         run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True))
+
+
+def test_the_plain_agent_is_the_papers(tmp_path: Path) -> None:
+    said: list[str] = []
+    config = QuickstartConfig(output_dir=str(tmp_path / "run"), agent="plain", tiny=True)
+    table = run_quickstart(config, say=said.append)
+    assert TEACHER not in table
+    assert [line.split(" ")[0] for line in said if line[0].isdigit()] == [f"{stage}/5" for stage in range(1, 6)]
+    run = tmp_path / "run"
+    assert not (run / "judgement").exists()
+    assert json.loads((run / "imitation" / "config.json").read_text())["match_features"] == []
+    shown = json.loads((run / "demonstrations" / "trajectories.json").read_text())
+    assert shown["config"]["policy"] == "demonstrator"
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_what_a_command_leaves_open_is_the_agents_own(agent: str) -> None:
+    sizes = dict(AGENTS[agent].sizes)
+    config = QuickstartConfig(agent=agent).sized()
+    assert {name: getattr(config, name) for name in sizes} == sizes
+    assert config.num_eval_episodes == 200
+    assert QuickstartConfig(agent=agent, catalog="elsewhere").sized().num_eval_episodes is None
+    said = QuickstartConfig(agent=agent, num_demonstrations=7, uniform_goals=False).sized()
+    assert (said.num_demonstrations, said.uniform_goals) == (7, False)
+    assert said.sized() == said
+    for field in fields(QuickstartConfig):
+        if field.name in sizes:
+            assert f"{sizes[field.name]} for {agent}" in field.metadata["help"]
+
+
+def test_the_plain_agent_has_no_judgement_to_size() -> None:
+    with pytest.raises(ConfigError, match="goals_per_product=3 is of the judgement, and the plain agent has none"):
+        QuickstartConfig(agent="plain", goals_per_product=3)
+    with pytest.raises(ConfigError, match="agent='plane', expected one of reading, plain"):
+        QuickstartConfig(agent="plane")
 
 
 def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
