@@ -18,7 +18,7 @@ from recrl.errors import ConfigError
 from recrl.experiment.making import TINY_ENCODER, Place, collect, imitate, judge, measured, prefer, tiny_encoder
 from recrl.files import write_text
 from recrl.policies.loading import RULES
-from recrl.rollouts.config import CATALOG_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP, UNIFORM_GOALS_HELP
+from recrl.rollouts.config import CATALOG_HELP, GOAL_DRAW_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP
 from recrl.runs import RunFolder
 from recrl.settings import check_at_least, check_values, to_seed
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
@@ -88,7 +88,7 @@ AGENTS = {
             "imitation_epochs": 1.0,
             "dpo_epochs": 5.0,
             "num_frozen_layers": 6,
-            "uniform_goals": True,
+            "goal_draw": "uniform",
         },
         tiny=TINY | {"goals_per_product": 1},
         judgement={"variants": 2},
@@ -103,17 +103,17 @@ AGENTS = {
             "imitation_epochs": 3.0,
             "dpo_epochs": 2.0,
             "num_frozen_layers": 3,
-            "uniform_goals": False,
+            "goal_draw": "weight",
         },
         dpo=STEP_PAIRS,
     ),
 }
 
 
-def _left_open(name: str, meaning: str) -> Any:
-    """The field of a size that is the agent's own where the command does not say it."""
+def _left_open(name: str, help: str, **metadata: Any) -> Any:
+    """The field of a setting that is the agent's own where the command does not say it."""
     sizes = (f"{agent.sizes[name]} for {one}" for one, agent in AGENTS.items() if name in agent.sizes)
-    return field(default=None, metadata={"help": f"{meaning} Default: {', '.join(sizes)}."})
+    return field(default=None, metadata={"help": f"{help} Default: {', '.join(sizes)}.", **metadata})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ class QuickstartConfig:
             "choices": tuple(AGENTS),
         },
     )
-    uniform_goals: bool | None = _left_open("uniform_goals", UNIFORM_GOALS_HELP["help"])
+    goal_draw: str | None = _left_open("goal_draw", **GOAL_DRAW_HELP)
     model_name_or_path: str | None = field(
         default=None,
         metadata={"help": "Encoder, by Hub id or folder; without it MiniLM-L6, or with --tiny a random one."},
@@ -285,7 +285,7 @@ def _episodes(config: QuickstartConfig, policy: str, count: int | None) -> dict[
         "policy": policy,
         "num_trajectories": count,
         "min_reward": _min_reward(config),
-        "uniform_goals": config.uniform_goals,
+        "goal_draw": config.goal_draw,
         "max_steps": config.max_steps,
     }
 

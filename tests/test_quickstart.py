@@ -85,8 +85,8 @@ def test_what_a_command_leaves_open_is_the_agents_own(agent: str) -> None:
     assert {name: getattr(config, name) for name in sizes} == sizes
     assert config.num_eval_episodes == 200
     assert QuickstartConfig(agent=agent, catalog="elsewhere").sized().num_eval_episodes is None
-    said = QuickstartConfig(agent=agent, num_demonstrations=7, uniform_goals=False).sized()
-    assert (said.num_demonstrations, said.uniform_goals) == (7, False)
+    said = QuickstartConfig(agent=agent, num_demonstrations=7, goal_draw="product").sized()
+    assert (said.num_demonstrations, said.goal_draw) == (7, "product")
     assert said.sized() == said
     for field in fields(QuickstartConfig):
         if field.name in sizes:

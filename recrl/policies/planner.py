@@ -8,7 +8,8 @@ chance that the purchase is perfect then grows by
     reveal * (p + (1 - p) * a - max(p, a))
 
 It takes the look with the greatest gain a step, as long as what it may want to buy afterwards can still be bought in
-the steps that are left; where no look is worth its steps, it buys the most probable product.
+the steps that are left; where no look is worth its steps, it buys the most probable product. A step is worth less where
+more of them are left.
 """
 
 from collections.abc import Callable, Sequence
@@ -65,14 +66,15 @@ class PlannerSettings:
     Attributes:
         reveal_page, reveal_features, reveal_description: how likely a look tells whether the product is perfect.
         next_page: the chance that the next page of results has a perfect product if no seen one is.
-        least_gain: of a look, in probability a step; below it the planner buys.
+        least_gain: of a look, in probability, if all steps that are left gained as much as a step of it; below it the
+            planner buys.
     """
 
     reveal_page: float = 0.8
     reveal_features: float = 0.4
     reveal_description: float = 0.2
-    next_page: float = 0.3
-    least_gain: float = 0.004
+    next_page: float = 0.03
+    least_gain: float = 0.1
 
 
 class Look(NamedTuple):
@@ -109,7 +111,7 @@ class Planner:
             return [actions.BUY_NOW if page.kind == "item" else actions.NEXT_PAGE]
         chances = np.asarray(self.judge(wish, products), np.float64)
         look = max(self._looks(decision, wish, products, chances), key=lambda look: look.gain, default=None)
-        if look is None or look.gain <= self.settings.least_gain:
+        if look is None or look.gain * decision.steps_left <= self.settings.least_gain:
             return self._buy(decision, wish, products, chances)
         if look.product is None:
             return [to_next_page(notes)]
