@@ -42,7 +42,7 @@ class Command:
 GROUPS = {"catalog": "build, make up or describe a catalogue"}
 COMMANDS = (
     Command("quickstart", QuickstartConfig, commands.quickstart,
-            "run it all once: demonstrations, imitation, own trajectories, DPO, evaluation, table", KEPT),
+            "run it all once: judgement, demonstrations, imitation, own trajectories, DPO, evaluation, table", KEPT),
     Command("catalog build", commands.CatalogBuildConfig, commands.catalog_build,
             "build a catalogue from a folder with raw WebShop files", KEPT),
     Command("catalog synth", commands.CatalogSynthConfig, commands.catalog_synth,

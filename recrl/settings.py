@@ -158,7 +158,7 @@ def check_values(config: Any) -> None:
     check_finite(config)
     for field in fields(config):
         value, choices = getattr(config, field.name), field.metadata.get("choices")
-        if choices and value not in choices:
+        if choices and value is not None and value not in choices:
             raise ConfigError(f"{field.name}={value!r}, expected one of {', '.join(map(str, choices))}")
         if field.metadata.get("type") is to_seed and value < 0:
             raise ConfigError(f"{field.name}={value}, expected a whole number of at least 0")

@@ -26,8 +26,9 @@ def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path, capsys: pytest.
     assert json.loads((run / "table.json").read_text())["DPO"]["num_episodes"] == 8
     assert table.strip() in (run / "README.md").read_text()
     for path in ("quickstart.json", "judgement/model.safetensors", "demonstrations/trajectories.json",
-                 "imitation/model.safetensors", "trajectories/trajectories.json", "dpo/preferences", "dpo/model.safetensors",
-                 "imitation/config_resolved.json", "dpo/README.md", "evaluation/DPO.json"):  # fmt: skip
+                 "imitation/model.safetensors", "trajectories/trajectories.json", "dpo/preferences",
+                 "dpo/model.safetensors", "imitation/config_resolved.json", "dpo/README.md",
+                 "evaluation/DPO.json"):  # fmt: skip
         assert (run / path).exists(), path
     card = (run / "dpo" / "README.md").read_text()
     assert "Direct preference optimisation" in card
