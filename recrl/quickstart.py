@@ -71,12 +71,12 @@ class Agent:
         judgement, imitation, own, dpo: of these stages, what differs from the defaults of the recipe or command.
     """
 
-    sizes: Mapping[str, Any]
-    tiny: Mapping[str, Any] = field(default_factory=lambda: TINY)
-    judgement: Mapping[str, Any] | None = None
-    imitation: Mapping[str, Any] = field(default_factory=dict)
-    own: Mapping[str, Any] = field(default_factory=dict)
-    dpo: Mapping[str, Any]
+    sizes: dict[str, Any]
+    tiny: dict[str, Any] = field(default_factory=lambda: TINY)
+    judgement: dict[str, Any] | None = None
+    imitation: dict[str, Any] = field(default_factory=dict)
+    own: dict[str, Any] = field(default_factory=dict)
+    dpo: dict[str, Any]
 
 
 AGENTS = {
@@ -110,10 +110,10 @@ AGENTS = {
 }
 
 
-def _left_open(name: str, help: str, **metadata: Any) -> Any:
+def _left_open(name: str, metadata: Mapping[str, Any]) -> Any:
     """The field of a setting that is the agent's own where the command does not say it."""
     sizes = (f"{agent.sizes[name]} for {one}" for one, agent in AGENTS.items() if name in agent.sizes)
-    return field(default=None, metadata={"help": f"{help} Default: {', '.join(sizes)}.", **metadata})
+    return field(default=None, metadata={**metadata, "help": f"{metadata['help']} Default: {', '.join(sizes)}."})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ class QuickstartConfig:
             "choices": tuple(AGENTS),
         },
     )
-    goal_draw: str | None = _left_open("goal_draw", **GOAL_DRAW_HELP)
+    goal_draw: str | None = _left_open("goal_draw", GOAL_DRAW_HELP)
     model_name_or_path: str | None = field(
         default=None,
         metadata={"help": "Encoder, by Hub id or folder; without it MiniLM-L6, or with --tiny a random one."},
@@ -143,18 +143,22 @@ class QuickstartConfig:
         metadata={"help": "Seed of goals, new heads, actions, pairs and the order of the data.", "type": to_seed},
     )
     goals_per_product: int | None = _left_open(
-        "goals_per_product", "Training goals of one product, at most, that the judgement learns from."
+        "goals_per_product", {"help": "Training goals of one product, at most, that the judgement learns from."}
     )
-    num_demonstrations: int | None = _left_open("num_demonstrations", "Demonstrations that imitation learns from.")
-    num_trajectories: int | None = _left_open("num_trajectories", "Episodes of the agent's own that DPO learns from.")
+    num_demonstrations: int | None = _left_open(
+        "num_demonstrations", {"help": "Demonstrations that imitation learns from."}
+    )
+    num_trajectories: int | None = _left_open(
+        "num_trajectories", {"help": "Episodes of the agent's own that DPO learns from."}
+    )
     num_eval_episodes: int | None = field(
         default=None,
         metadata={"help": "Test goals of the evaluation; without it 200, or with --catalog the whole split."},
     )
-    imitation_epochs: float | None = _left_open("imitation_epochs", "Passes over the demonstrations.")
-    dpo_epochs: float | None = _left_open("dpo_epochs", "Passes over the preference pairs.")
+    imitation_epochs: float | None = _left_open("imitation_epochs", {"help": "Passes over the demonstrations."})
+    dpo_epochs: float | None = _left_open("dpo_epochs", {"help": "Passes over the preference pairs."})
     num_frozen_layers: int | None = _left_open(
-        "num_frozen_layers", "Lowest encoder layers that are left untrained; MiniLM has 6."
+        "num_frozen_layers", {"help": "Lowest encoder layers that are left untrained; MiniLM has 6."}
     )
     bf16: bool = field(
         default=False, metadata={"help": "Train in bf16 mixed precision, which is faster where the hardware has it."}
@@ -162,7 +166,7 @@ class QuickstartConfig:
     max_steps: int = field(default=15, metadata=MAX_STEPS_HELP)
     tiny: bool = field(
         default=False,
-        metadata={"help": "Make a run of under a minute, with few episodes and a model that knows nothing."},
+        metadata={"help": "Make a run of under a minute, with few episodes and a random encoder."},
     )
 
     def __post_init__(self) -> None:
@@ -268,7 +272,7 @@ def _place(config: QuickstartConfig, encoder: str | None) -> Place:
     return Place(catalog=config.catalog, split_by=config.split_by, seed=config.seed, encoder=encoder, bf16=config.bf16)
 
 
-def _judged(config: QuickstartConfig, judgement: Mapping[str, Any]) -> dict[str, Any]:
+def _judged(config: QuickstartConfig, judgement: dict[str, Any]) -> dict[str, Any]:
     """The settings of the judgement."""
     least = {"variants": 1, "num_train_epochs": 1.0} if config.tiny else {}
     return {"goals_per_product": config.goals_per_product, **judgement, **least}
