@@ -19,7 +19,6 @@ from recrl.scoring.batches import Choices, EncodedTexts, SeenProducts
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, product_tensors
 from recrl.scoring.encoding_store import default_store, tensors_sha256
-from recrl.scoring.encodings import KeptEncodings
 from recrl.scoring.inputs import ChoiceInput
 from recrl.scoring.model import BertForChoiceScoring
 
@@ -52,8 +51,10 @@ class ScorerPolicy:
             raise PolicyError(f"temperature={temperature}, expected a positive number; for the best action use greedy")
         self.model, self.name, self.temperature, self.loop_guard = model.eval(), name, temperature, loop_guard
         self.collator = ChoiceCollator(tokenizer, model.config)
-        stored = keep_on_disk and model.match_head is not None and model.device.type == "cpu"
-        self._kept = model.kept_encodings or KeptEncodings(model, default_store() if stored else None)
+        config = model.config
+        comes_back = config.state_form == "instruction" and config.pool_actions  # few short texts, and small ones
+        stored = keep_on_disk and comes_back and model.device.type == "cpu"
+        self._kept = model.kept_encodings or model.new_encodings(default_store() if stored else None)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, device: str | None = None, **settings: Any) -> "ScorerPolicy":
@@ -154,7 +155,7 @@ class ScorerPolicy:
                 torch.zeros(1, dtype=torch.long, device=device),
                 torch.tensor([[texts[text] for text in choice.actions]], device=device),
                 torch.ones(1, count, dtype=torch.bool, device=device),
-                torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
+                torch.from_numpy(choice.features)[None].to(device),
                 torch.tensor([choice.steps_left], device=device),
                 SeenProducts(*(tensor.to(device) for tensor in products.values())) if products else None,
             ),

@@ -42,7 +42,7 @@ def tensors_sha256(tensors: Iterable[tuple[str, torch.Tensor]]) -> str:
     digest = hashlib.sha256()
     for name, tensor in tensors:
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
@@ -158,12 +158,13 @@ class EncodingStore:
         if surplus <= 0:
             return
         surplus += self.max_bytes // 10
-        last = None
-        for last, size in connection.execute("SELECT place, length(numbers) FROM encodings ORDER BY place"):
+        oldest = []
+        for place, size in connection.execute("SELECT place, length(numbers) FROM encodings ORDER BY place"):
+            oldest.append((place,))
             surplus -= size
             if surplus <= 0:
                 break
-        connection.execute("DELETE FROM encodings WHERE place <= ?", (last,))
+        connection.executemany("DELETE FROM encodings WHERE place = ?", oldest)
 
     def _open(self) -> sqlite3.Connection | None:
         """The connection of this process; None after a failure. One that was opened before a fork is not used."""

@@ -2,16 +2,14 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedModel
 
 from recrl.scoring.encoding_store import EncodingStore, Text, encoder_key
 
-if TYPE_CHECKING:
-    from recrl.scoring.model import BertForChoiceScoring
-
 KEPT_TOKENS = 1_000_000  # about 1.5 GB at 384 floats a token
+Encode = Callable[[Sequence[Text]], Sequence[torch.Tensor]]  # texts -> (tokens, hidden) of each
 
 
 class EncodingCache:
@@ -22,9 +20,7 @@ class EncodingCache:
         max_tokens: of all kept texts; those of one call are kept even beyond it.
     """
 
-    def __init__(
-        self, encode: Callable[[Sequence[Text]], Sequence[torch.Tensor]], max_tokens: int = KEPT_TOKENS
-    ) -> None:
+    def __init__(self, encode: Encode, max_tokens: int = KEPT_TOKENS) -> None:
         self.encode, self.max_tokens = encode, max_tokens
         self._hidden: OrderedDict[Text, torch.Tensor] = OrderedDict()
         self._num_tokens = 0
@@ -54,20 +50,16 @@ class _Stored:
 
     Args:
         encode: texts -> (tokens, hidden) of each, float32 on the CPU.
-        store: the file; key: of the encoder as it is now and of what ``encode`` does with it.
+        store: the file.
+        encoder: tells the key of the encoder as it is now; kind: a word for what ``encode`` makes with it.
     """
 
-    def __init__(
-        self,
-        encode: Callable[[Sequence[Text]], Sequence[torch.Tensor]],
-        store: EncodingStore,
-        key: Callable[[], str],
-    ) -> None:
-        self.encode, self.store, self.key = encode, store, key
+    def __init__(self, encode: Encode, store: EncodingStore, encoder: Callable[[], str], kind: str) -> None:
+        self.encode, self.store, self.encoder, self.kind = encode, store, encoder, kind
 
     def __call__(self, texts: Sequence[Text]) -> list[torch.Tensor]:
         """(tokens, hidden) of each text."""
-        key = self.key()
+        key = f"{self.encoder()} {self.kind}"
         found = {text: torch.from_numpy(rows) for text, rows in self.store.read(key, texts).items()}
         absent = [text for text in texts if text not in found]
         if absent:
@@ -81,37 +73,28 @@ class KeptEncodings:
     """The encodings of states and those of action texts, which a scorer may pool.
 
     Args:
-        model: whose encodings they are.
-        store: a file for them, beside the memory: of action texts if the scorer pools them, of states if they are the
-            instruction alone, which come back. Nothing else is worth its place on the disk.
+        encoder: whose encodings they are.
+        states: encodes states; actions: encodes action texts, None where they are encoded as states are.
+        store: a file for both, beside the memory.
     """
 
-    states: EncodingCache
-    actions: EncodingCache
-
-    def __init__(self, model: "BertForChoiceScoring", store: EncodingStore | None = None) -> None:
-        self._encoder: str | None = None  # the encoder's key, made when it is first asked for
-        config, bert = model.config, model.bert
-
-        def key(kind: str) -> Callable[[], str]:
-            def current() -> str:
-                if self._encoder is None:
-                    self._encoder = encoder_key(bert)
-                return f"{self._encoder} {kind}"
-
-            return current
-
-        states: Callable[[Sequence[Text]], Sequence[torch.Tensor]] = model.encode_texts
-        actions: Callable[[Sequence[Text]], Sequence[torch.Tensor]] = model.encode_actions
-        if store is not None and config.state_form == "instruction":
-            states = _Stored(states, store, key("tokens"))
-        if store is not None and config.pool_actions:
-            actions = _Stored(actions, store, key("mean"))
+    def __init__(
+        self, encoder: PreTrainedModel, states: Encode, actions: Encode | None, store: EncodingStore | None = None
+    ) -> None:
+        self._encoder, self._key = encoder, ""
+        if store is not None:
+            states = _Stored(states, store, self._current_key, "tokens")
+            actions = None if actions is None else _Stored(actions, store, self._current_key, "mean")
         self.states = EncodingCache(states)
-        self.actions = EncodingCache(actions) if config.pool_actions else self.states
+        self.actions = self.states if actions is None else EncodingCache(actions)
+
+    def _current_key(self) -> str:
+        """The encoder's key, made when it is first asked for and after every change."""
+        self._key = self._key or encoder_key(self._encoder)
+        return self._key
 
     def clear(self) -> None:
         """Forgets all, because the encoder has changed."""
-        self._encoder = None
+        self._key = ""
         self.states.clear()
         self.actions.clear()

@@ -43,8 +43,8 @@ from recrl.scoring.encoders import (
     new_encoder,
     public_name,
 )
+from recrl.scoring.encoding_store import EncodingStore, Text
 from recrl.scoring.encodings import KeptEncodings
-from recrl.scoring.encoding_store import Text
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.judgement import FIT_FEATURES, MatchHead, fit_features
 from recrl.scoring.losses import right_action_loss
@@ -332,6 +332,12 @@ class BertForChoiceScoring(PreTrainedModel):
             return found
         with torch.inference_mode(False), torch.no_grad():
             return [row.clone() for row in self.pooled(EncodedTexts.of(found)).hidden[:, None]]
+
+    def new_encodings(self, store: EncodingStore | None = None) -> KeptEncodings:
+        """Keeps encodings of this model, in memory and, where a store is given, on the disk."""
+        return KeptEncodings(
+            self.bert, self.encode_texts, self.encode_actions if self.config.pool_actions else None, store
+        )
 
     def _encode_padded(
         self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
