@@ -13,13 +13,15 @@ more of them are left.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from recrl.episodes.decisions import Decision
 from recrl.episodes.notes import NotedProduct
+from recrl.episodes.training_goals import TrainedOn
+from recrl.policies.base import Choice, deterministic
 from recrl.policies.moves import (
     last_page,
     reachable,
@@ -160,3 +162,31 @@ def _two_best(chances: np.ndarray) -> tuple[int, int | None]:
     """The places of the greatest and of the second; None if there is no second."""
     order = np.argsort(-chances, kind="stable")
     return int(order[0]), int(order[1]) if len(order) > 1 else None
+
+
+@dataclass(frozen=True)
+class PlanningPolicy:
+    """A planner as a `recrl.policies.base.Policy`, which says where several actions are equally right.
+
+    Attributes:
+        name: what reports and datasets call it.
+        catalog_sha256, trained_on: of a judgement that was trained.
+    """
+
+    name: str
+    planner: Planner
+    catalog_sha256: str | None = None
+    trained_on: TrainedOn = ()
+
+    def act(
+        self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
+    ) -> list[Choice]:
+        """The planner's choice for each decision; nothing is drawn."""
+        choices = []
+        for decision in decisions:
+            first, *others = right = self.planner.right(decision)
+            choice = deterministic(decision, first)
+            if others:
+                choice = replace(choice, right_actions=tuple(map(decision.valid_actions.index, right)))
+            choices.append(choice)
+        return choices

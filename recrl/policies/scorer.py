@@ -4,7 +4,6 @@ On a CPU a decision's log-probabilities do not depend, not even in the last bit,
 with it. Encodings of action texts are kept, because titles and buttons come back on page after page.
 """
 
-import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from recrl.policies.base import Choice, sample
 from recrl.scoring.batches import Choices, EncodedTexts, SeenProducts
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, product_tensors
-from recrl.scoring.encodings import EncodingCache
+from recrl.scoring.encoding_store import default_store, tensors_sha256
 from recrl.scoring.inputs import ChoiceInput
 from recrl.scoring.model import BertForChoiceScoring
 
@@ -34,6 +33,8 @@ class ScorerPolicy:
         loop_guard: an action that was already taken in this episode at an equal observation, with equal notes where the
             scorer reads them, gets no probability, unless every action was. Since the environment is deterministic,
             taking it again can only repeat a loop.
+        keep_on_disk: whether a reading scorer's encodings are read from the disk and written there
+            (`recrl.scoring.encoding_store`); on a CPU only, where an encoding does not depend on other texts.
     """
 
     def __init__(
@@ -44,22 +45,28 @@ class ScorerPolicy:
         name: str = "scorer",
         temperature: float = 1.0,
         loop_guard: bool = False,
+        keep_on_disk: bool = False,
     ) -> None:
         if not temperature > 0:
             raise PolicyError(f"temperature={temperature}, expected a positive number; for the best action use greedy")
         self.model, self.name, self.temperature, self.loop_guard = model.eval(), name, temperature, loop_guard
         self.collator = ChoiceCollator(tokenizer, model.config)
-        self._actions = model.kept_encodings or EncodingCache(model.encode_texts)
+        config = model.config
+        comes_back = config.state_form == "instruction" and config.pool_actions  # few short texts, and small ones
+        stored = keep_on_disk and comes_back and model.device.type == "cpu"
+        self._kept = model.kept_encodings or model.new_encodings(default_store() if stored else None)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, device: str | None = None, **settings: Any) -> "ScorerPolicy":
-        """Loads a checkpoint folder or Hub id onto a device (None: the GPU if there is one).
+        """Loads a checkpoint folder or Hub id onto a device (None: the GPU if there is one), to play with: its encoder
+        stays as it is, so encodings are kept on the disk.
 
         Raises:
             CheckpointError: see `recrl.scoring.checkpoints.load_scorer`.
         """
         model, tokenizer = load_scorer(source)
         model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))  # type: ignore[arg-type]
+        settings.setdefault("keep_on_disk", True)
         settings.setdefault("name", Path(source).name if Path(source).exists() else str(source))
         return cls(model, tokenizer, **settings)
 
@@ -76,12 +83,8 @@ class ScorerPolicy:
     @property
     def weights_sha256(self) -> str:
         """The SHA-256 of all weights that choose actions, in hexadecimal; the value head chooses none."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.model.state_dict().items()):
-            if not name.startswith("value_head."):
-                digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}\n".encode())
-                digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
-        return digest.hexdigest()
+        tensors = sorted(self.model.state_dict().items())
+        return tensors_sha256((name, tensor) for name, tensor in tensors if not name.startswith("value_head."))
 
     def act(
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
@@ -122,10 +125,10 @@ class ScorerPolicy:
             if self.model.config.pad_attention == "original":  # an encoding depends on the page: none can be kept
                 return [self._score_page(decision) for decision in decisions]
             texts = {text: self.collator.action_tokens(text) for choice in inputs for text in choice.actions}
-            hidden = dict(zip(texts, self._actions(list(texts.values())), strict=True))
+            hidden = dict(zip(texts, self._kept.actions(list(texts.values())), strict=True))
             # A state that is the instruction alone comes back on every page of an episode.
             again = self.model.config.state_form == "instruction"
-            encode = self._actions if again else self.model.kept_encodings or self.model.encode_texts
+            encode = self._kept.states if again or self.model.kept_encodings else self.model.encode_texts
             states = encode([self.collator.state_tokens(choice.instruction, choice.state) for choice in inputs])
             return [self._score(choice, state, hidden) for choice, state in zip(inputs, states, strict=True)]
 
@@ -136,25 +139,23 @@ class ScorerPolicy:
     def forget(self) -> None:
         """Drops what it keeps of the model's encodings; needed after the encoder has changed."""
         if self.model.kept_encodings is None:
-            self._actions.clear()
+            self._kept.clear()
 
     def _score(
         self, choice: ChoiceInput, state: torch.Tensor, action_hidden: Mapping[str, torch.Tensor]
     ) -> tuple[np.ndarray, float]:
-        """Scores a page; ``action_hidden``: (tokens, hidden) of every action text."""
+        """Scores a page; ``action_hidden``: every action text as it is kept."""
         device, count = state.device, len(choice.actions)
         texts = {text: row for row, text in enumerate(dict.fromkeys(choice.actions))}
-        hidden = [action_hidden[text] for text in texts]
         products = product_tensors([choice.products], count)
-        lengths = torch.tensor([len(tokens) for tokens in hidden], device=device)
         output = self.model.score(
             EncodedTexts(state, torch.tensor([len(state)], device=device)),
-            self.model.pooled(EncodedTexts(torch.cat(hidden), lengths)),
+            EncodedTexts.of([action_hidden[text] for text in texts]),
             Choices(
                 torch.zeros(1, dtype=torch.long, device=device),
                 torch.tensor([[texts[text] for text in choice.actions]], device=device),
                 torch.ones(1, count, dtype=torch.bool, device=device),
-                torch.tensor([choice.features], device=device, dtype=torch.float32).view(1, count, -1),
+                torch.from_numpy(choice.features)[None].to(device),
                 torch.tensor([choice.steps_left], device=device),
                 SeenProducts(*(tensor.to(device) for tensor in products.values())) if products else None,
             ),

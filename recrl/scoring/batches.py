@@ -1,5 +1,6 @@
 """The typed batches between the collator and the scorer. Shape words as in `recrl.scoring.model`."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -62,6 +63,11 @@ class EncodedTexts(NamedTuple):
     hidden: torch.Tensor
     lengths: torch.Tensor
     real: torch.Tensor | None = None
+
+    @classmethod
+    def of(cls, texts: Sequence[torch.Tensor]) -> "EncodedTexts":
+        """Texts that were encoded one by one, (tokens, hidden) of each."""
+        return cls(torch.cat(list(texts)), torch.tensor([len(text) for text in texts], device=texts[0].device))
 
 
 class Choices(NamedTuple):

@@ -1,5 +1,6 @@
 """Decisions -> the tensors that the scorer reads."""
 
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,8 @@ from transformers import PreTrainedTokenizerBase
 from recrl.episodes.decisions import Decision, LabelledDecision
 from recrl.scoring.batches import ChoiceBatch
 from recrl.scoring.inputs import PAGE_MARKERS, ChoiceInput, Piece, ProductInputs, read_decision
+
+KEPT_DECISIONS = 1 << 14
 
 
 def product_tensors(inputs: Sequence[ProductInputs | None], num_actions: int) -> dict[str, torch.Tensor]:
@@ -31,7 +34,7 @@ def product_tensors(inputs: Sequence[ProductInputs | None], num_actions: int) ->
         size = len(one.features)
         features[row, :size], mask[row, :size] = torch.from_numpy(one.features), True
         steps[row, :size] = torch.from_numpy(one.steps)
-        of_action[row, : len(one.of_action)] = torch.tensor(one.of_action)
+        of_action[row, : len(one.of_action)] = torch.from_numpy(one.of_action)
     return {
         "product_features": features, "product_mask": mask, "product_steps": steps, "action_product": of_action
     }  # fmt: skip
@@ -40,20 +43,24 @@ def product_tensors(inputs: Sequence[ProductInputs | None], num_actions: int) ->
 class ChoiceCollator:
     """Turns decisions into the tensors of `recrl.scoring.model.BertForChoiceScoring`.
 
-    Equal states and equal action texts of a batch become one row each. Token ids of texts are remembered, so that
-    epochs after the first tokenise nothing.
+    Equal states and equal action texts of a batch become one row each. Token ids of texts are remembered, and so are
+    the texts and numbers of collated decisions, so that epochs after the first read and tokenise nothing.
 
     Args:
         tokenizer: the encoder's, with the four page markers added.
         config: a `recrl.scoring.config.ChoiceScoringConfig`.
+        max_kept: decisions of which texts and numbers are remembered, about 10 kB each; beyond them the longest unused
+            are forgotten.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: Any) -> None:
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, config: Any, *, max_kept: int = KEPT_DECISIONS) -> None:
         self.tokenizer, self.config = tokenizer, config
         self._max_positions = config.max_positions
         self._state_tokens: dict[tuple[str, tuple[Piece, ...]], tuple[int, ...]] = {}
         self._markers: dict[str, Any] = {marker: tokenizer.convert_tokens_to_ids(marker) for marker in PAGE_MARKERS}
         self._action_tokens: dict[str, tuple[int, ...]] = {}
+        self._max_kept = max_kept
+        self._inputs: OrderedDict[Decision, ChoiceInput] = OrderedDict()
 
     def read(self, decision: Decision) -> ChoiceInput:
         """The texts and numbers of one decision."""
@@ -64,6 +71,17 @@ class ChoiceCollator:
             action_features=config.action_features,
             match_features=config.match_features,
         )
+
+    def _remembered(self, decision: Decision) -> ChoiceInput:
+        """What `read` says, read once."""
+        found = self._inputs.get(decision)
+        if found is None:
+            found = self._inputs[decision] = self.read(decision)
+            if len(self._inputs) > self._max_kept:
+                self._inputs.popitem(last=False)
+        else:
+            self._inputs.move_to_end(decision)
+        return found
 
     def state_tokens(self, instruction: str, state: tuple[Piece, ...]) -> tuple[int, ...]:
         """``[CLS] instruction [SEP] state [SEP]``: at most ``max_state_tokens``, more only if the instruction needs it.
@@ -96,7 +114,7 @@ class ChoiceCollator:
 
     def __call__(self, decisions: Sequence[Decision]) -> ChoiceBatch:
         """Collates decisions."""
-        inputs = [self.read(decision) for decision in decisions]
+        inputs = [self._remembered(decision) for decision in decisions]
         states: dict[tuple[int, ...], int] = {}
         actions: dict[tuple[int, ...], int] = {}
         state_index, action_rows = [], []
@@ -107,7 +125,7 @@ class ChoiceCollator:
         action_features = torch.zeros(len(inputs), width, len(self.config.action_features))
         for row, choice in enumerate(inputs):
             if self.config.action_features:
-                action_features[row, : len(choice.actions)] = torch.tensor(choice.features)
+                action_features[row, : len(choice.actions)] = torch.from_numpy(choice.features)
         state_ids, state_mask = self._pad(list(states))
         action_ids, action_mask = self._pad(list(actions))
         return ChoiceBatch(

@@ -5,7 +5,6 @@ from recrl.scoring.encoders import (
     embedding_modules,
     encoder_layers,
 )
-from recrl.scoring.encodings import EncodingCache
 from recrl.scoring.model import BertForChoiceScoring
 
 
@@ -29,4 +28,4 @@ def freeze_encoder(
         layer.requires_grad_(False)
     embedding_modules(encoder).requires_grad_(not embeddings)
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
-    model.kept_encodings = EncodingCache(model.encode_texts) if frozen and keep_encodings else None
+    model.kept_encodings = model.new_encodings() if frozen and keep_encodings else None

@@ -66,7 +66,7 @@ class Piece(NamedTuple):
     is_marker: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ChoiceInput:
     """One decision as the scorer reads it, before tokenisation.
 
@@ -74,7 +74,7 @@ class ChoiceInput:
         instruction: the shopper's words.
         state: the rest of the state in pieces, cut from its end when too long.
         actions: a text per valid action, in the page's order.
-        features: (actions, features) numbers, columns in the order of the config's ``action_features``.
+        features: (actions, features) float32, columns in the order of the config's ``action_features``.
         steps_left: actions that may still be taken, for the value head.
         products: what the notes say of the products seen; None for a scorer without a match head.
     """
@@ -82,7 +82,7 @@ class ChoiceInput:
     instruction: str
     state: tuple[Piece, ...]
     actions: tuple[str, ...]
-    features: tuple[tuple[float, ...], ...]
+    features: np.ndarray
     steps_left: int
     products: "ProductInputs | None" = None
 
@@ -95,12 +95,12 @@ class ProductInputs:
         features: (products, features) float32, see `recrl.scoring.evidence.MATCH_FEATURES`.
         steps: (products, 2) float32, clicks until the product is bought, and until more of it is seen; the latter is 0
             where nothing of it is unseen or what it takes is more than the steps that are left.
-        of_action: (actions,) the place of the product that the action stands for, -1 where there is none.
+        of_action: (actions,) int64, the place of the product that the action stands for, -1 where there is none.
     """
 
     features: np.ndarray
     steps: np.ndarray
-    of_action: tuple[int, ...]
+    of_action: np.ndarray
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ def read_decision(
     left = () if product is None else options_left(wish, notes, product)
     seen = _Seen(decision, page, frozenset(decision.previous_actions), wish, frozenset(left))
     columns = [_FEATURES[name] for name in action_features]
-    features = tuple(tuple(float(column(seen, one)) for column in columns) for one in shown)
+    features = np.array([[column(seen, one) for column in columns] for one in shown], np.float32)
     texts = tuple(one.text for one in shown)
     products = _products(seen, shown, match_features) if match_features else None
     return ChoiceInput(page.instruction, state, texts, features, decision.steps_left, products)
@@ -165,15 +165,15 @@ def _products(seen: _Seen, shown: Sequence["ShownAction"], match_features_: Sequ
         look = there if product.options is None else there + 2 if product.unread else 0
         steps[row] = steps_to_buy(seen.wish, notes, product), look if look < steps_left else 0
     place = {product.asin: row for row, product in enumerate(notes.products)}
-    of_action = tuple(
+    of_action = [
         place[seen.page.listing[one.place].asin]
         if one.place is not None
         else notes.at_hand
         if notes.at_hand is not None and one.action != actions.BACK_TO_SEARCH
         else -1
         for one in shown
-    )
-    return ProductInputs(found, steps, of_action)
+    ]
+    return ProductInputs(found, steps, np.array(of_action, np.int64))
 
 
 def _compact_state(page: Page) -> tuple[Piece, ...]:

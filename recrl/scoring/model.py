@@ -43,11 +43,12 @@ from recrl.scoring.encoders import (
     new_encoder,
     public_name,
 )
-from recrl.scoring.encodings import EncodingCache, Text
+from recrl.scoring.encoding_store import EncodingStore, Text
+from recrl.scoring.encodings import KeptEncodings
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.judgement import FIT_FEATURES, MatchHead, fit_features
 from recrl.scoring.losses import right_action_loss
-from recrl.scoring.ragged import gather_rows, pack_actions, ranges, similar_lengths, softmax_by_slot, sum_by_slot
+from recrl.scoring.ragged import PackedActions, gather_rows, pack_actions, ranges, similar_lengths
 
 SIMILARITY_START = 5.0  # weight of the cosine before training: of two actions, one 0.2 nearer gets odds of e to 1
 
@@ -113,7 +114,7 @@ class BertForChoiceScoring(PreTrainedModel):
     def __init__(self, config: ChoiceScoringConfig) -> None:
         super().__init__(config)
         hidden = config.hidden_size
-        self.kept_encodings: EncodingCache | None = None  # of a frozen encoder, see `recrl.scoring.freezing`
+        self.kept_encodings: KeptEncodings | None = None  # of a frozen encoder, see `recrl.scoring.freezing`
         self.bert = new_encoder(config.encoder())
         self._no_split_modules = list({type(layer).__name__ for layer in encoder_layers(self.bert)})  # for FSDP
         num_fits = len(FIT_FEATURES) if config.match_features else 0
@@ -230,10 +231,13 @@ class BertForChoiceScoring(PreTrainedModel):
         """
         if self.kept_encodings is None:
             return self._encode_batch(ids, mask)
-        lengths = mask.sum(1).tolist()
-        return torch.cat(
-            self.kept_encodings([tuple(row[:length]) for row, length in zip(ids.tolist(), lengths, strict=True)])
-        )
+        return torch.cat(self.kept_encodings.states(_texts(ids, mask)))
+
+    def _encode_actions(self, ids: torch.Tensor, mask: torch.Tensor) -> EncodedTexts:
+        """The action texts as `pooled` has them; shapes as in `encode`."""
+        if self.kept_encodings is None:
+            return self.pooled(EncodedTexts(self._encode_batch(ids, mask), mask.sum(1)))
+        return EncodedTexts.of(self.kept_encodings.actions(_texts(ids, mask)))
 
     def _encode_batch(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         lengths = mask.sum(1)
@@ -303,7 +307,7 @@ class BertForChoiceScoring(PreTrainedModel):
         if self.config.pad_attention == "original":
             actions, action_index = self._encode_padded(action_ids, action_mask, action_index, valid_mask)
         else:
-            actions = self.pooled(EncodedTexts(self.encode(action_ids, action_mask), action_mask.sum(1)))
+            actions = self._encode_actions(action_ids, action_mask)
         states = EncodedTexts(self.encode(state_ids, state_mask), state_mask.sum(1))
         products = None
         if self.match_head is not None:
@@ -320,6 +324,20 @@ class BertForChoiceScoring(PreTrainedModel):
         text = torch.arange(len(texts.lengths), device=texts.hidden.device).repeat_interleave(texts.lengths)
         sums = texts.hidden.new_zeros(len(texts.lengths), texts.hidden.shape[1]).index_add_(0, text, texts.hidden)
         return EncodedTexts(sums / texts.lengths[:, None], torch.ones_like(texts.lengths))
+
+    def encode_actions(self, texts: Sequence[Text]) -> list[torch.Tensor]:
+        """As `encode_texts`, of action texts: (1, hidden) of each where the config's ``pool_actions`` is on."""
+        found = self.encode_texts(texts)
+        if not self.config.pool_actions or not found:
+            return found
+        with torch.inference_mode(False), torch.no_grad():
+            return [row.clone() for row in self.pooled(EncodedTexts.of(found)).hidden[:, None]]
+
+    def new_encodings(self, store: EncodingStore | None = None) -> KeptEncodings:
+        """Keeps encodings of this model, in memory and, where a store is given, on the disk."""
+        return KeptEncodings(
+            self.bert, self.encode_texts, self.encode_actions if self.config.pool_actions else None, store
+        )
 
     def _encode_padded(
         self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
@@ -380,13 +398,13 @@ class BertForChoiceScoring(PreTrainedModel):
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Log-probabilities, values and features of decisions that are padded to the largest of them."""
         state_index, action_index, valid_mask, action_features, steps_left, products = choices
-        num_actions = action_index.shape[1]
         # States, padded once per decision.
         rows, state_real = gather_rows(states.lengths, state_index)  # (decisions, tokens)
         state = states.hidden[rows]  # (decisions, tokens, hidden)
-        # Actions: all tokens of one decision's actions side by side; `slot` says whose token it is.
-        token, slot, real = pack_actions(actions.lengths, action_index, valid_mask)  # (decisions, packed)
-        action = actions.hidden[token]  # (decisions, packed, hidden)
+        # Actions: all tokens of one decision's actions side by side.
+        packed = pack_actions(actions.lengths, action_index, valid_mask, single=self.config.pool_actions)
+        real = packed.real  # (decisions, packed)
+        action = actions.hidden[packed.token]  # (decisions, packed, hidden)
 
         attention = (
             self.input_linear(action)
@@ -395,21 +413,19 @@ class BertForChoiceScoring(PreTrainedModel):
         ).float()  # (decisions, packed, tokens)
         attention = attention.masked_fill(~state_real[:, None], torch.finfo(torch.float32).min)
         state_read = attention.softmax(-1).to(state.dtype) @ state  # (decisions, packed, hidden)
-        weights = softmax_by_slot(attention.amax(-1), slot, real, num_actions)  # (decisions, packed)
-        pooled = sum_by_slot(weights.to(action.dtype).unsqueeze(-1) * action, slot, num_actions)
-        action_read = pooled.gather(1, slot.unsqueeze(-1).expand(-1, -1, pooled.shape[-1]))
+        weights = packed.softmax(attention.amax(-1))  # (decisions, packed)
+        action_read = packed.spread(packed.sums(weights.to(action.dtype).unsqueeze(-1) * action))
         hidden = self.linear_1(torch.cat([action, state_read, action * state_read, action_read * state_read], dim=-1))
         if actions.real is not None:
-            real = real & actions.real[token]
+            real = real & actions.real[packed.token]
 
-        counts = sum_by_slot(real.unsqueeze(-1).to(hidden.dtype), slot, num_actions).clamp(min=1)
+        counts = packed.sums(real.unsqueeze(-1).to(hidden.dtype)).clamp(min=1)
         fits = None if products is None else self._fits(products, steps_left)
-        features = self._features(state, state_real, action, real, slot, counts, action_features, fits)
+        features = self._features(state, state_real, action, real, packed, counts, action_features, fits)
         if self.feature_hidden is not None:
-            by_action = self.feature_hidden(features)  # (decisions, actions, hidden)
-            hidden = hidden + by_action.gather(1, slot.unsqueeze(-1).expand(-1, -1, by_action.shape[-1]))
+            hidden = hidden + packed.spread(self.feature_hidden(features))
         hidden = F.relu(hidden) * real.unsqueeze(-1)
-        mean = sum_by_slot(hidden, slot, num_actions) / counts  # (decisions, actions, hidden)
+        mean = packed.sums(hidden) / counts  # (decisions, actions, hidden)
         scores = self.linear_2(mean).squeeze(-1).float()  # (decisions, actions)
         if self.feature_score is not None:
             scores = scores + self.feature_score(features).squeeze(-1).float()
@@ -434,7 +450,7 @@ class BertForChoiceScoring(PreTrainedModel):
         state_real: torch.Tensor,
         action: torch.Tensor,
         real: torch.Tensor,
-        slot: torch.Tensor,
+        packed: PackedActions,
         counts: torch.Tensor,
         action_features: torch.Tensor | None,
         fits: torch.Tensor | None,
@@ -451,9 +467,14 @@ class BertForChoiceScoring(PreTrainedModel):
             columns.append(fits.to(state.dtype))
         if self.config.similarity:
             mean_state = (state * state_real.unsqueeze(-1)).sum(1) / state_real.sum(1, keepdim=True)
-            mean_action = sum_by_slot(action * real.unsqueeze(-1), slot, counts.shape[1]) / counts
+            mean_action = packed.sums(action * real.unsqueeze(-1)) / counts
             columns.append(F.cosine_similarity(mean_action, mean_state[:, None], dim=-1).unsqueeze(-1).to(state.dtype))
         return torch.cat(columns, dim=-1) if columns else state.new_zeros(*counts.shape[:2], 0)
+
+
+def _texts(ids: torch.Tensor, mask: torch.Tensor) -> list[Text]:
+    """The token ids of each text, from (texts, tokens) ids and the mask of real tokens."""
+    return [tuple(row[:length]) for row, length in zip(ids.tolist(), mask.sum(1).tolist(), strict=True)]
 
 
 AutoConfig.register(ChoiceScoringConfig.model_type, ChoiceScoringConfig)

@@ -5,6 +5,7 @@ Texts lie one after the other in a flat matrix of tokens; `lengths` says where o
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 
@@ -42,15 +43,53 @@ def gather_rows(lengths: torch.Tensor, index: torch.Tensor) -> tuple[torch.Tenso
     return torch.where(real, starts[index][:, None] + offsets[None], 0), real
 
 
+@dataclass(frozen=True, slots=True)
+class PackedActions:
+    """The tokens of each decision's actions, side by side.
+
+    Attributes:
+        token: (decisions, packed) rows of the flat token matrix.
+        real: (decisions, packed) True where a token stands.
+        slot: (decisions, packed) index on its page of the action whose token it is; None where every action is a single
+            token, which then stands in its action's slot: packed is actions, and there is nothing to sum or to spread.
+        num_slots: actions of a decision, at most.
+    """
+
+    token: torch.Tensor
+    real: torch.Tensor
+    slot: torch.Tensor | None
+    num_slots: int
+
+    def sums(self, values: torch.Tensor) -> torch.Tensor:
+        """See `sum_by_slot`."""
+        return values if self.slot is None else sum_by_slot(values, self.slot, self.num_slots)
+
+    def spread(self, by_action: torch.Tensor) -> torch.Tensor:
+        """(decisions, actions, hidden) -> (decisions, packed, hidden): each token gets what its action has."""
+        if self.slot is None:
+            return by_action
+        return by_action.gather(1, self.slot.unsqueeze(-1).expand(-1, -1, by_action.shape[-1]))
+
+    def softmax(self, logits: torch.Tensor) -> torch.Tensor:
+        """See `softmax_by_slot`."""
+        if self.slot is None:
+            return self.real.to(logits.dtype)
+        return softmax_by_slot(logits, self.slot, self.real, self.num_slots)
+
+
 def pack_actions(
-    lengths: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    lengths: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor, *, single: bool = False
+) -> PackedActions:
     """Puts the tokens of each decision's actions side by side.
 
-    Returns:
-        token: (decisions, packed) rows of the flat token matrix; slot: (decisions, packed) index of the action on its
-        page; real: (decisions, packed) True where a token stands.
+    Args:
+        lengths: (texts,) tokens of each text.
+        action_index: (decisions, actions) texts; valid_mask: same shape, True at valid actions.
+        single: whether every text is one token.
     """
+    num_slots = action_index.shape[1]
+    if single:
+        return PackedActions(action_index, valid_mask, None, num_slots)
     starts = lengths.cumsum(0) - lengths
     sizes = torch.where(valid_mask, lengths[action_index], 0)  # (decisions, actions)
     totals = sizes.sum(1)  # (decisions,)
@@ -61,9 +100,9 @@ def pack_actions(
     )
     flat = sizes.flatten()
     token[real] = ranges(starts[action_index].flatten(), flat)
-    columns = torch.arange(action_index.shape[1], device=lengths.device).expand_as(action_index)
+    columns = torch.arange(num_slots, device=lengths.device).expand_as(action_index)
     slot[real] = columns.flatten().repeat_interleave(flat)
-    return token, slot, real
+    return PackedActions(token, real, slot, num_slots)
 
 
 def sum_by_slot(values: torch.Tensor, slot: torch.Tensor, num_slots: int) -> torch.Tensor:

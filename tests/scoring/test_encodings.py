@@ -10,6 +10,8 @@ from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.scoring.encodings import EncodingCache
 from recrl.scoring.freezing import freeze_encoder
+from recrl.scoring.model import BertForChoiceScoring
+from recrl.scoring.ragged import pack_actions
 from recrl.training.imitation import decisions_of
 
 
@@ -78,3 +80,33 @@ def test_encoded_texts_hold_no_graph_and_can_be_trained_on(tiny_scorer: Path, in
     assert not hidden.is_inference()
     alone = model.encode(torch.tensor([[2, 5, 6, 3]]), torch.ones(1, 4, dtype=torch.bool))
     torch.testing.assert_close(hidden, alone.detach(), atol=1e-6, rtol=0)
+
+
+def test_action_texts_are_kept_as_the_mean_where_the_scorer_pools_them(tiny_encoder: Path) -> None:
+    rows = decisions_of([colour_episode(number) for number in range(6)])
+    pooling, tokenizer = BertForChoiceScoring.from_encoder(tiny_encoder, pool_actions=True)
+    keeping, _ = BertForChoiceScoring.from_encoder(tiny_encoder, pool_actions=True)
+    pooling.bert.requires_grad_(False)
+    freeze_encoder(keeping, num_layers=2)
+    batch = ChoiceCollator(tokenizer, pooling.config).labelled(rows).tensors()
+    torch.testing.assert_close(keeping(**batch).log_probs, pooling(**batch).log_probs, atol=1e-6, rtol=0)
+    texts = [(2, 5, 6, 3), (2, 7, 3)]
+    assert keeping.kept_encodings is not None
+    for text, mean in zip(texts, keeping.kept_encodings.actions(texts), strict=True):
+        [hidden] = keeping.encode_texts([text])
+        torch.testing.assert_close(mean, hidden.mean(0, keepdim=True))
+        assert not mean.requires_grad
+
+
+def test_pooled_actions_are_scored_as_single_tokens_are() -> None:
+    """Where every action is one token, packing them side by side and leaving them in their slots is the same."""
+    lengths, index = torch.ones(5, dtype=torch.long), torch.tensor([[0, 3, 4], [2, 1, 0]])
+    valid = torch.tensor([[True, True, True], [True, True, False]])
+    general, single = (pack_actions(lengths, index, valid, single=single) for single in (False, True))
+    values = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0)) * valid.unsqueeze(-1)
+    logits = torch.randn(2, 3, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(general.real, single.real)
+    assert torch.equal(general.token[valid], single.token[valid])
+    assert torch.equal(general.sums(values), single.sums(values))
+    assert torch.equal(general.spread(values)[valid], single.spread(values)[valid])
+    assert torch.equal(general.softmax(logits), single.softmax(logits))
