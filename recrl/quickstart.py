@@ -44,13 +44,14 @@ FILES = {
 
 
 EMBEDDED_EVAL_EPISODES = 200
-# The imitation term at full weight: with less of it the paper's pairs push down all options of a group with the
-# rejected one, and the plain agent buys too early (docs/results.md).
-STEP_PAIRS: dict[str, Any] = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, 1.0]}
-# The reading agent's faults are in what its episodes of one goal do differently: it plays each goal several times.
-CONTRASTS: dict[str, Any] = {"pairs": ["contrasts"], "head_learning_rate": 3e-4}
-
-
+# DPO with the imitation term at full weight. With less of it the paper's pairs push down all options of a group with the
+# rejected one, and the plain agent buys too early (docs/results_without_reading.md); without it and at high learning
+# rates the reading agent forgets to look (docs/training.md).
+TOGETHER: dict[str, Any] = {
+    "loss_type": ["sigmoid", "sft"],
+    "loss_weights": [1.0, 1.0],
+    "precompute_ref_log_probs": True,
+}
 TINY: dict[str, Any] = {
     "num_demonstrations": 12,
     "num_trajectories": 4,
@@ -59,7 +60,7 @@ TINY: dict[str, Any] = {
     "dpo_epochs": 1.0,
     "num_frozen_layers": 0,
 }
-TINY_PAIRS = {"pairs": ["steps", "contrasts"]}  # so few episodes may hold no contrast
+TINY_PAIRS = ["steps", "contrasts"]  # so few episodes may hold no contrast
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,8 @@ class Agent:
 
     Attributes:
         sizes: a setting -> its value where the command leaves it open; tiny: its value in a tiny run.
-        judgement, imitation, own, dpo: of these stages, what differs from the defaults of the recipe or command.
+        judgement, imitation, own: of these stages, what differs from the defaults of the recipe or command.
+        pairs: the kinds of preference pairs.
     """
 
     sizes: dict[str, Any]
@@ -76,7 +78,7 @@ class Agent:
     judgement: dict[str, Any] | None = None
     imitation: dict[str, Any] = field(default_factory=dict)
     own: dict[str, Any] = field(default_factory=dict)
-    dpo: dict[str, Any]
+    pairs: list[str]
 
 
 AGENTS = {
@@ -94,7 +96,7 @@ AGENTS = {
         judgement={"variants": 2},
         imitation={"per_device_train_batch_size": 32},
         own={"rollouts_per_goal": 4, "temperature": 2.0, "min_reward": 0.0},
-        dpo=CONTRASTS,
+        pairs=["contrasts"],
     ),
     "plain": Agent(
         sizes={
@@ -105,7 +107,7 @@ AGENTS = {
             "num_frozen_layers": 3,
             "goal_draw": "weight",
         },
-        dpo=STEP_PAIRS,
+        pairs=["steps"],
     ),
 }
 
@@ -241,9 +243,10 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
             "min_reward": _min_reward(config),
             "num_frozen_layers": config.num_frozen_layers,
             "num_train_epochs": config.dpo_epochs,
-            "precompute_ref_log_probs": True,
+            "pairs": TINY_PAIRS if config.tiny else agent.pairs,
+            **TOGETHER,
         }
-        prefer(folder / "dpo", place, preferred | agent.dpo | (TINY_PAIRS if config.tiny else {}), say)
+        prefer(folder / "dpo", place, preferred, say)
         begin("evaluation on test goals")
         results = _evaluate(config, folder, say)
         for stage, name in (("imitation", START), ("dpo", "DPO")):
