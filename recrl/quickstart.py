@@ -44,9 +44,9 @@ FILES = {
 
 
 EMBEDDED_EVAL_EPISODES = 200
-# DPO with the imitation term at full weight. With less of it the paper's pairs push down all options of a group with the
-# rejected one, and the plain agent buys too early (docs/results_without_reading.md); without it and at high learning
-# rates the reading agent forgets to look (docs/training.md).
+# DPO with the imitation term at full weight. With less of it the paper's pairs push down all options of a group with
+# the rejected one, and the plain agent buys too early (docs/results_without_reading.md); without it, at high learning
+# rates, the reading agent forgets to look (docs/training.md).
 TOGETHER: dict[str, Any] = {
     "loss_type": ["sigmoid", "sft"],
     "loss_weights": [1.0, 1.0],
