@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from recrl.experiment.making import TINY_ENCODER, Place, collect, imitate, measured, prefer, tiny_encoder
 from recrl.files import write_text
 from recrl.policies.loading import RULES
-from recrl.rollouts.config import CATALOG_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP, UNIFORM_GOALS_HELP
+from recrl.rollouts.config import CATALOG_HELP, GOAL_DRAW_HELP, MAX_STEPS_HELP, SPLIT_BY_HELP
 from recrl.runs import RunFolder
 from recrl.settings import check_at_least, check_values, to_seed
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
@@ -47,7 +47,7 @@ class QuickstartConfig:
     )
     catalog: str | None = field(default=None, metadata=CATALOG_HELP)
     split_by: str = field(default=DEFAULT_SPLIT_BY, metadata=SPLIT_BY_HELP)
-    uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
+    goal_draw: str = field(default="weight", metadata=GOAL_DRAW_HELP)
     model_name_or_path: str | None = field(
         default=None,
         metadata={"help": "Encoder, by Hub id or folder; without it MiniLM-L6, or with --tiny a random one."},
@@ -190,7 +190,7 @@ def _episodes(config: QuickstartConfig, policy: str, count: int) -> dict[str, An
         "policy": policy,
         "num_trajectories": count,
         "min_reward": _min_reward(config),
-        "uniform_goals": config.uniform_goals,
+        "goal_draw": config.goal_draw,
         "max_steps": config.max_steps,
     }
 

@@ -137,7 +137,7 @@ VARIANTS: dict[str, dict[str, Any]] = {  # name -> what differs from the reading
     "ablation-loops-by-page": {"changes": {"reading_demonstrations": {"loops": "pages"}}},
     "ablation-no-labelled-pages": {"changes": {"reading_imitation": {"taught": None}}},
     "ablation-no-made-goals": {"changes": {"judgement": {"made_goals_per_product": 0}}},
-    "ablation-weighted-goals": {"changes": {"reading_demonstrations": {"uniform_goals": False}}},
+    "ablation-weighted-goals": {"changes": {"reading_demonstrations": {"goal_draw": "weight"}}},
 }
 VARIED: dict[str, Callable[[int], dict[str, Any]]] = {  # name before a number -> the same for that number
     "efficiency": lambda number: {

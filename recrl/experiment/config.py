@@ -23,16 +23,16 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "plain_demonstrations": {"policy": "demonstrator", "num_trajectories": 400},
     "plain_imitation": {"num_frozen_layers": 3},
     "judgement": {"made_goals_per_product": 4},
-    "reading_demonstrations": MIXED | {"num_trajectories": 200, "uniform_goals": True},
+    "reading_demonstrations": MIXED | {"num_trajectories": 200, "goal_draw": "product"},
     "first_imitation": READING,
-    "taught": MIXED | {"num_trajectories": 200, "min_reward": 0.0, "prune": False, "uniform_goals": True},
+    "taught": MIXED | {"num_trajectories": 200, "min_reward": 0.0, "prune": False, "goal_draw": "product"},
     "reading_imitation": READING,
-    "more_demonstrations": {"num_trajectories": 1200, "uniform_goals": True},
+    "more_demonstrations": {"num_trajectories": 1200, "goal_draw": "product"},
     "dpo_demonstrations": ALL_LAYERS | TOGETHER,
-    "generated": {"num_trajectories": 100, "uniform_goals": True},
+    "generated": {"num_trajectories": 100, "goal_draw": "product"},
     "dpo_generated": ALL_LAYERS | TOGETHER,
-    "ppo": ALL_LAYERS | {"uniform_goals": True},
-    "self_improvement": ALL_LAYERS | TOGETHER | {"uniform_goals": True},
+    "ppo": ALL_LAYERS | {"goal_draw": "product"},
+    "self_improvement": ALL_LAYERS | TOGETHER | {"goal_draw": "product"},
 }
 
 TINY_LAYERS = {"num_frozen_layers": 2}

@@ -45,9 +45,9 @@ def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False
         if temperature != 1.0 or loop_guard:
             raise PolicyError(f"temperature and loop_guard are for checkpoints; {spec!r} is a scripted policy")
         if name == "planner" and argument:
-            from recrl.policies.judging import JudgingPlanner
+            from recrl.policies.judging import load_planner
 
-            return JudgingPlanner.from_pretrained(argument, device=device)
+            return load_planner(argument, device=device)
         return scripted_policy(name, argument)
     path = Path(spec)
     if path.is_dir() and not (path / "config.json").exists():

@@ -8,17 +8,20 @@ chance that the purchase is perfect then grows by
     reveal * (p + (1 - p) * a - max(p, a))
 
 It takes the look with the greatest gain a step, as long as what it may want to buy afterwards can still be bought in
-the steps that are left; where no look is worth its steps, it buys the most probable product.
+the steps that are left; where no look is worth its steps, it buys the most probable product. A step is worth less where
+more of them are left.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from recrl.episodes.decisions import Decision
 from recrl.episodes.notes import NotedProduct
+from recrl.episodes.training_goals import TrainedOn
+from recrl.policies.base import Choice, deterministic
 from recrl.policies.moves import (
     last_page,
     reachable,
@@ -65,14 +68,15 @@ class PlannerSettings:
     Attributes:
         reveal_page, reveal_features, reveal_description: how likely a look tells whether the product is perfect.
         next_page: the chance that the next page of results has a perfect product if no seen one is.
-        least_gain: of a look, in probability a step; below it the planner buys.
+        least_gain: of a look, in probability, if all steps that are left gained as much as a step of it; below it the
+            planner buys.
     """
 
     reveal_page: float = 0.8
     reveal_features: float = 0.4
     reveal_description: float = 0.2
-    next_page: float = 0.3
-    least_gain: float = 0.004
+    next_page: float = 0.03
+    least_gain: float = 0.1
 
 
 class Look(NamedTuple):
@@ -109,7 +113,7 @@ class Planner:
             return [actions.BUY_NOW if page.kind == "item" else actions.NEXT_PAGE]
         chances = np.asarray(self.judge(wish, products), np.float64)
         look = max(self._looks(decision, wish, products, chances), key=lambda look: look.gain, default=None)
-        if look is None or look.gain <= self.settings.least_gain:
+        if look is None or look.gain * decision.steps_left <= self.settings.least_gain:
             return self._buy(decision, wish, products, chances)
         if look.product is None:
             return [to_next_page(notes)]
@@ -158,3 +162,31 @@ def _two_best(chances: np.ndarray) -> tuple[int, int | None]:
     """The places of the greatest and of the second; None if there is no second."""
     order = np.argsort(-chances, kind="stable")
     return int(order[0]), int(order[1]) if len(order) > 1 else None
+
+
+@dataclass(frozen=True)
+class PlanningPolicy:
+    """A planner as a `recrl.policies.base.Policy`, which says where several actions are equally right.
+
+    Attributes:
+        name: what reports and datasets call it.
+        catalog_sha256, trained_on: of a judgement that was trained.
+    """
+
+    name: str
+    planner: Planner
+    catalog_sha256: str | None = None
+    trained_on: TrainedOn = ()
+
+    def act(
+        self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
+    ) -> list[Choice]:
+        """The planner's choice for each decision; nothing is drawn."""
+        choices = []
+        for decision in decisions:
+            first, *others = right = self.planner.right(decision)
+            choice = deterministic(decision, first)
+            if others:
+                choice = replace(choice, right_actions=tuple(map(decision.valid_actions.index, right)))
+            choices.append(choice)
+        return choices

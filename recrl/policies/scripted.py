@@ -15,7 +15,7 @@ from recrl.policies.base import Choice, Policy, deterministic
 from recrl.policies.checker import check
 from recrl.policies.demonstrator import Demonstrator
 from recrl.policies.options import named_options, next_option, openable
-from recrl.policies.planner import Planner, literal_judgement
+from recrl.policies.planner import Planner, PlanningPolicy, literal_judgement
 from recrl.policies.reader import Reader
 from recrl.webshop import actions
 from recrl.webshop.prices import lowest_price, price_bound
@@ -66,8 +66,9 @@ def scripted_policy(name: str, argument: str = "") -> Policy:
         return RandomPolicy()
     if name == "demonstrator":
         return Demonstrator()
+    if name == "planner":
+        return PlanningPolicy(name, Planner(literal_judgement))
     choices = {
-        "planner": Planner(literal_judgement).choose,
         "rule": _rule,
         "matching": _matching,
         "matching-price": _matching_price,

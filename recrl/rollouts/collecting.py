@@ -68,20 +68,20 @@ def goal_stream(
     *,
     start: int = 0,
     repeats: int = 1,
-    uniform: bool = False,
+    draw: str = "weight",
 ) -> Iterator[int]:
-    """Goals of a split without end: in each pass every goal, in an order drawn by the goals' weights, or uniformly.
+    """Goals of a split without end: in each pass every goal, in an order that is drawn.
 
     Args:
         start: how many goals of the stream to leave out.
         repeats: how often a goal comes in a row.
+        draw: one of `recrl.webshop.goals.GOAL_DRAWS`.
     """
     indices = np.asarray(catalog.split(split, split_by))
-    weights = catalog.goals.weights(indices)
+    chances = None if draw == "uniform" else catalog.goals.chances(indices, draw)
     passes, first = divmod(start, repeats * len(indices))
     while True:
         rng = np.random.default_rng([seed, passes, 1])  # not 0, which makes an episode's [seed, passes]
-        chances = None if uniform else weights / weights.sum()
         order = rng.choice(indices, size=len(indices), replace=False, p=chances)
         yield from np.repeat(order, repeats)[first:].tolist()
         passes, first = passes + 1, 0
@@ -174,7 +174,7 @@ def _collect(
             config.seed,
             start=start,
             repeats=config.rollouts_per_goal,
-            uniform=config.uniform_goals,
+            draw=config.goal_draw,
         ),
         config.episode_budget - start,
     )

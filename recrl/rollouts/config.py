@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from recrl.errors import ConfigError
 from recrl.queries.proposing import DEFAULT_NUM_QUERIES
 from recrl.settings import check_at_least, check_values, to_seed
-from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS, WORDINGS, check_wording
+from recrl.webshop.goals import DEFAULT_SPLIT_BY, GOAL_DRAWS, SPLIT_BY, SPLITS, WORDINGS, check_wording
 
 if TYPE_CHECKING:
     from recrl.policies.base import Policy
@@ -22,7 +22,11 @@ CATALOG_HELP = {
 }
 SPLIT_HELP = {"help": "The split whose goals are played.", "choices": SPLITS}
 SPLIT_BY_HELP = {"help": "What the splits must not share: goals or products.", "choices": SPLIT_BY}
-UNIFORM_GOALS_HELP = {"help": "Draw training goals uniformly, as dev and test take them, instead of by their weights."}
+GOAL_DRAW_HELP = {
+    "help": "How training goals are drawn: by their weights, uniformly, or so that all target products are equally "
+    "likely (product).",
+    "choices": GOAL_DRAWS,
+}
 LOOPS = ("notes", "pages")  # what a loop comes back to, see `recrl.rollouts.pruning`
 MAX_STEPS_HELP = {"help": "Actions after which an episode is truncated."}
 BATCH_SIZE_HELP = {"help": "Environments that are played side by side; the result does not depend on it."}
@@ -152,7 +156,7 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
         default=None, metadata={"help": "Most episodes to play; without it 100 for each one to keep."}
     )
     rollouts_per_goal: int = field(default=1, metadata=ROLLOUTS_PER_GOAL_HELP)
-    uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
+    goal_draw: str = field(default="weight", metadata=GOAL_DRAW_HELP)
     teacher: str | None = field(
         default=None,
         metadata={

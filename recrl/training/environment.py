@@ -11,7 +11,7 @@ from recrl.evaluation.result_types import Result
 from recrl.evaluation.seen_goals import check_seen_goals
 from recrl.policies.base import Policy
 from recrl.queries.proposing import QueryModel
-from recrl.rollouts.config import UNIFORM_GOALS_HELP, ShopSettings
+from recrl.rollouts.config import GOAL_DRAW_HELP, ShopSettings
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
 
@@ -20,7 +20,7 @@ from recrl.webshop.env import WebShopEnv
 class EnvironmentArguments(ShopSettings):
     """The shop, its goals, and the step limit."""
 
-    uniform_goals: bool = field(default=False, metadata=UNIFORM_GOALS_HELP)
+    goal_draw: str = field(default="weight", metadata=GOAL_DRAW_HELP)
     max_episode_steps: int = field(
         default=15,
         metadata={
@@ -48,7 +48,7 @@ class EnvironmentArguments(ShopSettings):
             catalog,
             split="train",
             split_by=self.split_by,
-            weighted=not self.uniform_goals,
+            goal_draw=self.goal_draw,
             max_steps=self.max_episode_steps,
             queries=queries,
         )

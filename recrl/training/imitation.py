@@ -181,16 +181,20 @@ def fit_feature_weights(
     with torch.no_grad():
         linear.weight.zero_()
 
-    def likelihood() -> torch.Tensor:
-        scores = linear(features) if layers is None else linear(features) + layers(features)
-        log_probs = scores.squeeze(-1).masked_fill(~mask, -torch.inf).log_softmax(-1)  # (decisions, actions)
+    packed = features[mask]  # (actions of all decisions, features)
+    nothing = torch.full(mask.shape, -torch.inf, device=features.device)
+
+    def likelihood(score: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
+        log_probs = nothing.masked_scatter(mask, score(packed)).log_softmax(-1)  # (decisions, actions)
         return right_action_loss(log_probs, right)
 
-    _minimise(likelihood, [linear.weight])
+    score: Callable[[torch.Tensor], torch.Tensor] = linear
+    _minimise(lambda: likelihood(linear), [linear.weight])
     if layers is not None:
-        _minimise(likelihood, [linear.weight, *layers.parameters()])
+        score = lambda numbers: linear(numbers) + layers(numbers)  # noqa: E731
+        _minimise(lambda: likelihood(score), [linear.weight, *layers.parameters()])
     with torch.no_grad():
-        return likelihood().item()
+        return likelihood(score).item()
 
 
 def _minimise(likelihood: Callable[[], torch.Tensor], weights: Sequence[torch.Tensor]) -> None:

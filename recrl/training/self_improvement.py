@@ -180,7 +180,7 @@ def _play(
             query_model=environment.query_model,
             num_queries=environment.num_queries,
             split_by=environment.split_by,
-            uniform_goals=environment.uniform_goals,
+            goal_draw=environment.goal_draw,
             max_steps=environment.max_episode_steps,
             num_trajectories=share,
             max_episodes=share,

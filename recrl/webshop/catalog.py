@@ -99,6 +99,7 @@ class Catalog:
         self.products = ProductList(self.store, self.goals.prices)
         self._index = SearchIndex.load(folder / INDEX_FOLDER)
         self._search = functools.lru_cache(maxsize=SEARCHES_KEPT)(self._index.search)
+        self._cumulative = functools.cache(self._sum_up)
         self._position = functools.lru_cache(maxsize=POSITIONS_KEPT)(self._find)
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -142,9 +143,14 @@ class Catalog:
             )
         return indices
 
-    def cumulative_weights(self, split: str, split_by: str = DEFAULT_SPLIT_BY) -> np.ndarray:
-        """(goals of the split,) running sums of their weights."""
-        return self.goals.cumulative_weights(split, split_by)
+    def cumulative_weights(self, split: str, split_by: str = DEFAULT_SPLIT_BY, draw: str = "weight") -> np.ndarray:
+        """(goals of the split,) running sums of what they are drawn by, see `GoalList.chances`."""
+        if draw == "weight":
+            return self.goals.cumulative_weights(split, split_by)
+        return self._cumulative(split, split_by, draw)
+
+    def _sum_up(self, split: str, split_by: str, draw: str) -> np.ndarray:
+        return np.cumsum(self.goals.chances(np.asarray(self.split(split, split_by)), draw))
 
     def protocol(self, split_by: str = DEFAULT_SPLIT_BY) -> str:
         """The name that every number on this catalogue carries; one of our own unless it is exactly a known one."""

@@ -11,7 +11,7 @@ from gymnasium.error import ResetNeeded
 from recrl.errors import CatalogError, ConfigError
 from recrl.webshop import actions, screens
 from recrl.webshop.catalog import Catalog, CatalogSource, load_catalog
-from recrl.webshop.goals import DEFAULT_MAX_STEPS, DEFAULT_SPLIT_BY, Goal
+from recrl.webshop.goals import DEFAULT_MAX_STEPS, DEFAULT_SPLIT_BY, GOAL_DRAWS, Goal
 from recrl.webshop.pages import Page
 from recrl.webshop.reward import purchase_reward
 from recrl.webshop.screens import OBSERVATION_MODES, PageState, Screen
@@ -58,7 +58,8 @@ class WebShopEnv(gym.Env[str, str]):
         goal_seed: of the draws of prices and price bounds.
         split: train, dev, test or all; split_by: product (targets of one split are in no other), or goal, as WebShop
             itself splits.
-        weighted: draw goals by their weights.
+        weighted: draw goals by their weights; False is ``goal_draw="uniform"``.
+        goal_draw: weight, uniform, or product: every target product is equally likely, and each of its goals.
         observation_mode: text, text_rich or url.
         num_prev_obs, num_prev_actions: how many earlier ones an observation holds.
         max_steps: actions until truncation.
@@ -89,6 +90,7 @@ class WebShopEnv(gym.Env[str, str]):
         render_mode: str | None = None,
         queries: Callable[[str], Sequence[str]] | None = None,
         wording: str = "template",
+        goal_draw: str = "weight",
     ) -> None:
         if observation_mode not in OBSERVATION_MODES:
             raise ConfigError(f"observation_mode={observation_mode!r}, expected one of {', '.join(OBSERVATION_MODES)}")
@@ -100,7 +102,12 @@ class WebShopEnv(gym.Env[str, str]):
         self.catalog: Catalog = load_catalog(
             catalog, num_products=num_products, goal_seed=goal_seed, human_goals=human_goals, wording=wording
         )
-        self.split, self.split_by, self.weighted = split, split_by, weighted
+        if goal_draw not in GOAL_DRAWS or (not weighted and goal_draw == "product"):
+            raise ConfigError(
+                f"goal_draw={goal_draw!r}, weighted={weighted}: expected one of {', '.join(GOAL_DRAWS)}, and "
+                "weighted=True beside 'product'"
+            )
+        self.split, self.split_by, self.goal_draw = split, split_by, goal_draw if weighted else "uniform"
         self.observation_mode, self.max_steps, self.render_mode = observation_mode, max_steps, render_mode
         self.num_prev_obs, self.num_prev_actions = num_prev_obs, num_prev_actions
         self.queries = queries
@@ -205,9 +212,9 @@ class WebShopEnv(gym.Env[str, str]):
         return int(index)
 
     def _drawn_goal(self) -> int:
-        if not self.weighted:
+        if self.goal_draw == "uniform":
             return int(self.goal_indices[int(self.np_random.integers(len(self.goal_indices)))])
-        cumulative = self.catalog.cumulative_weights(self.split, self.split_by)
+        cumulative = self.catalog.cumulative_weights(self.split, self.split_by, self.goal_draw)
         place = np.searchsorted(cumulative, self.np_random.random() * cumulative[-1], side="right")
         return int(self.goal_indices[min(int(place), len(self.goal_indices) - 1)])
 

@@ -86,6 +86,20 @@ class GoalList(LazySequence[Goal]):
         """(indices,) the weights of some goals."""
         return self._arrays["weights"][self._rows(np.asarray(indices))]
 
+    def chances(self, indices: Sequence[int] | np.ndarray, draw: str) -> np.ndarray:
+        """(indices,) probabilities with which some goals are drawn: by their weights, uniformly, or so that every
+        target product is equally likely, and each of its goals (``product``).
+        """
+        indices = np.asarray(indices)
+        if draw == "weight":
+            weights = self.weights(indices)
+        elif draw == "uniform":
+            weights = np.ones(len(indices))
+        else:
+            _, product, counts = np.unique(self._targets[self._rows(indices)], return_inverse=True, return_counts=True)
+            weights = 1 / counts[product]
+        return weights / weights.sum()
+
     def split(self, split: str, split_by: str) -> "range | np.ndarray":
         """The goals of a split, see `recrl.webshop.goals`; none if it is empty."""
         if split_by == "goal" or split == "all":

@@ -14,6 +14,7 @@ from recrl.errors import CatalogError
 
 SPLITS = ("train", "dev", "test", "all")
 SPLIT_BY = ("goal", "product")
+GOAL_DRAWS = ("weight", "uniform", "product")  # how training goals are drawn; see `GoalList.chances`
 DEFAULT_SPLIT_BY = "product"  # of the environment, the commands and the recipes
 DEFAULT_MAX_STEPS = 15  # the step limit of environments, commands and recipes
 WORDINGS = ("template", "reworded")  # of synthetic goals, see `recrl.webshop.wording`

@@ -199,7 +199,7 @@ def test_how_many_demonstrations_have_several_right_products(
 ) -> None:
     """Of the first 1,000 training goals of seed 0, in %."""
     catalog = load_catalog(webshop_dir)
-    goals = itertools.islice(goal_stream(catalog, "train", split_by, 0, uniform=uniform), 1000)
+    goals = itertools.islice(goal_stream(catalog, "train", split_by, 0, draw="uniform" if uniform else "weight"), 1000)
     several = [_several(episode) for episode in rollout(load_policy("demonstrator"), catalog, goals, seed=0)]
     assert 100 * np.mean(several) == pytest.approx(share, abs=0.05)
 

@@ -132,7 +132,7 @@ PPO = ("num_updates", "num_envs", "num_steps", "num_passes", "num_minibatches", 
        "value_clip_range", "value_coef", "value_warmup", "entropy_coef", "kl_coef", "target_kl", "imitation_coef",
        "normalize_advantages", "max_grad_norm", "eval_every")  # fmt: skip
 ROUNDS = ("rounds", "best round", "rollouts_per_goal", "temperature", "loop_guard")
-PLAYING = ("uniform_goals", "max_episode_steps", "dev goals")
+PLAYING = ("goal_draw", "max_episode_steps", "dev goals")
 LORA = ("lora_r", "lora_alpha", "lora_dropout", "lora_target_modules")
 
 

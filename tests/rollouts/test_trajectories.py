@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -219,22 +220,42 @@ def test_the_goal_stream_takes_every_goal_once_a_pass_and_can_be_entered_anywher
     assert thrice == [stream[0], stream[0], stream[1], stream[1], stream[1]]
 
 
-def test_goals_are_drawn_by_their_weights_or_uniformly() -> None:
-    """First goals of many streams: the mean weight of those drawn by weight is E[w^2] / E[w], else E[w]."""
+def test_goals_are_drawn_by_their_weights_uniformly_or_products_evenly() -> None:
+    """First goals of many streams: the mean weight of those drawn by weight is E[w^2] / E[w], else E[w]; evenly drawn
+    products are each as likely as another.
+    """
     catalog = load_catalog()
-    weights = catalog.goals.weights(np.asarray(catalog.split("train", "goal")))
-    means = {
-        uniform: np.mean(
-            [
-                catalog.goals.weights(np.array([next(goal_stream(catalog, "train", "goal", seed, uniform=uniform))]))[0]
-                for seed in range(300)
-            ]
-        )
-        for uniform in (False, True)
+    indices = np.asarray(catalog.split("train", "goal"))
+    weights = catalog.goals.weights(indices)
+    first = {
+        draw: [next(goal_stream(catalog, "train", "goal", seed, draw=draw)) for seed in range(300)]
+        for draw in ("weight", "uniform", "product")
     }
+    means = {draw: catalog.goals.weights(np.array(goals)).mean() for draw, goals in first.items()}
     spread = 5 * weights.std() / np.sqrt(300)
-    assert means[True] == pytest.approx(weights.mean(), abs=spread)
-    assert means[False] > weights.mean() + spread
+    assert means["uniform"] == pytest.approx(weights.mean(), abs=spread)
+    assert means["weight"] > weights.mean() + spread
+    targets = Counter(catalog.goals[int(index)].asin for index in indices)
+    chances = catalog.goals.chances(indices, "product")
+    of_product: dict[str, float] = dict.fromkeys(targets, 0.0)
+    for index, chance in zip(indices.tolist(), chances.tolist(), strict=True):
+        of_product[catalog.goals[index].asin] += chance
+    np.testing.assert_allclose(list(of_product.values()), 1 / len(targets))
+    # By product few goals of the products with many come first.
+    sizes = {draw: np.mean([targets[catalog.goals[goal].asin] for goal in goals]) for draw, goals in first.items()}
+    assert sizes["product"] < sizes["uniform"]
+
+
+def test_an_environment_draws_products_evenly() -> None:
+    env = WebShopEnv(goal_draw="product")
+    env.reset(seed=0)
+    drawn = Counter(env.catalog.goals[env.reset()[1]["goal_index"]].asin for _ in range(2000))
+    targets = {env.catalog.goals[int(index)].asin for index in env.goal_indices}
+    expected = 2000 / len(targets)
+    assert max(drawn.values()) < expected + 5 * np.sqrt(expected)
+    assert len(drawn) > 0.98 * len(targets)
+    with pytest.raises(ConfigError, match="expected one of weight, uniform, product"):
+        WebShopEnv(goal_draw="evenly")
 
 
 @pytest.mark.parametrize(
