@@ -57,3 +57,19 @@ def test_a_table_takes_every_policy_that_was_measured_beside_the_runs(tmp_path: 
     table = (tmp_path / "table.md").read_text()
     names = [line.split(" | ")[0].removeprefix("| ") for line in table.splitlines() if line.startswith("| ")]
     assert names[2:] == [*RULES, TEACHER, START, "DPO", "PPO", "page-1 ceiling", "50-hit ceiling"]
+
+
+@pytest.mark.slow
+def test_agents_are_measured_beside_the_reference(tiny_encoder: Path, tmp_path: Path) -> None:
+    done = run(
+        "policy.py", "--model_name_or_path", tiny_encoder, "--num_goals", 3, "--num_reference", 4, "--num_plain", 8,
+        "--output_json", tmp_path / "policy.json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "policy.json").read_text())
+    assert found["seed"] == 0
+    rows = found["measurements"]
+    assert list(rows) == ["reference", "plain", "reading, first run", "reading, later run"]
+    assert rows["reference"]["times_the_reference"] == 1
+    assert rows["reference"]["decisions"] == 4
+    assert rows["reading, first run"]["decisions"] == rows["reading, later run"]["decisions"] > 8

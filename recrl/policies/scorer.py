@@ -18,7 +18,7 @@ from recrl.policies.base import Choice, sample
 from recrl.scoring.batches import Choices, EncodedTexts, SeenProducts
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, product_tensors
-from recrl.scoring.encoding_store import default_store, tensors_sha256
+from recrl.scoring.encoding_store import tensors_sha256
 from recrl.scoring.inputs import ChoiceInput
 from recrl.scoring.model import BertForChoiceScoring
 
@@ -34,7 +34,7 @@ class ScorerPolicy:
             scorer reads them, gets no probability, unless every action was. Since the environment is deterministic,
             taking it again can only repeat a loop.
         keep_on_disk: whether a reading scorer's encodings are read from the disk and written there
-            (`recrl.scoring.encoding_store`); on a CPU only, where an encoding does not depend on other texts.
+            (`recrl.scoring.encoding_store`).
     """
 
     def __init__(
@@ -51,10 +51,7 @@ class ScorerPolicy:
             raise PolicyError(f"temperature={temperature}, expected a positive number; for the best action use greedy")
         self.model, self.name, self.temperature, self.loop_guard = model.eval(), name, temperature, loop_guard
         self.collator = ChoiceCollator(tokenizer, model.config)
-        config = model.config
-        comes_back = config.state_form == "instruction" and config.pool_actions  # few short texts, and small ones
-        stored = keep_on_disk and comes_back and model.device.type == "cpu"
-        self._kept = model.kept_encodings or model.new_encodings(default_store() if stored else None)
+        self._kept = model.kept_encodings or model.new_encodings(keep_on_disk=keep_on_disk)
 
     @classmethod
     def from_pretrained(cls, source: str | Path, *, device: str | None = None, **settings: Any) -> "ScorerPolicy":

@@ -98,6 +98,10 @@ class EncodingStore:
         self._waiting: dict[bytes, np.ndarray] = {}
         atexit.register(self.flush)
 
+    def __deepcopy__(self, memo: dict[int, object]) -> "EncodingStore":
+        """Copies of a model share the file."""
+        return self
+
     def read(self, key: str, texts: Sequence[Text]) -> dict[Text, np.ndarray]:
         """(tokens, hidden) float32 of those texts that are known under the key."""
         ids = {_id(key, text): text for text in texts}

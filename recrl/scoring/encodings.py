@@ -49,17 +49,20 @@ class _Stored:
     """Encodes what the disk does not hold, and writes it there.
 
     Args:
-        encode: texts -> (tokens, hidden) of each, float32 on the CPU.
         store: the file.
-        encoder: tells the key of the encoder as it is now; kind: a word for what ``encode`` makes with it.
+        encoder: tells the key of the encoder as it is now, None where its encodings are not to be kept on the disk.
+        kind: a word for what ``encode`` makes with it.
     """
 
-    def __init__(self, encode: Encode, store: EncodingStore, encoder: Callable[[], str], kind: str) -> None:
+    def __init__(self, encode: Encode, store: EncodingStore, encoder: Callable[[], str | None], kind: str) -> None:
         self.encode, self.store, self.encoder, self.kind = encode, store, encoder, kind
 
     def __call__(self, texts: Sequence[Text]) -> list[torch.Tensor]:
         """(tokens, hidden) of each text."""
-        key = f"{self.encoder()} {self.kind}"
+        encoder = self.encoder()
+        if encoder is None:
+            return list(self.encode(texts))
+        key = f"{encoder} {self.kind}"
         found = {text: torch.from_numpy(rows) for text, rows in self.store.read(key, texts).items()}
         absent = [text for text in texts if text not in found]
         if absent:
@@ -75,7 +78,8 @@ class KeptEncodings:
     Args:
         encoder: whose encodings they are.
         states: encodes states; actions: encodes action texts, None where they are encoded as states are.
-        store: a file for both, beside the memory.
+        store: a file for both, beside the memory; used only where an encoding does not depend on the texts that are
+            encoded with it, which is on a CPU, and in float32.
     """
 
     def __init__(
@@ -88,8 +92,10 @@ class KeptEncodings:
         self.states = EncodingCache(states)
         self.actions = self.states if actions is None else EncodingCache(actions)
 
-    def _current_key(self) -> str:
-        """The encoder's key, made when it is first asked for and after every change."""
+    def _current_key(self) -> str | None:
+        """The encoder's key, made when it is first asked for and after every change; None see above."""
+        if self._encoder.device.type != "cpu" or self._encoder.dtype != torch.float32:
+            return None
         self._key = self._key or encoder_key(self._encoder)
         return self._key
 

@@ -15,7 +15,7 @@ def freeze_encoder(
 
     The dense gradient of a 30,000-row embedding table takes a CPU longer than the layers' own. Where nothing of the
     encoder is trained, its encodings are kept (`BertForChoiceScoring.kept_encodings`) unless ``keep_encodings`` is off:
-    training the heads alone encodes each text once.
+    training the heads alone encodes each text once, and those of a reading scorer only if no run on this machine has.
     """
     encoder, count = model.bert, model.bert.config.num_hidden_layers
     layers = encoder_layers(encoder)
@@ -28,4 +28,4 @@ def freeze_encoder(
         layer.requires_grad_(False)
     embedding_modules(encoder).requires_grad_(not embeddings)
     frozen = not any(parameter.requires_grad for parameter in encoder.parameters())
-    model.kept_encodings = model.new_encodings() if frozen and keep_encodings else None
+    model.kept_encodings = model.new_encodings(keep_on_disk=True) if frozen and keep_encodings else None

@@ -43,7 +43,7 @@ from recrl.scoring.encoders import (
     new_encoder,
     public_name,
 )
-from recrl.scoring.encoding_store import EncodingStore, Text
+from recrl.scoring.encoding_store import Text, default_store
 from recrl.scoring.encodings import KeptEncodings
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.judgement import FIT_FEATURES, MatchHead, fit_features
@@ -333,11 +333,14 @@ class BertForChoiceScoring(PreTrainedModel):
         with torch.inference_mode(False), torch.no_grad():
             return [row.clone() for row in self.pooled(EncodedTexts.of(found)).hidden[:, None]]
 
-    def new_encodings(self, store: EncodingStore | None = None) -> KeptEncodings:
-        """Keeps encodings of this model, in memory and, where a store is given, on the disk."""
-        return KeptEncodings(
-            self.bert, self.encode_texts, self.encode_actions if self.config.pool_actions else None, store
-        )
+    def new_encodings(self, *, keep_on_disk: bool) -> KeptEncodings:
+        """Keeps encodings of this model in memory and, if they are to be, on the disk; there only those of a scorer
+        that reads few and short texts: states that are the instruction alone, and actions pooled.
+        """
+        comes_back = self.config.state_form == "instruction" and self.config.pool_actions
+        actions = self.encode_actions if self.config.pool_actions else None
+        store = default_store() if keep_on_disk and comes_back else None
+        return KeptEncodings(self.bert, self.encode_texts, actions, store)
 
     def _encode_padded(
         self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor

@@ -1,5 +1,6 @@
 """Encodings on the disk: equal to the last bit, shared, bounded, never those of other weights."""
 
+import copy
 import multiprocessing
 import sqlite3
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from recrl.errors import ConfigError
 from recrl.policies.scorer import ScorerPolicy
 from recrl.scoring.encoding_store import SIZE_VARIABLE, EncodingStore, default_store, encoder_key
 from recrl.scoring.evidence import MATCH_FEATURES
+from recrl.scoring.freezing import freeze_encoder
 from recrl.scoring.model import BertForChoiceScoring
 
 Text = tuple[int, ...]
@@ -150,6 +152,27 @@ def test_other_weights_find_nothing_of_the_old_ones(
     after, fresh = policy.log_probs(decisions), ScorerPolicy(model, tokenizer).log_probs(decisions)
     assert all(np.array_equal(one, other) for one, other in zip(after, fresh, strict=True))
     assert not all(np.array_equal(one, other) for one, other in zip(after, before, strict=True))
+
+
+def test_training_the_heads_alone_reads_it_too_and_copies_share_it(
+    tiny_encoder: Path, own_store: Callable[[], EncodingStore | None]
+) -> None:
+    decisions = list(colour_episode(0).decisions())
+    model, tokenizer = reading_scorer(tiny_encoder)
+    plain = ScorerPolicy(model, tokenizer).log_probs(decisions)
+    freeze_encoder(model, num_layers=2)
+    copied = copy.deepcopy(model)
+    for one in (model, copied):
+        found = ScorerPolicy(one, tokenizer).log_probs(decisions)
+        assert all(np.array_equal(log_probs, other) for log_probs, other in zip(found, plain, strict=True))
+    store = own_store()
+    assert store is not None
+    store.flush()
+    size = store.path.stat().st_size
+    for other_type in (torch.float64, torch.bfloat16):  # kept in memory alone
+        ScorerPolicy(copied.to(other_type), tokenizer)._kept.actions([(2, 5, 6, 3)])
+    store.flush()
+    assert store.path.stat().st_size == size
 
 
 @pytest.mark.parametrize("fields", [{}, {"pad_attention": "original"}])
