@@ -36,14 +36,8 @@ def main() -> None:
     _, info = env.reset(options={"goal_index": arguments.goal_index})
     search, before = info["valid_actions"][0], info["page"]
     observation, _, _, _, info = env.step(search)
-    decision = Decision(
-        observation,
-        info["page"],
-        info["valid_actions"],
-        (search,),
-        steps_left=env.max_steps - 1,
-        notes=Notes.first(before).after(before, search, info["page"]),
-    )
+    notes = Notes.first(before).after(before, search, info["page"])
+    decision = Decision(observation, info["page"], info["valid_actions"], (search,), env.max_steps - 1, notes)
 
     batch = ChoiceCollator(tokenizer, model.config)([decision])
     with torch.inference_mode():
