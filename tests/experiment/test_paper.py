@@ -44,6 +44,7 @@ class StopAt:
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_from_end_to_end_in_parts_and_again(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run_paper(tiny(whole)) == []
@@ -74,6 +75,7 @@ def test_from_end_to_end_in_parts_and_again(tmp_path: Path) -> None:
     assert files_of(whole) == before
 
 
+@pytest.mark.slow
 def test_a_budget_ends_before_what_does_not_fit(tmp_path: Path) -> None:
     said: list[str] = []
     config = tiny(tmp_path, arms=["rule", "planner-judged"], budget_minutes=50.0, expected_minutes={"judgement": 60})
@@ -97,6 +99,7 @@ def test_a_budget_ends_before_what_does_not_fit(tmp_path: Path) -> None:
     assert {row["arm"] for row in rows_of(tmp_path)} == arms | {"matching"}
 
 
+@pytest.mark.slow
 def test_a_variant_can_begin_anew(tmp_path: Path) -> None:
     run_paper(tiny(tmp_path, arms=["ablation-without-judgement"], steps=[5]))
     folder = tmp_path / "product" / "seed_0" / "ablation-without-judgement" / "reading_imitation"

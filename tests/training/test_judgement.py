@@ -75,6 +75,7 @@ def test_the_planner_plays_by_it(trained: Path) -> None:
     assert judged.success_rate > plain.success_rate + 10
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_ends_with_the_same_weights(
     tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
