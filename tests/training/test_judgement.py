@@ -52,6 +52,7 @@ def trained(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Pat
     return train_judgement(arguments(tiny_encoder), settings(tmp_path_factory.mktemp("judgement") / "run"))
 
 
+@pytest.mark.slow
 def test_it_learns_and_is_calibrated(trained: Path) -> None:
     metrics = training_metrics(trained)
     shares = metrics["held_out_top_choice"]["10"]
@@ -102,6 +103,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
         train_judgement(arguments(tiny_encoder), settings(tmp_path / "cut", **short))
 
 
+@pytest.mark.slow
 def test_the_recipe_is_a_command(tiny_encoder: Path, tmp_path: Path) -> None:
     command = [
         sys.executable, "recipes/judgement.py", "--config", "recipes/judgement_embedded.yaml", "--model_name_or_path",
