@@ -65,6 +65,7 @@ def test_it_learns_and_is_calibrated(trained: Path) -> None:
     assert sum(row["num_products"] * abs(row["predicted"] - row["perfect"]) for row in rows) / total < 0.02
 
 
+@pytest.mark.slow
 def test_the_planner_plays_by_it(trained: Path) -> None:
     catalog = load_catalog()
     policy = load_policy(f"planner:{trained}")
