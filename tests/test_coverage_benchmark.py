@@ -30,6 +30,7 @@ def test_simulated_outcomes_have_the_rate_and_the_correlation_that_they_are_name
     assert ((ours > theirs).mean(), (ours < theirs).mean()) == pytest.approx((0.05, 0.03), abs=0.01)
 
 
+@pytest.mark.slow
 def test_our_intervals_of_one_evaluation_hold_the_truth_and_the_percentile_bootstrap_does_not(
     coverage: dict[str, Any],
 ) -> None:

@@ -101,6 +101,7 @@ def test_an_agent_without_episodes_was_not_played(tmp_path: Path) -> None:
     assert "NaN" not in (tmp_path / "run" / "report.json").read_text()
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on(tmp_path: Path) -> None:
     arguments = ["--policies", *AGENTS, "--num_episodes", "3000", "--runs", "1", "--no_plots", "--round_size", "20"]
     command = [sys.executable, "-m", "recrl", "compare", *arguments, "--decoding", "sample"]

@@ -165,6 +165,7 @@ def test_what_cannot_be_placed_fails_with_its_name(
     assert not (tmp_path / "scorer").exists()
 
 
+@pytest.mark.slow
 def test_the_command_reads_wrapped_files_too(tokenizer_folder: Path, tmp_path: Path) -> None:
     tensors = original(tokenizer_folder, tmp_path / "choice.pth").state_dict()
     wrapped = {"state_dict": {f"module.{name}": tensor for name, tensor in tensors.items()}, "epoch": 9}

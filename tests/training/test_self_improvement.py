@@ -97,6 +97,7 @@ def test_a_round_begins_with_the_best_so_far(
 
 
 @pytest.mark.parametrize("broken", ["generate_trajectories", "train_dpo", "load_result"])
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_to_the_same_numbers(
     tiny_scorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
