@@ -1,5 +1,6 @@
 """Launching scripts in tests: whatever hangs ends with the stacks of all its processes."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -22,11 +23,9 @@ def launch(
     process = subprocess.Popen(
         command, cwd=cwd, env=settings, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         out, errors = process.communicate(timeout=timeout)
         return subprocess.CompletedProcess(list(command), process.returncode, out, errors)
-    except subprocess.TimeoutExpired:
-        pass
     family = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
     for one in family:
         one.suspend()  # so that none ends, or writes something else, because another one did

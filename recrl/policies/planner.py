@@ -38,8 +38,8 @@ from recrl.webshop import actions
 
 Judgement = Callable[[Wish, Sequence[NotedProduct]], np.ndarray]  # products -> (products,) probabilities of perfection
 
-# The judgement of the planner without a checkpoint: log-odds, fitted once to training goals of the embedded and the
-# 1,000-product catalogue by logistic regression, and rounded.
+# The judgement of the planner without a checkpoint: log-odds, set by hand near a logistic regression on training goals
+# of the embedded and the 1,000-product catalogue.
 BIAS = -6.0
 LOG_ODDS = {
     "known_words": 4.5,

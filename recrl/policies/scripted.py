@@ -23,10 +23,11 @@ from recrl.webshop.prices import lowest_price, price_bound
 
 @dataclass(frozen=True)
 class ScriptedPolicy:
-    """A deterministic policy made of one function."""
+    """A deterministic policy made of one function; ``remembers``: whether that keeps what it did in the memory."""
 
     name: str
     choose: Callable[[Decision], str]
+    remembers: bool = False
     catalog_sha256: str | None = None
 
     def act(
@@ -59,7 +60,8 @@ def scripted_policy(name: str, argument: str = "") -> Policy:
     if name == "reader":
         if argument and not (argument.isdigit() and int(argument) > 0):
             raise PolicyError(f"reader:{argument}: expected a positive number of products, such as reader:3")
-        return ScriptedPolicy(f"reader:{argument}" if argument else "reader", Reader(int(argument or 10)).choose)
+        spec = f"reader:{argument}" if argument else "reader"
+        return ScriptedPolicy(spec, Reader(int(argument or 10)).choose, remembers=True)
     if argument:
         raise PolicyError(f"{name}:{argument}: the policy {name!r} takes no argument")
     if name == "random":

@@ -7,6 +7,7 @@ import numpy as np
 
 from recrl.episodes.decisions import Decision
 from recrl.episodes.training_goals import TrainedOn, merged
+from recrl.errors import PolicyError
 from recrl.policies.base import Choice, Policy, knows_goal, trained_on
 
 
@@ -16,10 +17,20 @@ class Taught:
 
     So a learner is taught on the pages that it comes to itself (DAgger, arXiv:1011.0686). A teacher that knows the goal
     tells the learner nothing of it but the right actions.
+
+    Raises:
+        PolicyError: the teacher remembers what it did itself, and so knows nothing of the way of another.
     """
 
     policy: Policy
     teacher: Policy
+
+    def __post_init__(self) -> None:
+        if getattr(self.teacher, "remembers", False):
+            raise PolicyError(
+                f"{self.teacher.name} cannot be a teacher: it goes by its memory of what it did itself, not by the notes "
+                "on the way of another; take planner, planner:FOLDER, checker or demonstrator"
+            )
 
     @property
     def name(self) -> str:

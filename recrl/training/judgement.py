@@ -10,21 +10,18 @@ that were held out (Platt 1999).
 import copy
 import itertools
 import logging
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 from transformers import Trainer, TrainingArguments, set_seed
 
-from recrl.episodes.notes import MOST_CHARACTERS, NotedProduct
 from recrl.episodes.training_goals import TrainingGoals, to_config
 from recrl.errors import ConfigError
-from recrl.rollouts.config import ShopSettings
+from recrl.rollouts.config import SPLIT_BY_HELP, CatalogSettings
 from recrl.scoring.checkpoints import save_scorer
 from recrl.scoring.evidence import MATCH_FEATURES, match_features
 from recrl.scoring.inputs import PLAIN_FEATURES, READING_FEATURES
@@ -32,26 +29,33 @@ from recrl.scoring.judgement import MatchHead
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.scoring.wishes import read_wish
 from recrl.training.fields import check_fields, check_machine
+from recrl.training.judgement_examples import (
+    KNOWN,
+    NUM_HITS,
+    Example,
+    Search,
+    collate,
+    drawn_goals,
+    known_up_to,
+    make_examples,
+    searches,
+)
 from recrl.training.runs import training_run
-from recrl.webshop.best_purchase import best_reward
-from recrl.webshop.catalog import Catalog, Product
-from recrl.webshop.goals import WORDINGS, Goal, check_wording
+from recrl.webshop.goals import DEFAULT_SPLIT_BY, WORDINGS, check_wording
 from recrl.webshop.made_goals import made_goals
-from recrl.webshop.pages import HITS_PER_PAGE, OptionGroup
+from recrl.webshop.pages import HITS_PER_PAGE
 
 logger = logging.getLogger(__name__)
 
-NUM_HITS = 50  # products that a search finds
-KNOWN = ("title", "options", "features", "description")  # what is known of a product, each with all before it
-
 
 @dataclass(frozen=True, kw_only=True)
-class JudgementArguments(ShopSettings):
+class JudgementArguments(CatalogSettings):
     """What the judgement learns from, and the scorer whose part it becomes."""
 
     model_name_or_path: str | None = field(
         default=None, metadata={"help": "BERT-family encoder, by Hub id or folder; default: MiniLM-L6."}
     )
+    split_by: str = field(default=DEFAULT_SPLIT_BY, metadata=SPLIT_BY_HELP)
     wordings: list[str] = field(
         default_factory=lambda: ["template", "reworded"],
         metadata={"help": f"The wordings in which each goal is said, of: {', '.join(WORDINGS)}."},
@@ -90,6 +94,8 @@ class JudgementArguments(ShopSettings):
                 f"wordings={self.wordings}, made_goals_per_product={self.made_goals_per_product}: expected one or more "
                 f"of {', '.join(WORDINGS)}, each once, and at least 0"
             )
+        if self.wording != "template":
+            raise ConfigError(f"wording={self.wording!r} has no meaning for the judgement: expected wordings, a list")
         for wording in self.wordings:
             check_wording(wording, human_goals=self.human_goals)
         if self.made_goals_per_product and self.split_by != "product":
@@ -125,128 +131,6 @@ class JudgementConfig(TrainingArguments):
         check_fields("judgement", self)
         super().__post_init__()
         check_machine("judgement", self)
-
-
-class Search(NamedTuple):
-    """A goal with what its plain search finds.
-
-    Attributes:
-        target: the asin of the goal's own product.
-        products: with all that can be known of them, best hit first.
-        perfect: (products,) bool, whether the reward of buying it is 1.
-    """
-
-    target: str
-    instruction: str
-    products: list[NotedProduct]
-    perfect: np.ndarray
-
-
-class Example(NamedTuple):
-    """One search with some knowledge: (products, features) float32, (products,) bool, and the weight of the loss."""
-
-    features: np.ndarray
-    perfect: np.ndarray
-    weight: float
-
-
-def fully_noted(product: Product, rank: int) -> NotedProduct:
-    """A product as notes hold it after its page and all its sub pages were read."""
-    bullets = "\n".join(f" {bullet}" for bullet in product.bullet_points)
-    return NotedProduct(
-        asin=product.asin,
-        title=product.title.strip(),
-        price_tag=product.price_tag,
-        page_number=rank // HITS_PER_PAGE + 1,
-        place=rank % HITS_PER_PAGE,
-        times_opened=1,
-        options=tuple(OptionGroup(name, tuple(filter(None, values))) for name, values in product.options.items()),
-        features=bullets.strip()[:MOST_CHARACTERS],
-        description=product.description.strip()[:MOST_CHARACTERS],
-    )
-
-
-def _known(product: NotedProduct, level: int) -> NotedProduct:
-    """The product with the first ``level`` things of `KNOWN` after its title."""
-    return replace(
-        product,
-        options=product.options if level >= 1 else None,
-        features=product.features if level >= 2 else None,
-        description=product.description if level >= 3 else None,
-    )
-
-
-def drawn_goals(catalog: Catalog, split_by: str, most: int, rng: np.random.Generator) -> list[int]:
-    """Training goals in random order, at most ``most`` of a product."""
-    counts: Counter[str] = Counter()
-    chosen = []
-    for index in rng.permutation(np.asarray(catalog.split("train", split_by))).tolist():
-        asin = catalog.goals[index].asin
-        if counts[asin] < most:
-            counts[asin] += 1
-            chosen.append(index)
-    return chosen
-
-
-def searches(catalog: Catalog, goals: Iterable[Goal]) -> Iterator[Search]:
-    """What the plain instructions of goals find."""
-    for goal in goals:
-        hits = [catalog.products[hit] for hit in catalog.search(goal.instruction_without_price.lower())[:NUM_HITS]]
-        if hits:
-            perfect = np.array([best_reward(hit, goal) == 1.0 for hit in hits])
-            yield Search(
-                goal.asin, goal.instruction, [fully_noted(hit, rank) for rank, hit in enumerate(hits)], perfect
-            )
-
-
-def random_knowledge(count: int, rng: np.random.Generator) -> np.ndarray:
-    """(products seen,) levels of knowledge as a shopper could have them: of one to five pages of results, all equally
-    known, or only some looked at, most of them near the top.
-    """
-    seen = min(count, HITS_PER_PAGE * int(rng.choice([1, 1, 2, 5])))
-    if rng.random() < 1 / 3:
-        return np.full(seen, rng.integers(len(KNOWN)))
-    levels = np.zeros(seen, np.int64)
-    looked = rng.integers(seen + 1)
-    levels[:looked] = rng.integers(len(KNOWN), size=looked)
-    stray = rng.random(seen) < 0.15
-    levels[stray] = rng.integers(len(KNOWN), size=stray.sum())
-    return levels
-
-
-def make_examples(
-    found: Sequence[Search], names: Sequence[str], variants: int, rng: np.random.Generator
-) -> list[Example]:
-    """Each search ``variants`` times, with random knowledge; a product's goals weigh as the square root of their number
-    together.
-    """
-    counts = Counter(one.target for one in found)
-    weights = {target: count**-0.5 for target, count in counts.items()}
-    mean = sum(weights[one.target] for one in found) / max(1, len(found))
-    examples = []
-    for one in found:
-        wish = read_wish(one.instruction)
-        for _ in range(variants):
-            levels = random_knowledge(len(one.products), rng)
-            seen = [_known(product, level) for product, level in zip(one.products, levels.tolist(), strict=False)]
-            features = match_features(wish, seen, names)
-            examples.append(Example(features, one.perfect[: len(levels)], weights[one.target] / mean))
-    return examples
-
-
-def collate(examples: Sequence[Example]) -> dict[str, torch.Tensor]:
-    """Examples padded to the most products of one: features, mask, perfect, weights."""
-    width = max(len(example.features) for example in examples)
-    features = torch.zeros(len(examples), width, examples[0].features.shape[1])
-    mask = torch.zeros(len(examples), width, dtype=torch.bool)
-    perfect = torch.zeros(len(examples), width)
-    for row, example in enumerate(examples):
-        size = len(example.features)
-        features[row, :size] = torch.from_numpy(example.features)
-        perfect[row, :size] = torch.from_numpy(example.perfect.astype(np.float32))
-        mask[row, :size] = True
-    weights = torch.tensor([example.weight for example in examples])
-    return {"features": features, "mask": mask, "perfect": perfect, "weights": weights}
 
 
 def judgement_loss(
@@ -345,7 +229,7 @@ def top_choice(head: MatchHead, found: Sequence[Search], names: Sequence[str], n
     for level, name in enumerate(KNOWN):
         right = []
         for one in found:
-            seen = [_known(product, level) for product in one.products[:num_hits]]
+            seen = [known_up_to(product, level) for product in one.products[:num_hits]]
             features = torch.from_numpy(match_features(read_wish(one.instruction), seen, names))[None]
             with torch.no_grad():
                 best = int(head(features, torch.ones(1, len(seen), dtype=torch.bool)).argmax())

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from recrl.episodes import Decision, load_episodes
+from recrl.errors import PolicyError
 from recrl.policies import load_policy
 from recrl.policies.taught import Taught
 from recrl.rollouts.collecting import generate_trajectories
@@ -42,6 +43,11 @@ def test_a_learner_is_not_shown_the_goal_that_its_teacher_knows() -> None:
     assert taught.knows_goal
     [episode] = rollout(taught, load_catalog(), [0], seed=0)
     assert all(step.right_actions for step in episode.steps)
+
+
+def test_who_goes_by_his_own_memory_is_no_teacher() -> None:
+    with pytest.raises(PolicyError, match="reader:3 cannot be a teacher"):
+        Taught(load_policy("random"), load_policy("reader:3"))
 
 
 def test_collections_are_labelled(tmp_path: Path) -> None:

@@ -16,18 +16,20 @@ from recrl.evaluation import evaluate
 from recrl.policies import load_policy
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.judgement import (
-    KNOWN,
-    Example,
     JudgementArguments,
     JudgementConfig,
+    judgement_loss,
+    reliability,
+    train_judgement,
+)
+from recrl.training.judgement_examples import (
+    KNOWN,
+    Example,
     collate,
     drawn_goals,
     fully_noted,
-    judgement_loss,
     random_knowledge,
-    reliability,
     searches,
-    train_judgement,
 )
 from recrl.training.runs import training_metrics
 from recrl.webshop.catalog import load_catalog
@@ -157,12 +159,13 @@ def test_a_product_fully_noted_is_what_notes_hold_after_reading_it() -> None:
         assert notes.of(first.asin) == fully_noted(catalog.product(first.asin), 0)
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_knowledge_is_drawn_within_what_was_found(seed: int) -> None:
-    for count in (1, 7, 50):
-        levels = random_knowledge(count, np.random.default_rng(seed))
-        assert 1 <= len(levels) <= count
-        assert set(levels.tolist()) <= set(range(len(KNOWN)))
+def test_knowledge_is_of_whole_pages_and_of_every_kind() -> None:
+    drawn = [random_knowledge(50, np.random.default_rng(seed)) for seed in range(200)]
+    assert {len(levels) for levels in drawn} == {10, 20, 50}
+    assert {len(random_knowledge(7, np.random.default_rng(seed))) for seed in range(20)} == {7}
+    assert {level for levels in drawn for level in levels.tolist()} == set(range(len(KNOWN)))
+    equal = [len(set(levels.tolist())) == 1 for levels in drawn]
+    assert 0.2 < np.mean(equal) < 0.5  # a third of the searches, beside those of which nothing was looked at
 
 
 def test_the_loss_is_that_of_a_plain_loop_and_padding_adds_nothing() -> None:
@@ -196,7 +199,15 @@ def test_reliability_counts_every_product_once() -> None:
 
 @pytest.mark.parametrize(
     "changed",
-    [{"variants": 0}, {"goals_per_product": 0}, {"match_features": []}, {"held_out_share": 1.0}, {"listwise": 1.5}],
+    [
+        {"wording": "reworded"},
+        {"wordings": []},
+        {"variants": 0},
+        {"goals_per_product": 0},
+        {"match_features": []},
+        {"held_out_share": 1.0},
+        {"listwise": 1.5},
+    ],
 )
 def test_impossible_arguments_are_refused(changed: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match="expected"):
