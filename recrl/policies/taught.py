@@ -28,7 +28,7 @@ class Taught:
     def __post_init__(self) -> None:
         if getattr(self.teacher, "remembers", False):
             raise PolicyError(
-                f"{self.teacher.name} cannot be a teacher: it goes by its memory of what it did itself, not by the notes "
+                f"{self.teacher.name} cannot be a teacher: it goes by its memory of what it did itself, not by notes "
                 "on the way of another; take planner, planner:FOLDER, checker or demonstrator"
             )
 

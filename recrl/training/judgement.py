@@ -11,7 +11,7 @@ import copy
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,7 @@ from recrl.training.judgement_examples import (
     searches,
 )
 from recrl.training.runs import training_run
+from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.goals import DEFAULT_SPLIT_BY, WORDINGS, check_wording
 from recrl.webshop.made_goals import made_goals
 from recrl.webshop.pages import HITS_PER_PAGE
@@ -107,6 +108,10 @@ class JudgementArguments(CatalogSettings):
                 f"held_out_share={self.held_out_share}, listwise={self.listwise}: expected shares, the first above 0 "
                 "and below 1"
             )
+
+    def said(self, wording: str) -> Catalog:
+        """The catalogue with its goals in one of the wordings."""
+        return load_catalog(self.catalog, goal_seed=self.goal_seed, human_goals=self.human_goals, wording=wording)
 
 
 @dataclass
@@ -252,7 +257,7 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
         goals = drawn_goals(catalog, arguments.split_by, arguments.goals_per_product, rng)
         found: list[Search] = []
         for wording in arguments.wordings:
-            said = replace(arguments, wording=wording).load_catalog()
+            said = arguments.said(wording)
             found += searches(said, (said.goals[index] for index in goals))
             if arguments.made_goals_per_product:
                 found += searches(said, made_goals(said, config.seed, arguments.made_goals_per_product))
