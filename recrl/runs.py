@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import socket
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -134,8 +135,7 @@ class RunFolder:
                 run once.
             DatasetError: the recorded settings are damaged.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise ConfigError(f"{self.path} is no folder; choose another --output_dir")
+        refuse_no_folder(self.path)
         recorded, wanted = self._recorded(), self._wanted()
         foreign = self._contents() if recorded is None else len(recorded.keys() & wanted.keys()) < len(wanted) / 2
         if foreign:
@@ -273,6 +273,26 @@ class RunFolder:
             write_text(path, self.readme(outcome))
 
 
+def refuse_no_folder(path: Path) -> None:
+    """Only reads; a path that is not there is one that a folder can be made at.
+
+    Raises:
+        ConfigError: the path, or one above it, is a file, or a link to nothing.
+    """
+    for place in (path, *path.parents):
+        try:
+            mode = place.lstat().st_mode
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        if stat.S_ISLNK(mode) and not place.exists():
+            raise ConfigError(
+                f"{place} is a link to {os.readlink(place)}, which is not there; choose another --output_dir"
+            )
+        if not (stat.S_ISDIR(mode) or place.is_dir()):
+            raise ConfigError(f"{place} is no folder; choose another --output_dir")
+        return
+
+
 def refuse_other_settings(
     holds: str, recorded: Mapping[str, Any], wanted: Mapping[str, Any], free: Sequence[str] = ()
 ) -> None:
@@ -388,10 +408,11 @@ def _take_lock(path: Path, kind: str) -> int:
     """The descriptor of the locked file. Its earlier holder may remove the file meanwhile; then a new one is made."""
     while True:
         with clear_disk_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
             try:
+                path.parent.mkdir(parents=True, exist_ok=True)
                 descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-            except FileNotFoundError:  # the folder was removed
+            except (FileExistsError, FileNotFoundError):  # another process removed the folder just now
+                refuse_no_folder(path.parent)
                 continue
         if not _try_lock(descriptor, path):
             owner = os.read(descriptor, 1000).decode("utf-8", "replace") or "another process"

@@ -180,20 +180,22 @@ def test_a_folder_in_which_another_process_works_is_refused_until_that_is_killed
 
 
 def test_processes_that_claim_and_give_up_at_once_are_never_two_in_the_folder(tmp_path: Path) -> None:
-    """Folder and lock are made and removed all the time; the counter would lose additions."""
-    run, counter = run_folder(tmp_path / "a"), tmp_path / "counter"
-    counter.write_text("0")
+    """Folders and locks are made and removed all the time; a folder's counter would lose additions."""
+    runs = {tmp_path / f"counter{number}": run_folder(tmp_path / f"a{number}") for number in range(20)}
+    for counter in runs:
+        counter.write_text("0")
 
     def add() -> None:
-        added = 0
-        while added < 20:
-            try:
-                with run.claim():
-                    counter.write_text(str(int(counter.read_text()) + 1))
-                    added += 1
-                    raise DatasetError("given up")
-            except (ConfigError, DatasetError):
-                pass
+        for counter, run in runs.items():
+            added = False
+            while not added:
+                try:
+                    with run.claim():
+                        counter.write_text(str(int(counter.read_text()) + 1))
+                        added = True
+                        raise DatasetError("given up")
+                except (ConfigError, DatasetError):
+                    pass
 
     children = []
     for _ in range(4):
@@ -205,8 +207,7 @@ def test_processes_that_claim_and_give_up_at_once_are_never_two_in_the_folder(tm
             finally:
                 os._exit(1)
     assert [os.waitpid(child, 0)[1] for child in children] == [0] * 4
-    assert counter.read_text() == "80"
-    assert contents(tmp_path) == {"counter": b"80"}
+    assert contents(tmp_path) == {counter.name: b"4" for counter in runs}
 
 
 @pytest.mark.parametrize(
@@ -233,8 +234,16 @@ def test_a_foreign_folder_is_refused_and_stays_byte_for_byte(tmp_path: Path, fil
 
 def test_a_file_in_place_of_the_folder_and_damaged_settings_are_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(ConfigError, match="file is no folder; choose another --output_dir"):
-        work(run_folder(tmp_path / "file"))
+    for place in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ConfigError, match="file is no folder; choose another --output_dir"):
+            work(run_folder(place))
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for place in (tmp_path / "link", tmp_path / "link" / "below"):
+        with pytest.raises(ConfigError, match=r"link is a link to .*nowhere, which is not there; choose another"):
+            work(run_folder(place))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "good_link").symlink_to(tmp_path / "folder")
+    work(run_folder(tmp_path / "good_link" / "below"))
     run = run_folder(tmp_path / "a")
     work(run)
     for text, message in (("{", r"config\.json is corrupt .* choose another"), ("[1]", "expected a JSON object")):
