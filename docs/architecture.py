@@ -22,7 +22,7 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 
 # What shares a line is one room.
 ROOMS = (
-    "version errors files",
+    "version errors files seals journals",
     "terminal settings values runs hub pretrained tables",
     "webshop",
     "episodes",
@@ -40,7 +40,7 @@ ROOMS = (
 )
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
-    "version errors files": "Errors for bad input; files written whole or not at all.",
+    "version errors files seals journals": "Errors for bad input; files written whole or not at all.",
     "terminal settings values runs hub pretrained tables": "What any room may use: settings, run folders, the Hub.",
     "quickstart shop": "The whole way to a table; an episode by hand.",
     "commands cli __main__": "The command line: parses, calls, prints.",

@@ -276,15 +276,12 @@ def compare(config: CompareConfig) -> None:
     from recrl.evaluation import comparison
     from recrl.evaluation.comparison_plots import draw_comparison
     from recrl.evaluation.comparison_tables import comparison_table
-    from recrl.files import write_text
 
     quiet_libraries()
     line = ProgressLine()
-    report = comparison.compare(part(config, ComparisonConfig), progress=line.say)
+    draw = {"draw": draw_comparison} if config.plots else {}
+    report = comparison.compare(part(config, ComparisonConfig), progress=line.say, **draw)
     line.end()
-    write_text(Path(config.output_dir) / "table.md", comparison_table(report, "md"))
-    if config.plots:
-        draw_comparison(report, Path(config.output_dir))
     if config.format == "json":
         show(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:

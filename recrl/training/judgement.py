@@ -39,7 +39,7 @@ from recrl.training.judgement_examples import (
     make_examples,
     searches,
 )
-from recrl.training.runs import for_trainer, training_run
+from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.goals import DEFAULT_SPLIT_BY, WORDINGS, check_wording
 from recrl.webshop.made_goals import made_goals
@@ -284,7 +284,11 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
         standardise(head, examples)
         trainer_config = for_trainer(config)
         trainer = Trainer(
-            model=_Judged(head, arguments.listwise), args=trainer_config, train_dataset=examples, data_collator=collate
+            model=_Judged(head, arguments.listwise),
+            args=trainer_config,
+            train_dataset=examples,
+            data_collator=collate,
+            callbacks=[SealCheckpoints()],
         )
         result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         head.cpu()
