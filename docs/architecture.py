@@ -23,13 +23,14 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 # What shares a line is one room.
 ROOMS = (
     "version errors files",
-    "terminal settings values runs hub tables",
+    "terminal settings values runs hub pretrained tables",
     "webshop",
     "episodes",
     "scoring",
     "queries",
     "policies",
     "rollouts",
+    "importing",
     "preferences",
     "evaluation",
     "training",
@@ -41,7 +42,7 @@ ROOMS = (
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version errors files": "Errors for bad input; files written whole or not at all.",
-    "terminal settings values runs hub tables": "What any room may use: settings, run folders, tables, the Hub.",
+    "terminal settings values runs hub pretrained tables": "What any room may use: settings, run folders, the Hub.",
     "quickstart shop": "The whole way to a table; an episode by hand.",
     "commands cli __main__": "The command line: parses, calls, prints.",
 }

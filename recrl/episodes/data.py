@@ -32,7 +32,8 @@ class Step:
         observation: the page before the action, mode ``text_rich``; page: the same as a typed value.
         valid_actions: what could be done there; steps_left: actions that could still be taken, this one included.
         action_index: what was done.
-        log_prob: of the action under the policy that took it; 0.0 for a deterministic one.
+        log_prob: of the action under the policy that took it; 0.0 for a deterministic one, None where it is not known,
+            as of people.
         reward: for this action.
         right_actions: ascending indices of the actions that a teacher holds equally right here; empty where none said
             so. The action taken need not be among them: a teacher may label what a learner did.
@@ -45,7 +46,7 @@ class Step:
     valid_actions: tuple[str, ...]
     steps_left: int
     action_index: int
-    log_prob: float
+    log_prob: float | None
     reward: float
     right_actions: tuple[int, ...] = ()
     probabilities: tuple[float, ...] = ()
@@ -57,7 +58,7 @@ class Step:
         check_right_actions(self.right_actions, self.valid_actions)
         if self.steps_left < 1:
             raise DatasetError(f"steps_left={self.steps_left}, expected at least 1: the step was taken")
-        if not self.log_prob <= 0 or math.isinf(self.log_prob):
+        if self.log_prob is not None and (not self.log_prob <= 0 or math.isinf(self.log_prob)):
             raise DatasetError(f"log_prob={self.log_prob}, expected a finite number of at most 0")
         if not 0 <= self.reward <= 1:
             raise DatasetError(f"reward={self.reward}, expected a number from 0 to 1")
@@ -143,7 +144,7 @@ def episode_features() -> Any:
         "valid_actions": List(Value("string")),
         "steps_left": Value("int64"),
         "action": Value("string"),
-        "log_prob": Value("float64"),
+        "log_prob": Value("float64"),  # None where it is not known
         "reward": Value("float64"),
         "right_actions": List(Value("string")),  # empty where no teacher said so; datasets without it are read alike
         "probabilities": List(Value("float64")),  # of the valid actions; empty where the policy has none, likewise
@@ -218,6 +219,8 @@ def row_to_episode(row: dict[str, Any]) -> Episode:
     Raises:
         DatasetError: a value is missing or impossible.
     """
+    if not shows_pages(row):
+        raise DatasetError(f"an episode holds no pages; {NO_PAGES_ADVICE}")
     try:
         limit = max(DEFAULT_MAX_STEPS, len(row["steps"]))
         steps = tuple(
@@ -256,6 +259,14 @@ def row_to_episode(row: dict[str, Any]) -> Episode:
         raise DatasetError(f"an action is not among its page's valid actions ({error})") from error
 
 
+NO_PAGES_ADVICE = "import it with its catalogue, which rebuilds them: recrl import-trajectories ... --catalog C"
+
+
+def shows_pages(row: dict[str, Any]) -> bool:
+    """Whether a row holds the pages of its steps; sessions that were imported without their catalogue do not."""
+    return all(step.get("observation") is not None for step in row.get("steps") or ())
+
+
 def _right_actions(step: dict[str, Any]) -> tuple[int, ...]:
     return tuple(sorted(step["valid_actions"].index(action) for action in step.get("right_actions") or ()))
 
@@ -283,4 +294,11 @@ def load_episodes(source: str | Path) -> list[Episode]:
     dataset = open_dataset(
         source, needed, "a trajectory dataset (a folder of `recrl generate-trajectories`, or a Hub id)"
     )
-    return list(dataset_to_episodes(dataset))
+    rows = list(dataset)
+    without = sum(not shows_pages(row) for row in rows)
+    if without:
+        raise DatasetError(
+            f"{source}: {without} of {len(rows)} episodes hold no pages, from which nothing can be learned; "
+            f"{NO_PAGES_ADVICE}"
+        )
+    return list(dataset_to_episodes(rows))

@@ -146,7 +146,7 @@ def test_the_loop_guard_never_repeats_an_action_at_an_equal_page(tiny_scorer: Pa
     rng = np.random.default_rng(0)
     taken = [policy.act([decision], [rng])[0].action_index for _ in decision.valid_actions]
     assert sorted(taken) == list(range(len(decision.valid_actions)))
-    policy = ScorerPolicy.from_pretrained(tiny_scorer, loop_guard=True)
+    [decision] = decisions(1)  # with a new memory
     first, second = (policy.act([decision], [rng])[0] for _ in range(2))
     assert min(first.probabilities) > 0
     assert second.probabilities[first.action_index] == 0
