@@ -13,6 +13,7 @@ from typing import Any
 from recrl import commands
 from recrl.errors import RecrlError
 from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
+from recrl.importing.config import ImportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.settings import Parser, build
 from recrl.terminal import print_any_text, show, start_logging
@@ -54,6 +55,8 @@ COMMANDS = (
     Command("shop", commands.ShopConfig, commands.shop, "play an episode by hand in the terminal"),
     Command("generate-trajectories", commands.GenerateTrajectoriesConfig, commands.generate_trajectories,
             "collect a policy's episodes as a `datasets` dataset", KEPT),
+    Command("import-trajectories", ImportConfig, commands.import_trajectories,
+            "turn recorded sessions, WebShop's imitation file or JSON lines into a trajectory dataset"),
     Command("build-preferences", commands.BuildPreferencesConfig, commands.build_preferences,
             "make preference pairs of trajectories, and count them"),
     Command("describe-preferences", commands.DescribePreferencesConfig, commands.describe_preferences,
