@@ -23,7 +23,7 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 # What shares a line is one room.
 ROOMS = (
     "version errors files seals journals",
-    "terminal settings values runs hub pretrained tables",
+    "terminal settings values runs hub pretrained tables verifying",
     "webshop",
     "episodes",
     "scoring",
@@ -42,7 +42,7 @@ ROOMS = (
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version errors files seals journals": "Errors for bad input; files written whole or not at all.",
-    "terminal settings values runs hub pretrained tables": "What any room may use: settings, run folders, the Hub.",
+    "terminal settings values runs hub pretrained tables verifying": "What any room may use: settings, runs, the Hub.",
     "quickstart shop": "The whole way to a table; an episode by hand.",
     "commands cli __main__": "The command line: parses, calls, prints.",
 }

@@ -59,6 +59,19 @@ class Journal:
         """
         content = self.path.read_bytes() if self.path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
+        records = self.records_of(whole)
+        if len(whole) < len(content):
+            with clear_disk_errors(self.path):
+                os.truncate(self.path, len(whole))
+        self._size = len(whole) if self.path.exists() else -1
+        return records
+
+    def records_of(self, whole: bytes) -> list[dict[str, Any]]:
+        """The records of whole lines; touches nothing.
+
+        Raises:
+            DatasetError: a line is damaged.
+        """
         records: list[dict[str, Any]] = []
         found, has_checksums = hashlib.sha256(), False
         for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
@@ -74,10 +87,7 @@ class Journal:
             if has_checksums and checksum != found.hexdigest()[:LENGTH]:
                 raise self.damaged(number, "another checksum is written there: it, or a line before it, was altered")
             records.append(record)
-        if len(whole) < len(content):
-            with clear_disk_errors(self.path):
-                os.truncate(self.path, len(whole))
-        self._size, self._hash = (len(whole), found) if self.path.exists() else (-1, found)
+        self._hash = found
         return records
 
     def damaged(self, line: int, reason: str) -> DatasetError:

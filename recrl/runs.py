@@ -145,7 +145,7 @@ class RunFolder:
             outcome: Markdown that says what came out; None for a list of the result's numbers and texts.
         """
         text = sealed_text(result)
-        seal_folder(self.path, self.kind, pending={self.result_file: text})
+        seal_folder(self.path, self.kind, command=self.command, pending={self.result_file: text})
         write_text(self.path / self.result_file, text)
         self._explain(outcome_of(result) if outcome is None else outcome)
 

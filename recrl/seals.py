@@ -39,11 +39,14 @@ UNSEALED = (
 _said: set[Path] = set()
 
 
-def seal_folder(folder: Path, kind: str, *, pending: Mapping[str, str] | None = None) -> None:
+def seal_folder(
+    folder: Path, kind: str, *, command: str | None = None, pending: Mapping[str, str] | None = None
+) -> None:
     """Writes the manifest of a finished folder, and lets others read its files as far as the user's mask does.
 
     Args:
         kind: what the folder is, in words: "training run".
+        command: what made it, and would make it again: "recrl compare".
         pending: texts of files that will be written last, by name: what marks the folder as finished.
 
     Raises:
@@ -51,7 +54,8 @@ def seal_folder(folder: Path, kind: str, *, pending: Mapping[str, str] | None = 
     """
     for path in sealed_files(folder):
         _share(path)
-    about = {"format_version": FORMAT_VERSION, "kind": kind, "versions": versions()}
+    about: dict[str, Any] = {"format_version": FORMAT_VERSION, "kind": kind, "versions": versions()}
+    about |= {} if command is None else {"command": command}
     write_manifest(folder, about, pending=pending)
 
 

@@ -98,7 +98,7 @@ def import_trajectories(config: ImportConfig, *, progress: Callable[[str], None]
     with replace_folder(output_dir) as folder:
         _to_dataset(imported.rows, has_pages).save_to_disk(str(folder))
         write_sealed_json(folder / SUMMARY_FILE, summary)
-        seal_folder(folder, "trajectory dataset")
+        seal_folder(folder, "trajectory dataset", command="recrl import-trajectories")
     return summary
 
 

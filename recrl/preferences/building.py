@@ -77,7 +77,7 @@ def save_pairs(made: PairSet, folder: Path) -> dict[str, Any]:
     with replace_folder(folder) as temporary:
         preferences_to_dataset(made.pairs).save_to_disk(str(temporary))
         write_sealed_json(temporary / PREFERENCES_SUMMARY, summary)
-        seal_folder(temporary, "preference dataset")
+        seal_folder(temporary, "preference dataset", command="recrl build-preferences")
     return summary
 
 

@@ -254,7 +254,7 @@ def _write_dataset(
         episodes_to_dataset(row_to_episode(row) for row in rows).save_to_disk(str(folder))
         write_sealed_json(folder / SUMMARY_FILE, summary)
         write_text(folder / README_FILE, dataset.readme(outcome_of(summary)))
-        seal_folder(folder, "trajectory dataset")
+        seal_folder(folder, "trajectory dataset", command=run.command)
 
 
 def _summary(

@@ -124,7 +124,7 @@ def convert_published(
     with replace_folder(output_dir) as temporary:
         model.save_pretrained(temporary)
         made.save_pretrained(temporary)
-        seal_folder(temporary, "scorer")
+        seal_folder(temporary, "scorer", command="recrl convert-checkpoint")
     return notes
 
 
