@@ -45,7 +45,7 @@ def load_seq2seq(source: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
     """
     path = Path(source)
     if path.is_dir() and not (path / "config.json").exists():
-        raise CheckpointError(f"{source} is a folder without a model (config.json); expected one of recipes/search.py")
+        raise CheckpointError(f"{source} has no model (config.json); expected a folder of `recrl train search`")
     try:
         with _without_load_report():
             found = find_source(source)
@@ -54,7 +54,7 @@ def load_seq2seq(source: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
     except (HubError, OSError, ValueError, RuntimeError) as error:
         raise CheckpointError(
             f"{source} cannot be loaded as a sequence-to-sequence model: {first_line(error)}. Expected a folder of "
-            "recipes/search.py or a Hub id"
+            "`recrl train search` or a Hub id"
         ) from error
     if isinstance(model, EncoderDecoderModel):
         model.encoder.pooler = None  # the class always makes one, with random weights where none were saved
