@@ -17,7 +17,7 @@ from recrl.quickstart import QuickstartConfig
 from recrl.recipes import RECIPES
 from recrl.recipes import main as run_recipe
 from recrl.settings import Parser, build
-from recrl.terminal import print_any_text
+from recrl.terminal import print_any_text, show, start_logging
 from recrl.version import __version__
 
 KEPT = "what was done is kept: run the same command again to go on"
@@ -106,7 +106,7 @@ def make_parser() -> Parser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script."""
     print_any_text()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    start_logging(logging.INFO)
     for name in ("httpx", "httpx2", "datasets", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -120,10 +120,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         command.run(build(command.config, parsed))
         sys.stdout.flush()
     except RecrlError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        show(f"error: {' '.join(str(error).split())}", error=True)
         sys.exit(2)
     except KeyboardInterrupt:
-        print(f"interrupted; {command.interrupted}", file=sys.stderr)
+        show(f"interrupted; {command.interrupted}", error=True)
         sys.exit(130)
     except BrokenPipeError:  # whoever read the output has read enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end

@@ -13,7 +13,6 @@ Choices that the paper leaves open, and ours:
 - TRL has no weight per pair: pairs of unequal weights are resampled by them once, before training.
 """
 
-import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ from recrl.preferences.data import (
 )
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.runs import save_result, training_run
+from recrl.training.runs import for_trainer, save_result, training_run
 from recrl.training.settings.dpo import DPOArguments, DPOSettings
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
@@ -127,10 +126,7 @@ def train_dpo(
         ref_source = arguments.ref_model_name_or_path
         if ref_source is None and not (tuning.use_peft or config.precompute_ref_log_probs):
             ref_source = arguments.model_name_or_path
-        trainer_config = copy.copy(config)
-        trainer_config.push_to_hub = (
-            False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
-        )
+        trainer_config = for_trainer(config)
         try:
             trainer = ChoiceDPOTrainer(
                 model if tuning.use_peft else prepare_for_training(model, tuning),

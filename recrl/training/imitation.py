@@ -7,7 +7,6 @@ the weights of the action features, in which the score is linear, are first fitt
 (linear probing, then fine-tuning: arXiv:2202.10054). A hundred demonstrations are too few steps to find them otherwise.
 """
 
-import copy
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.scoring.losses import best_is_right, right_action_loss
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.runs import save_result, training_run
+from recrl.training.runs import for_trainer, save_result, training_run
 from recrl.training.settings.imitation import ImitationArguments, ImitationSettings
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
 
@@ -209,10 +208,7 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
             logger.info("linear probe: mean loss %.4f", fit_feature_weights(model, rows, collator))
         # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
         model.value_head.requires_grad_(False)
-        trainer_config = copy.copy(config)
-        trainer_config.push_to_hub = (
-            False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
-        )
+        trainer_config = for_trainer(config)
         trainer = ImitationTrainer(
             model=prepare_for_training(model, tuning),
             args=trainer_config,

@@ -7,7 +7,6 @@ are the target of no goal that is trained on. At the end the probabilities are c
 that were held out (Platt 1999).
 """
 
-import copy
 import itertools
 import logging
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ from recrl.training.judgement_examples import (
     make_examples,
     searches,
 )
-from recrl.training.runs import training_run
+from recrl.training.runs import for_trainer, training_run
 from recrl.training.settings.judgement import JudgementArguments, JudgementSettings
 from recrl.webshop.made_goals import made_goals
 from recrl.webshop.pages import HITS_PER_PAGE
@@ -203,8 +202,7 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
         head = model.match_head
         assert head is not None
         standardise(head, examples)
-        trainer_config = copy.copy(config)
-        trainer_config.push_to_hub = False  # recrl.publishing.push pushes the finished folder
+        trainer_config = for_trainer(config)
         trainer = Trainer(
             model=_Judged(head, arguments.listwise), args=trainer_config, train_dataset=examples, data_collator=collate
         )

@@ -14,7 +14,7 @@ from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 from recrl.errors import ConfigError, RecrlError
 from recrl.settings import CONFIG_HELP, check_finite, flag_value, nearest, read_mapping
 from recrl.shipped import RECIPES, find_file
-from recrl.terminal import print_any_text
+from recrl.terminal import print_any_text, show, start_logging
 from recrl.values import alternatives, convert
 
 
@@ -121,24 +121,24 @@ def run_recipe(main: Callable[[], None]) -> None:
     too long for another process prints where, and exits with 1.
     """
     print_any_text()
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    start_logging(logging.WARNING)
     logging.getLogger("recrl").setLevel(logging.INFO)  # our own progress, and only warnings of others
     try:
         main()
     except RecrlError as error:
-        print(f"error: {error}", file=sys.stderr)
+        show(f"error: {' '.join(str(error).split())}", error=True)
         sys.exit(2)
     except RuntimeError as error:
         if "Timed out waiting" not in str(error):
             raise
         traceback.print_exception(error)
-        print(
+        show(
             "error: another process of this run did not answer within ddp_timeout seconds (default 1800); where "
             "this one waited stands above. See what the others print; if they were only slow, raise ddp_timeout. The "
             "same command goes on from the last checkpoint",
-            file=sys.stderr,
+            error=True,
         )
         sys.exit(1)
     except KeyboardInterrupt:
-        print("interrupted; run the same command again to go on from the last checkpoint", file=sys.stderr)
+        show("interrupted; run the same command again to go on from the last checkpoint", error=True)
         sys.exit(130)

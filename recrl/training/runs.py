@@ -5,6 +5,7 @@ It holds ``checkpoint-N`` folders while it trains; at the end the model, its tok
 """
 
 import contextlib
+import copy
 import dataclasses
 import inspect
 import json
@@ -108,6 +109,15 @@ def training_run(
                 folder.state()
             checkpoint = last_checkpoint(folder.path)
         yield TrainingRun(folder, checkpoint)
+
+
+def for_trainer(config: Any) -> Any:
+    """What a transformers trainer is given of the settings: it pushes nothing itself (`recrl.publishing.push` pushes
+    the finished folder), and gets no Hub token, which it would write into ``training_args.bin``.
+    """
+    given = copy.copy(config)
+    given.push_to_hub, given.hub_token = False, None
+    return given
 
 
 def _bound_waiting(config: Any) -> None:

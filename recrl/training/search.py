@@ -6,7 +6,6 @@ run: first every instruction with its content words (the words that people do no
 are in neither.
 """
 
-import copy
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from recrl.queries.pairs import content_words, is_held_out, left_out_words, load
 from recrl.queries.proposing import MAX_INSTRUCTION_TOKENS, MAX_QUERY_TOKENS
 from recrl.queries.seq2seq import new_query_model
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.runs import save_result, training_run
+from recrl.training.runs import for_trainer, save_result, training_run
 from recrl.training.settings.search import QueryArguments, QuerySettings
 
 logger = logging.getLogger(__name__)
@@ -121,10 +120,7 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
             seed=config.seed,
         )
         freeze(model, arguments)
-        trainer_config = copy.copy(config)
-        trainer_config.push_to_hub = (
-            False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
-        )
+        trainer_config = for_trainer(config)
         trainer_config.num_train_epochs = 1  # the passes of both phases are in the examples
         start_token = model.config.decoder_start_token_id
         trainer = Seq2SeqTrainer(
