@@ -30,6 +30,7 @@ ROOMS = (
     "queries",
     "policies",
     "rollouts",
+    "importing",
     "preferences",
     "evaluation",
     "training",

@@ -13,6 +13,7 @@ from typing import Any
 from recrl import commands
 from recrl.errors import RecrlError
 from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
+from recrl.importing.config import ImportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.recipes import RECIPES
 from recrl.recipes import main as run_recipe
@@ -60,6 +61,8 @@ COMMANDS = (
     Command("shop", commands.ShopConfig, commands.shop, "play an episode by hand in the terminal"),
     Command("generate-trajectories", commands.GenerateTrajectoriesConfig, commands.generate_trajectories,
             "collect a policy's episodes as a `datasets` dataset", KEPT),
+    Command("import-trajectories", ImportConfig, commands.import_trajectories,
+            "turn recorded sessions, WebShop's imitation file or JSON lines into a trajectory dataset"),
     Command("recipe list", commands.RecipeListConfig, commands.recipe_list,
             "list the recipes' YAML files that come with the package"),
     Command("recipe copy", commands.RecipeCopyConfig, commands.recipe_copy,

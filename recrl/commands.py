@@ -12,11 +12,14 @@ from typing import Any
 
 from recrl.errors import ConfigError, RecrlError
 from recrl.evaluation.config import ComparisonConfig, EvaluationConfig, SearchEvaluationConfig
+from recrl.importing.config import ImportConfig
 from recrl.preferences.config import PairingConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
 from recrl.settings import part, to_seed
 from recrl.terminal import ProgressLine, quiet_libraries, show
+
+SHOWN_EXAMPLES = 3  # of what was left out for one reason
 
 
 def quickstart(config: QuickstartConfig) -> None:
@@ -182,6 +185,38 @@ def generate_trajectories(config: GenerateTrajectoriesConfig) -> None:
         from recrl.publishing.push import push_dataset
 
         show(f"pushed to {push_dataset(config.output_dir, config.hub_dataset_id)}")
+
+
+def import_trajectories(config: ImportConfig) -> None:
+    from recrl.importing import trajectories
+
+    quiet_libraries()
+    line = ProgressLine()
+    summary = trajectories.import_trajectories(config, progress=line)
+    line.end()
+    print(
+        f"{summary['num_trajectories']} of {summary['num_found']} trajectories came through, "
+        f"{summary['num_successes']} of them with reward 1 (score {summary['score']:.1f}); they are in "
+        f"{config.output_dir}"
+    )
+    for reason, count in summary["num_left_out"].items():
+        print(f"left out: {count} because {reason}")
+        for misfit in [one for one in summary["left_out"] if one["reason"] == reason][:SHOWN_EXAMPLES]:
+            step = "" if misfit["step"] is None else f", step {misfit['step']}"
+            print(f"  {misfit['name']}{step}{': ' if misfit['detail'] else ''}{misfit['detail']}")
+    if summary["num_filled_in"]:
+        print(
+            f"filled in: {summary['num_filled_in']} clicks in {summary['num_with_filled_in']} sessions that went back "
+            "without the server (--no_fill_gaps leaves such sessions out)"
+        )
+    for name, text in (
+        ("num_other_results", "results pages list other products than recorded"),
+        ("num_other_bounds", "goals have another price bound than recorded"),
+    ):
+        if summary.get(name):
+            print(f"{summary[name]} {text}")
+    if config.catalog is None and config.format == "webshop_sessions":
+        print("the rows hold actions, asins and rewards but no pages: to train on them, import them with --catalog")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -602,7 +602,9 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     minutes = [entry["train/minutes"] for entry in metrics["log_history"]]
     assert 0 < minutes[0] < minutes[1]
     assert not (tmp_path / "run" / "best").exists()
-    assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
+    trained = load_scorer(tmp_path / "run")[0].config
+    assert trained.catalog_sha256 == metrics["catalog_sha256"]
+    assert trained.values_learned is (metrics["best_update"] > 0)  # the start's value head knows nothing
     with pytest.raises(ConfigError, match="holds a complete training run"):
         train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
 

@@ -143,6 +143,7 @@ def ppo_loop(state: PPOState) -> None:
             buffer.advantages = normalized(buffer.advantages, choices)
 
         entry = update_model(state, buffer)
+        policy.model.config.values_learned = True
         state.scheduler.step()
         policy.forget()
 
