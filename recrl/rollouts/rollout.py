@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from recrl.episodes.data import Episode, Step
-from recrl.episodes.decisions import Decision, check_probabilities, check_right_actions
+from recrl.episodes.decisions import Decision
 from recrl.episodes.notes import Notes
-from recrl.errors import DatasetError, PolicyError
-from recrl.policies.base import Choice, Policy, knows_goal
+from recrl.errors import PolicyError
+from recrl.policies.base import Answer, Policy, knows_goal
+from recrl.policies.own import as_policy, choose
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
@@ -51,7 +52,7 @@ class _Running:
 
 
 def rollout(
-    policy: Policy,
+    policy: Policy | Callable[[str, dict[str, Any]], Answer],
     catalog: Catalog,
     goal_indices: Iterable[int],
     *,
@@ -66,6 +67,7 @@ def rollout(
     """Plays one episode per goal and yields them in the order of the goals.
 
     Args:
+        policy: a policy, or a function of (observation, info), see `recrl.policies.own`.
         goal_indices: into ``catalog.goals``; read as they are needed, so it may be endless.
         seed: with an episode's number it makes the episode's generator.
         split_by: names the protocol that the episodes record.
@@ -79,6 +81,7 @@ def rollout(
     Raises:
         PolicyError: the policy gave too few or too many choices, or a setting is out of range.
     """
+    policy = as_policy(policy)
     if batch_size < 1 or max_steps < 1:
         raise PolicyError(f"batch_size={batch_size} and max_steps={max_steps}, expected at least 1 of each")
     if seed < 0:
@@ -109,23 +112,9 @@ def rollout(
 def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Running]:
     """One action in every running episode; returns those that ended with it."""
     decisions = [episode.decision(with_env=knows_goal(policy)) for episode in running]
-    choices = policy.act(decisions, [episode.rng for episode in running], greedy=greedy)
-    if len(choices) != len(decisions):
-        raise PolicyError(f"policy {policy.name!r} gave {len(choices)} choices for {len(decisions)} decisions")
+    choices = choose(policy, decisions, [episode.rng for episode in running], greedy=greedy)
     ended = []
     for episode, decision, choice in zip(running, decisions, choices, strict=True):
-        if not isinstance(choice, Choice):
-            raise PolicyError(f"policy {policy.name!r} chose {choice!r:.80}, expected a Choice(action_index, log_prob)")
-        if not 0 <= choice.action_index < len(decision.valid_actions):
-            raise PolicyError(
-                f"policy {policy.name!r} chose action_index={choice.action_index}, expected an index into the page's "
-                f"{len(decision.valid_actions)} valid actions"
-            )
-        try:
-            check_right_actions(choice.right_actions, decision.valid_actions)
-            check_probabilities(choice.probabilities, decision.valid_actions)
-        except DatasetError as error:
-            raise PolicyError(f"policy {policy.name!r} gave {error}") from None
         action = decision.valid_actions[choice.action_index]
         observation, reward, terminated, truncated, info = episode.env.step(action)
         episode.steps.append(
