@@ -30,6 +30,7 @@ ROOMS = (
     "queries",
     "policies",
     "rollouts",
+    "wrappers",
     "importing",
     "preferences",
     "evaluation",
