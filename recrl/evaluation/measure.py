@@ -17,7 +17,8 @@ from recrl.evaluation.failures import explain_failure
 from recrl.evaluation.result_types import EpisodeRecord, GoalList, Result
 from recrl.evaluation.results import check_same_goals, compare_results, summarise
 from recrl.evaluation.seen_goals import check_seen_goals
-from recrl.policies.base import Policy, knows_goal
+from recrl.policies.base import Answer, Policy, knows_goal
+from recrl.policies.own import as_policy
 from recrl.queries.proposing import describe_queries
 from recrl.rollouts.rollout import rollout
 from recrl.version import versions
@@ -45,7 +46,7 @@ def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: 
 
 
 def evaluate(
-    policy: Policy,
+    policy: Policy | Callable[[str, dict[str, Any]], Answer],
     catalog: Catalog,
     *,
     split: str = "test",
@@ -64,6 +65,7 @@ def evaluate(
     """Plays each goal once and sums up.
 
     Args:
+        policy: a policy, or a function of (observation, info), see `recrl.policies.own`.
         num_episodes: the first goals of the split, in order; None is all of them.
         decoding: greedy, or sample from the policy.
         seed: of sampling; batch_size: environments side by side, without influence on the result.
@@ -82,6 +84,7 @@ def evaluate(
         PolicyError: the policy, or the baseline's, may have been trained on some of the goals; before anything is
             played.
     """
+    policy = as_policy(policy)
     if decoding not in DECODINGS:
         raise DatasetError(f"decoding={decoding!r}, expected one of {', '.join(DECODINGS)}")
     goals = evaluation_goals(catalog, split, split_by, num_episodes)
@@ -112,17 +115,7 @@ def evaluate(
             failures.append(failure)
         if progress is not None:
             progress(len(episodes), len(goals))
-    records = tuple(
-        EpisodeRecord(
-            goal_index=episode.goal_index,
-            asin=catalog.goals[episode.goal_index].asin,
-            reward=episode.reward,
-            success=episode.success,
-            num_steps=episode.num_steps,
-            truncated=episode.truncated,
-        )
-        for episode in episodes
-    )
+    records = tuple(map(record_of, episodes))
     bought = [episode.reward_parts for episode in episodes if episode.reward_parts]
     found = {name: [float(parts[name]) for parts in bought if name in parts] for name in REWARD_PARTS}
     result = Result(
@@ -145,6 +138,25 @@ def evaluate(
     return result if baseline is None else replace(result, comparison=compare_results(result, baseline))
 
 
+def record_of(episode: Episode) -> EpisodeRecord:
+    """What a result keeps of an episode: what came of it, and what gives its pages again."""
+    assert episode.target_asin is not None  # it was just played
+    return EpisodeRecord(
+        goal_index=episode.goal_index,
+        target_asin=episode.target_asin,
+        reward=episode.reward,
+        success=episode.success,
+        num_steps=episode.num_steps,
+        truncated=episode.truncated,
+        bought_asin=episode.bought_asin,
+        bought_options=episode.bought_options,
+        reward_parts=episode.reward_parts,
+        actions=tuple(step.action for step in episode.steps),
+        probabilities=tuple(step.probabilities for step in episode.steps),
+        values=tuple(step.value for step in episode.steps),
+    )
+
+
 def evaluate_ceiling(
     catalog: Catalog,
     *,
@@ -156,7 +168,9 @@ def evaluate_ceiling(
     """The result of a perfect shopper among the first ``num_hits`` hits, see `recrl.evaluation.ceilings`."""
     goals = evaluation_goals(catalog, split, split_by, num_episodes)
     records = tuple(
-        EpisodeRecord(goal_index=int(index), asin=catalog.goals[index].asin, reward=reward, success=reward == 1.0)
+        EpisodeRecord(
+            goal_index=int(index), target_asin=catalog.goals[index].asin, reward=reward, success=reward == 1.0
+        )
         for index, reward in zip(goals, ceiling_rewards(catalog, goals.tolist(), num_hits=num_hits), strict=True)
     )
     return Result(
