@@ -23,27 +23,30 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 # What shares a line is one room.
 ROOMS = (
     "version errors files seals journals",
-    "terminal settings values runs hub pretrained tables verifying",
+    "terminal settings values shipped runs hub pretrained tables verifying",
     "webshop",
     "episodes",
     "scoring",
     "queries",
     "policies",
     "rollouts",
+    "wrappers",
     "importing",
     "preferences",
     "evaluation",
     "training",
     "publishing",
     "experiment",
-    "quickstart shop",
+    "quickstart shop launching recipes",
     "commands cli __main__",
 )
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version errors files seals journals": "Errors for bad input; files written whole or not at all.",
-    "terminal settings values runs hub pretrained tables verifying": "What any room may use: settings, runs, the Hub.",
-    "quickstart shop": "The whole way to a table; an episode by hand.",
+    "terminal settings values shipped runs hub pretrained tables verifying": (
+        "What any room may use: settings, runs, the Hub."
+    ),
+    "quickstart shop launching recipes": "The whole way to a table; an episode by hand; recipes.",
     "commands cli __main__": "The command line: parses, calls, prints.",
 }
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from decision_data import colour_episode
@@ -133,6 +133,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None, max_examples=30)
 @given(value=st.dictionaries(st.text().filter(lambda name: name != seals.CHECKSUM), VALUES, max_size=4))
 def test_a_json_file_comes_back_and_a_change_of_a_value_is_found(
     tmp_path_factory: pytest.TempPathFactory, value: dict[str, object]
