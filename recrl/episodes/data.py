@@ -45,8 +45,14 @@ class Step:
     log_prob: float
     reward: float
     right_actions: tuple[int, ...] = ()
+    written: bool = False
+    accepted: bool = True
 
     def __post_init__(self) -> None:
+        if not self.accepted and not self.written:
+            raise DatasetError("accepted=False is for actions that the policy wrote, and written=False")
+        if self.written and self.action_index != len(self.valid_actions) - 1:
+            raise DatasetError(f"action_index={self.action_index}, expected a written action last among the valid ones")
         check_action_index(self.action_index, self.valid_actions)
         check_right_actions(self.right_actions, self.valid_actions)
         if self.steps_left < 1:
@@ -60,6 +66,11 @@ class Step:
     def action(self) -> str:
         """The action's text."""
         return self.valid_actions[self.action_index]
+
+    @property
+    def offered_actions(self) -> tuple[str, ...]:
+        """The valid actions that the page offers."""
+        return self.valid_actions[:-1] if self.written else self.valid_actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +140,10 @@ def episode_features() -> Any:
         "action": Value("string"),
         "log_prob": Value("float64"),
         "reward": Value("float64"),
-        "right_actions": List(Value("string")),  # empty where no teacher said so; datasets without it are read alike
+        # What follows is absent from older datasets, which are read alike.
+        "right_actions": List(Value("string")),  # empty where no teacher said so
+        "written": Value("bool"),  # the policy wrote the action; the page does not offer it
+        "accepted": Value("bool"),  # the environment took it
     }
     return Features(
         {
@@ -172,6 +186,8 @@ def episode_to_row(episode: Episode) -> dict[str, Any]:
                 "log_prob": step.log_prob,
                 "reward": step.reward,
                 "right_actions": [step.valid_actions[index] for index in step.right_actions],
+                "written": step.written,
+                "accepted": step.accepted,
             }
             for step in episode.steps
         ],
@@ -200,10 +216,12 @@ def row_to_episode(row: dict[str, Any]) -> Episode:
                 page=stored_page(step),
                 valid_actions=tuple(step["valid_actions"]),
                 steps_left=limit - place if step.get("steps_left") is None else step["steps_left"],
-                action_index=step["valid_actions"].index(step["action"]),
+                action_index=_action_index(step),
                 log_prob=step["log_prob"],
                 reward=step["reward"],
                 right_actions=_right_actions(step),
+                written=bool(step.get("written")),
+                accepted=step.get("accepted") is not False,
             )
             for place, step in enumerate(row["steps"])
         )
@@ -219,6 +237,10 @@ def row_to_episode(row: dict[str, Any]) -> Episode:
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(f"an action is not among its page's valid actions ({error})") from error
+
+
+def _action_index(step: dict[str, Any]) -> int:
+    return len(step["valid_actions"]) - 1 if step.get("written") else step["valid_actions"].index(step["action"])
 
 
 def _right_actions(step: dict[str, Any]) -> tuple[int, ...]:

@@ -116,7 +116,7 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
     for episode, decision, choice in zip(running, decisions, choices, strict=True):
         if not isinstance(choice, Choice):
             raise PolicyError(f"policy {policy.name!r} chose {choice!r:.80}, expected a Choice(action_index, log_prob)")
-        if not 0 <= choice.action_index < len(decision.valid_actions):
+        if choice.text is None and not 0 <= choice.action_index < len(decision.valid_actions):
             raise PolicyError(
                 f"policy {policy.name!r} chose action_index={choice.action_index}, expected an index into the page's "
                 f"{len(decision.valid_actions)} valid actions"
@@ -125,18 +125,22 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
             check_right_actions(choice.right_actions, decision.valid_actions)
         except DatasetError as error:
             raise PolicyError(f"policy {policy.name!r} gave {error}") from None
-        action = decision.valid_actions[choice.action_index]
+        written = choice.text is not None
+        valid_actions = (*decision.valid_actions, choice.text) if choice.text is not None else decision.valid_actions
+        action = valid_actions[choice.action_index]
         observation, reward, terminated, truncated, info = episode.env.step(action)
         episode.steps.append(
             Step(
                 decision.observation,
                 decision.page,
-                decision.valid_actions,
+                valid_actions,
                 decision.steps_left,
-                choice.action_index,
+                len(valid_actions) - 1 if written else choice.action_index,
                 choice.log_prob,
                 float(reward),
                 choice.right_actions,
+                written,
+                "invalid_action" not in info,
             )
         )
         episode.actions.append(action)
