@@ -6,19 +6,21 @@ command takes it, or one that inherits from it and adds what only the command do
 
 import json
 import os
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError, RecrlError
 from recrl.evaluation.config import ComparisonConfig, EvaluationConfig, SearchEvaluationConfig
+from recrl.importing.config import ImportConfig
 from recrl.preferences.config import PairingConfig
 from recrl.preferences.exporting import ExportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
 from recrl.settings import part, to_seed
-from recrl.terminal import ProgressLine, quiet_libraries
+from recrl.terminal import ProgressLine, quiet_libraries, show
+
+SHOWN_EXAMPLES = 3  # of what was left out for one reason
 
 
 def quickstart(config: QuickstartConfig) -> None:
@@ -28,7 +30,7 @@ def quickstart(config: QuickstartConfig) -> None:
     line = ProgressLine()
     table = run_quickstart(config, say=line.say)
     line.end()
-    print(table)
+    show(table)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,9 +70,9 @@ def catalog_build(config: CatalogBuildConfig) -> None:
     )
     line.end()
     manifest = read_sealed(folder)
-    print(f"built {folder}: {manifest['num_products']} products of {manifest['num_records']} records")
+    show(f"built {folder}: {manifest['num_products']} products of {manifest['num_records']} records")
     if manifest["num_skipped"]:
-        print(f"left out {manifest['num_skipped']} invalid records; the reasons are in {folder / SKIPPED_FILE}")
+        show(f"left out {manifest['num_skipped']} invalid records; the reasons are in {folder / SKIPPED_FILE}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +88,7 @@ def catalog_synth(config: CatalogSynthConfig) -> None:
     from recrl.webshop.synthetic import write_raw
 
     write_raw(config.output_dir, config.num_products, config.seed)
-    print(f"wrote {config.num_products} products in the raw format to {config.output_dir}")
+    show(f"wrote {config.num_products} products in the raw format to {config.output_dir}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +119,7 @@ def catalog_download(config: CatalogDownloadConfig) -> None:
         hub_dataset_id=config.hub_dataset_id or HUB_DATASET_ID,
         say=ProgressLine().say,
     )
-    print(f"the files are in {folder}; use them with --catalog {folder}, or build them with `recrl catalog build`")
+    show(f"the files are in {folder}; use them with --catalog {folder}, or build them with `recrl catalog build`")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +132,7 @@ class CatalogInfoConfig(CatalogSettings):
 def catalog_info(config: CatalogInfoConfig) -> None:
     from recrl.webshop import catalog
 
-    print(json.dumps(catalog.catalog_info(config.load_catalog()), indent=2, ensure_ascii=False))
+    show(json.dumps(catalog.catalog_info(config.load_catalog()), indent=2, ensure_ascii=False))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,21 +178,53 @@ def generate_trajectories(config: GenerateTrajectoriesConfig) -> None:
         part(config, TrajectoryConfig), progress=lambda progress: line(str(progress))
     )
     line.end()
-    print(
+    show(
         f"kept {summary['num_trajectories']} of {summary['num_episodes']} episodes "
         f"(success {summary['success_rate']:.1f}%, protocol {summary['protocol']}) in {config.output_dir}"
     )
     if config.hub_dataset_id is not None:
         from recrl.publishing.push import push_dataset
 
-        print(f"pushed to {push_dataset(config.output_dir, config.hub_dataset_id)}")
+        show(f"pushed to {push_dataset(config.output_dir, config.hub_dataset_id)}")
+
+
+def import_trajectories(config: ImportConfig) -> None:
+    from recrl.importing import trajectories
+
+    quiet_libraries()
+    line = ProgressLine()
+    summary = trajectories.import_trajectories(config, progress=line)
+    line.end()
+    print(
+        f"{summary['num_trajectories']} of {summary['num_found']} trajectories came through, "
+        f"{summary['num_successes']} of them with reward 1 (score {summary['score']:.1f}); they are in "
+        f"{config.output_dir}"
+    )
+    for reason, count in summary["num_left_out"].items():
+        print(f"left out: {count} because {reason}")
+        for misfit in [one for one in summary["left_out"] if one["reason"] == reason][:SHOWN_EXAMPLES]:
+            step = "" if misfit["step"] is None else f", step {misfit['step']}"
+            print(f"  {misfit['name']}{step}{': ' if misfit['detail'] else ''}{misfit['detail']}")
+    if summary["num_filled_in"]:
+        print(
+            f"filled in: {summary['num_filled_in']} clicks in {summary['num_with_filled_in']} sessions that went back "
+            "without the server (--no_fill_gaps leaves such sessions out)"
+        )
+    for name, text in (
+        ("num_other_results", "results pages list other products than recorded"),
+        ("num_other_bounds", "goals have another price bound than recorded"),
+    ):
+        if summary.get(name):
+            print(f"{summary[name]} {text}")
+    if config.catalog is None and config.format == "webshop_sessions":
+        print("the rows hold actions, asins and rewards but no pages: to train on them, import them with --catalog")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildPreferencesConfig(PairingConfig):
     """Where the pairs go."""
 
-    output_dir: str = field(metadata={"help": "Folder of the pairs, for recipes/dpo.py --preferences."})
+    output_dir: str = field(metadata={"help": "Folder of the pairs, for `recrl train dpo --preferences`."})
     output_json: str | None = field(default=None, metadata={"help": "File that the counts are written to."})
 
 
@@ -200,7 +234,8 @@ def build_preferences(config: BuildPreferencesConfig) -> None:
     quiet_libraries()
     summary = write_pairs(part(config, PairingConfig), config.output_dir)
     _show_pairs(summary, config.output_json)
-    print(f"wrote {config.output_dir}; train on it with recipes/dpo.py --preferences {config.output_dir}")
+    command = f"recrl train dpo --model_name_or_path {config.policy} --preferences {config.output_dir}"
+    show(f"wrote {config.output_dir}; train on it with `{command}`")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -243,7 +278,7 @@ def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
 
     statistics_table(summary).print()
     for reason, count in summary.get("left_out", {}).items():
-        print(f"left out: {count} {reason}")
+        show(f"left out: {count} {reason}")
     if output_json:
         write_json(output_json, summary)
 
@@ -264,19 +299,19 @@ def evaluate(config: EvaluationConfig) -> None:
     print_table(results)
     result, folder = next(iter(results.values())), Path(config.policy)
     if result.comparison is not None:
-        print("\n".join(comparison_lines(result.comparison)))
+        show("\n".join(comparison_lines(result.comparison)))
     if result.failures is not None:
         failure_table(result.failures, result.num_episodes).print()
         for text in example_lines(result.failures, config.failures or 0):
-            print(text)
+            show(text)
     if config.split == "test" and is_complete(folder) and os.access(folder, os.W_OK):
         card = folder / README_FILE
         try:
             write_results(folder, repo_id=folder.name, results=[result])
         except RecrlError as error:  # the result stands, whatever else is in the folder
-            print(f"the card {card} was left as it is: {error}", file=sys.stderr)
+            show(f"the card {card} was left as it is: {error}", error=True)
         else:
-            print(f"the card {card} names this result")
+            show(f"the card {card} names this result")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,9 +338,9 @@ def compare(config: CompareConfig) -> None:
     if config.plots:
         draw_comparison(report, Path(config.output_dir))
     if config.format == "json":
-        print(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
+        show(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
-        print(comparison_table(report, config.format))
+        show(comparison_table(report, config.format))
 
 
 def evaluate_search(config: SearchEvaluationConfig) -> None:
@@ -316,7 +351,40 @@ def evaluate_search(config: SearchEvaluationConfig) -> None:
     line = ProgressLine()
     report = run_search_evaluation(config, progress=lambda done, total: line(f"{done}/{total} texts"))
     line.end()
-    print(report_tables(report))
+    show(report_tables(report))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeListConfig:
+    """Nothing can be set."""
+
+
+def recipe_list(config: RecipeListConfig) -> None:
+    from recrl.recipes import recipe_of
+    from recrl.shipped import RECIPES, about, shipped_files, shipped_folder
+
+    for name, path in shipped_files(RECIPES).items():
+        recipe = recipe_of(name)
+        start = f"recrl train {recipe.name}" if recipe else f"python {shipped_folder(RECIPES) / 'paper.py'}"
+        command = f"{start} --config {name}"
+        show(f"{name}\n    {about(path)}\n    {command}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeCopyConfig:
+    """What is copied, and where it goes."""
+
+    name: str = field(
+        metadata={"help": "A name of `recrl recipe list`; all: every file, with scripts.", "positional": True}
+    )
+    output_dir: str = field(default=".", metadata={"help": "Folder that the files are written to."})
+
+
+def recipe_copy(config: RecipeCopyConfig) -> None:
+    from recrl.shipped import copy_shipped
+
+    for path in copy_shipped(config.name, config.output_dir):
+        show(f"wrote {path}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -350,5 +418,5 @@ def convert_checkpoint(config: ConvertCheckpointConfig) -> None:
         pad_attention=config.pad_attention,
     )
     for name, reason in notes.items():
-        print(f"{'made' if name == 'value_head' else 'left out'} {name}: {reason}")
-    print(f"wrote {config.output_dir}; evaluate it with `recrl evaluate --policy {config.output_dir}`")
+        show(f"{'made' if name == 'value_head' else 'left out'} {name}: {reason}")
+    show(f"wrote {config.output_dir}; evaluate it with `recrl evaluate --policy {config.output_dir}`")

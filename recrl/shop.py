@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from recrl.terminal import plain
 from recrl.webshop import actions
 from recrl.webshop.best_purchase import best_options, best_reward
 from recrl.webshop.catalog import Product
@@ -33,13 +34,13 @@ def play(
     """
     options = None if goal_index is None else {"goal_index": goal_index}
     _, info = env.reset(seed=seed, options=options)
-    console.print(Panel(Text(info["instruction"]), title=f"goal {info['goal_index']}: you want this", expand=False))
+    console.print(Panel(_text(info["instruction"]), title=f"goal {info['goal_index']}: you want this", expand=False))
     console.print(HELP, style="dim", markup=False)
     draw(env.screen, console)
     for steps, action in enumerate(_actions(lines, env, console), start=1):
         _, reward, terminated, truncated, info = env.step(action)
         if "invalid_action" in info:
-            console.print(Text(f"nothing happened: {info['invalid_action']}", style="yellow"))
+            console.print(_text(f"nothing happened: {info['invalid_action']}", style="yellow"))
         if terminated:
             product = env.catalog.product(env.screen.state.asin)
             explain(product, env.goal, env.screen.state.options, float(reward), info["reward_parts"], console)
@@ -66,13 +67,18 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
                 expected = (
                     f"expected 1 to {len(offered)}" if offered else "this page has none; type words to search for"
                 )
-                console.print(Text(f"{typed} is on no button; {expected}", style="yellow"))
+                console.print(_text(f"{typed} is on no button; {expected}", style="yellow"))
                 continue
             yield offered[int(typed) - 1]
         elif actions.is_meant(typed):
             yield typed
         else:
             yield actions.search(typed)
+
+
+def _text(text: str, style: str = "") -> Text:
+    """A text of the catalogue or a person as it is: no markup, no control characters."""
+    return Text(plain(text), style=style)
 
 
 def _searches(screen: Screen) -> list[str]:
@@ -96,7 +102,7 @@ def draw(screen: Screen, console: Console) -> None:
         console.print("Type what to search for.")
         for place, search in enumerate(_searches(screen), start=1):
             words = action.argument if (action := actions.parse(search)) else search
-            console.print(Text(f"[{place} {words}]", style="bold cyan"))
+            console.print(_text(f"[{place} {words}]", style="bold cyan"))
         return
     text = Text()
     after = ""  # the role of the line before
@@ -104,14 +110,14 @@ def draw(screen: Screen, console: Console) -> None:
         if not line.text:
             continue
         if not line.role:
-            text.append(("  " if after == "link" else "\n") + line.text.strip())
+            text.append(("  " if after == "link" else "\n") + plain(line.text.strip()))
             after = "link" if after == "link" else ""
             continue
         number = numbers.get(line.text.lower())
         label = f"{number} " if number is not None else ""
         style = {"button": "bold cyan", "link": "bold green", "option": "magenta"}[line.role]
         text.append("  " if after == line.role and line.role != "link" else "\n")
-        text.append(f"[{label}{line.text}]", style=f"reverse {style}" if line.clicked else style)
+        text.append(f"[{label}{plain(line.text)}]", style=f"reverse {style}" if line.clicked else style)
         after = line.role
     console.print(text)
 
@@ -126,26 +132,27 @@ def explain(
 ) -> None:
     """Where the reward comes from, and what would have been better."""
     wanted = goal.options.items() if isinstance(goal.options, dict) else [("", value) for value in goal.options]
-    table = Table(title=f"You bought {product.asin}: reward {reward:.3f}" + (" - success" if reward == 1 else ""))
+    bought = f"You bought {product.asin}: reward {reward:.3f}" + (" - success" if reward == 1 else "")
+    table = Table(title=_text(bought, style="table.title"))
     table.add_column("asked for")
     table.add_column("got")
     table.add_column("share")
     kind = "same search category" if parts["query_match"] else "another search category"
     found = f"{kind}, title score {parts['title_score']:.2f}"
     table.add_row("the right kind of product", found, f"x {parts['r_type']}")
-    table.add_row(Text(", ".join(goal.attributes)), Text(", ".join(product.attributes)), _share(parts, "att"))
+    table.add_row(_text(", ".join(goal.attributes)), _text(", ".join(product.attributes)), _share(parts, "att"))
     if "r_option" in parts:
         asked = ", ".join(f"{name}: {value}".removeprefix(": ") for name, value in wanted)
         chosen = ", ".join(f"{name}: {value}" for name, value in options.items()) or "none chosen"
-        table.add_row(Text(asked), Text(chosen), _share(parts, "option"))
+        table.add_row(_text(asked), _text(chosen), _share(parts, "option"))
     table.add_row(f"at most ${goal.price_upper:.2f}", f"${product.price:.2f}", _share(parts, "price"))
     console.print(table)
     console.print("reward = kind x (sum of share x weight)", style="dim", highlight=False)
     if reward < 1:
         best = best_options(product, goal)
         named = ", ".join(f"{name}: {value}" for name, value in best.items()) or "no option"
-        console.print(Text(f"This product could have given {best_reward(product, goal):.3f}, with {named}."))
-        console.print(Text(f"Meant was {goal.asin}: {goal.name}"))
+        console.print(_text(f"This product could have given {best_reward(product, goal):.3f}, with {named}."))
+        console.print(_text(f"Meant was {goal.asin}: {goal.name}"))
 
 
 def _share(parts: dict[str, Any], name: str) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from recrl.errors import ConfigError
+from recrl.terminal import plain
 
 FORMATS = ("md", "latex", "csv")
 TERMINAL_WIDTH = 140  # characters of a table that goes to a file or a pipe
@@ -89,12 +90,12 @@ class Table:
         from rich.text import Text  # a text is shown as it is; a string would be read as rich markup
 
         table = RichTable(
-            *(Column(Text(name)) for name in self.header),
-            caption=Text(self.caption, style="table.caption"),
+            *(Column(Text(plain(name))) for name in self.header),
+            caption=Text(plain(self.caption), style="table.caption"),
             caption_justify="left",
         )
         for row in self.rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(plain(cell)) for cell in row))
         console = Console()
         console = console if console.is_terminal else Console(width=TERMINAL_WIDTH)
         console.print(table)

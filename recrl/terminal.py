@@ -1,8 +1,39 @@
-"""Progress on the terminal. Imports nothing heavy."""
+"""What is shown on the terminal: text of any origin, log lines, progress. Imports nothing heavy."""
 
 import io
+import logging
+import re
 import sys
 import time
+from typing import Any
+
+# C0 and C1 controls but tab and line feed, and what turns the direction of text: a terminal obeys them.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def plain(text: Any) -> str:
+    """The text with control characters as escapes such as ``\\u001b``, which JSON reads as the same characters.
+
+    Titles, names and messages come from files of others; what they hold must not clear or write to the screen.
+    """
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", str(text))
+
+
+def show(text: Any = "", *, error: bool = False) -> None:
+    """Prints a text of any origin, see `plain`, to the output or to the errors."""
+    print(plain(text), file=sys.stderr if error else sys.stdout)
+
+
+class _PlainFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return plain(super().format(record))
+
+
+def start_logging(level: int) -> None:
+    """Lets log lines appear on the terminal as their text alone, see `plain`."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(_PlainFormatter("%(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def print_any_text() -> None:
@@ -23,6 +54,7 @@ class ProgressLine:
         self.waiting = ""  # the newest text, if it was not shown
 
     def __call__(self, text: str) -> None:
+        text = plain(text)
         now = time.monotonic()
         if self.terminal:
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
@@ -38,7 +70,7 @@ class ProgressLine:
             self(text)
         else:
             self.end()
-            print(text, file=sys.stderr, flush=True)
+            print(plain(text), file=sys.stderr, flush=True)
 
     def count(self, played: int, total: int) -> None:
         """Shows episodes played and the time left."""

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recrl.errors import DatasetError, HubError
+from recrl.files import read_json
 from recrl.hub import find_source
+from recrl.pretrained import refused
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -21,20 +23,23 @@ def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Da
         DatasetError: it is missing, corrupt, empty, of several splits or without one of the columns; the message says
             what was found.
     """
-    import pyarrow as pa
     from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
 
     expected = f"expected {what}, got {str(source)!r}"
     try:
         found = find_source(source, "dataset")
-        local = Path(source).exists()
-        dataset = load_from_disk(found) if local else load_dataset(found, split="train")
     except HubError as error:
         raise DatasetError(f"{expected}: {error}") from error
-    except IndexError as error:  # what `datasets` makes of a folder without rows
-        raise DatasetError(f"{expected}: it is empty") from error
-    except (OSError, ValueError, KeyError, TypeError, pa.ArrowException) as error:
-        raise DatasetError(f"{expected}: {str(error).strip().splitlines()[0][:200]}") from error
+    local = Path(source).exists()
+    if local:
+        _check_files(Path(source), expected)
+    with refused(DatasetError, expected):
+        try:
+            dataset = load_from_disk(found) if local else load_dataset(found, split="train")
+        except IndexError as error:  # what `datasets` makes of a folder without rows
+            raise DatasetError(f"{expected}: it is empty") from error
+        if isinstance(dataset, Dataset):
+            dataset.data.validate(full=True)  # rows of a damaged file may point outside of it, where reading crashes
     if isinstance(dataset, DatasetDict):
         folders = " or ".join(str(Path(source) / split) for split in dataset)
         raise DatasetError(
@@ -50,3 +55,19 @@ def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Da
     if not len(dataset):
         raise DatasetError(f"{expected}: it is empty")
     return dataset
+
+
+def _check_files(folder: Path, expected: str) -> None:
+    """Refuses a folder whose list of data files names one that lies elsewhere.
+
+    Raises:
+        DatasetError: it does.
+    """
+    listed = folder / "state.json"
+    if not listed.is_file():
+        return
+    with refused(DatasetError, f"{expected}: {listed} cannot be read"):
+        names = [entry["filename"] for entry in read_json(listed)["_data_files"]]
+    for name in names:
+        if Path(name).is_absolute() or ".." in Path(name).parts:
+            raise DatasetError(f"{expected}: {listed} names {name!r}, which is not in it")

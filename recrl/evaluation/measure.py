@@ -112,17 +112,7 @@ def evaluate(
             failures.append(failure)
         if progress is not None:
             progress(len(episodes), len(goals))
-    records = tuple(
-        EpisodeRecord(
-            goal_index=episode.goal_index,
-            asin=catalog.goals[episode.goal_index].asin,
-            reward=episode.reward,
-            success=episode.success,
-            num_steps=episode.num_steps,
-            truncated=episode.truncated,
-        )
-        for episode in episodes
-    )
+    records = tuple(map(record_of, episodes))
     bought = [episode.reward_parts for episode in episodes if episode.reward_parts]
     found = {name: [float(parts[name]) for parts in bought if name in parts] for name in REWARD_PARTS}
     result = Result(
@@ -151,6 +141,25 @@ def _refused_rate(episodes: Sequence[Episode]) -> float:
     return 100 * float(np.mean([not step.accepted for episode in episodes for step in episode.steps]))
 
 
+def record_of(episode: Episode) -> EpisodeRecord:
+    """What a result keeps of an episode: what came of it, and what gives its pages again."""
+    assert episode.target_asin is not None  # it was just played
+    return EpisodeRecord(
+        goal_index=episode.goal_index,
+        target_asin=episode.target_asin,
+        reward=episode.reward,
+        success=episode.success,
+        num_steps=episode.num_steps,
+        truncated=episode.truncated,
+        bought_asin=episode.bought_asin,
+        bought_options=episode.bought_options,
+        reward_parts=episode.reward_parts,
+        actions=tuple(step.action for step in episode.steps),
+        probabilities=tuple(step.probabilities for step in episode.steps),
+        values=tuple(step.value for step in episode.steps),
+    )
+
+
 def evaluate_ceiling(
     catalog: Catalog,
     *,
@@ -162,7 +171,9 @@ def evaluate_ceiling(
     """The result of a perfect shopper among the first ``num_hits`` hits, see `recrl.evaluation.ceilings`."""
     goals = evaluation_goals(catalog, split, split_by, num_episodes)
     records = tuple(
-        EpisodeRecord(goal_index=int(index), asin=catalog.goals[index].asin, reward=reward, success=reward == 1.0)
+        EpisodeRecord(
+            goal_index=int(index), target_asin=catalog.goals[index].asin, reward=reward, success=reward == 1.0
+        )
         for index, reward in zip(goals, ceiling_rewards(catalog, goals.tolist(), num_hits=num_hits), strict=True)
     )
     return Result(

@@ -14,9 +14,7 @@ from typing import Any
 
 import torch
 from transformers import (
-    AutoConfig,
     AutoModelForSeq2SeqLM,
-    AutoTokenizer,
     EncoderDecoderModel,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -25,7 +23,8 @@ from transformers.utils import logging as transformers_logging
 
 from recrl.errors import CheckpointError, ConfigError, HubError
 from recrl.hub import find_source
-from recrl.scoring.encoders import default_encoder, first_line, public_name
+from recrl.pretrained import load_config, load_tokenizer, refused
+from recrl.scoring.encoders import default_encoder, public_name
 
 logger = logging.getLogger(__name__)
 
@@ -45,17 +44,19 @@ def load_seq2seq(source: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
     """
     path = Path(source)
     if path.is_dir() and not (path / "config.json").exists():
-        raise CheckpointError(f"{source} is a folder without a model (config.json); expected one of recipes/search.py")
+        raise CheckpointError(f"{source} has no model (config.json); expected a folder of `recrl train search`")
+    what = f"{source} cannot be loaded as a sequence-to-sequence model"
+    advice = "Expected a folder of `recrl train search` or a Hub id"
     try:
-        with _without_load_report():
-            found = find_source(source)
-            model = AutoModelForSeq2SeqLM.from_pretrained(found, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(found)
-    except (HubError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(
-            f"{source} cannot be loaded as a sequence-to-sequence model: {first_line(error)}. Expected a folder of "
-            "recipes/search.py or a Hub id"
-        ) from error
+        found = find_source(source)
+    except HubError as error:
+        raise CheckpointError(f"{what}: {error}. {advice}") from error
+    with refused(CheckpointError, what, advice), _without_load_report():
+        config = load_config(found)
+        model: Any = AutoModelForSeq2SeqLM.from_pretrained(
+            found, config=config, dtype=torch.float32, trust_remote_code=False
+        )
+        tokenizer = load_tokenizer(found, model.get_input_embeddings().num_embeddings)
     if isinstance(model, EncoderDecoderModel):
         model.encoder.pooler = None  # the class always makes one, with random weights where none were saved
     return model, tokenizer
@@ -90,9 +91,10 @@ def new_query_model(
     source = source or default_encoder()
     try:
         found = find_source(source)
-        config = AutoConfig.from_pretrained(found)
-    except (HubError, OSError, ValueError) as error:
-        raise CheckpointError(f"{source} cannot be loaded: {first_line(error)}") from error
+    except HubError as error:
+        raise CheckpointError(f"{source} cannot be loaded: {error}") from error
+    with refused(CheckpointError, f"{source} cannot be loaded"):
+        config = load_config(found)
     if config.is_encoder_decoder:
         model, tokenizer = load_seq2seq(found)
     else:
@@ -123,11 +125,20 @@ def _from_encoder(
     layers = config.num_hidden_layers if num_decoder_layers is None else num_decoder_layers
     if not 1 <= layers <= config.num_hidden_layers:
         raise ConfigError(f"num_decoder_layers={layers}, expected 1 to the encoder's {config.num_hidden_layers}")
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    with torch.random.fork_rng(devices=[]), _without_load_report():
+    with (
+        torch.random.fork_rng(devices=[]),
+        _without_load_report(),
+        refused(CheckpointError, f"{source} cannot be loaded as a BERT encoder"),
+    ):
         torch.manual_seed(seed)
+        tokenizer: Any = load_tokenizer(source, config.vocab_size)
         model: Any = EncoderDecoderModel.from_encoder_decoder_pretrained(
-            source, source, encoder_add_pooling_layer=False, decoder_num_hidden_layers=layers
+            source,
+            source,
+            encoder_add_pooling_layer=False,
+            decoder_num_hidden_layers=layers,
+            encoder_trust_remote_code=False,
+            decoder_trust_remote_code=False,
         )
     for layer in model.decoder.base_model.encoder.layer:
         layer.crossattention.load_state_dict(layer.attention.state_dict())

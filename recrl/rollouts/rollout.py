@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from recrl.episodes.data import Episode, Step
-from recrl.episodes.decisions import Decision, check_right_actions
+from recrl.episodes.decisions import Decision, check_probabilities, check_right_actions
 from recrl.episodes.notes import Notes
 from recrl.errors import DatasetError, PolicyError
 from recrl.policies.base import Choice, Policy, knows_goal
@@ -123,6 +123,7 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
             )
         try:
             check_right_actions(choice.right_actions, decision.valid_actions)
+            check_probabilities(choice.probabilities, decision.valid_actions)
         except DatasetError as error:
             raise PolicyError(f"policy {policy.name!r} gave {error}") from None
         written = choice.text is not None
@@ -139,6 +140,8 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
                 choice.log_prob,
                 float(reward),
                 choice.right_actions,
+                choice.probabilities,
+                choice.value,
                 written,
                 "invalid_action" not in info,
             )
@@ -153,7 +156,7 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
 
 def _finish(running: _Running, policy: str, protocol: str, seed: int) -> Episode:
     info, reward = running.info, running.steps[-1].reward
-    bought = "reward_parts" in info
+    bought, state = "reward_parts" in info, running.env.screen.state
     return Episode(
         goal_index=info["goal_index"],
         instruction=info["instruction"],
@@ -168,4 +171,7 @@ def _finish(running: _Running, policy: str, protocol: str, seed: int) -> Episode
         terminated=bought,
         truncated=not bought,
         reward_parts=dict(info.get("reward_parts", {})),
+        target_asin=running.env.goal.asin,
+        bought_asin=state.asin if bought else None,
+        bought_options=dict(state.options) if bought else {},
     )

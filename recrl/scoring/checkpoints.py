@@ -5,15 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from transformers import AutoConfig, AutoTokenizer
 
 from recrl.errors import CheckpointError, HubError
 from recrl.hub import find_source
+from recrl.pretrained import load_config, load_tokenizer, refused
 from recrl.scoring.config import ChoiceScoringConfig
-from recrl.scoring.encoders import (
-    first_line,
-)
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.model import BertForChoiceScoring
 
@@ -27,20 +23,17 @@ def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
     what = f"expected a folder or Hub id that holds a BertForChoiceScoring checkpoint, got {str(source)!r}"
     try:
         found = find_source(source)
-        config = AutoConfig.from_pretrained(found)
-        if not isinstance(config, ChoiceScoringConfig):
-            raise CheckpointError(f"{what}: it holds a {config.model_type!r} model; put heads on it with from_encoder")
-        loaded: Any = BertForChoiceScoring.from_pretrained(found, output_loading_info=True, dtype=torch.float32)
-        model, report = loaded
-        tokenizer = AutoTokenizer.from_pretrained(found)
-    except CheckpointError:
-        raise
     except HubError as error:
         raise CheckpointError(f"{what}: {error}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CheckpointError(
-            f"{what}: {first_line(error)}. If a run was interrupted, resume it; else train or download it again."
-        ) from error
+    with refused(CheckpointError, what, "If a run was interrupted, resume it; else train or download it again."):
+        config = load_config(found)
+        if not isinstance(config, ChoiceScoringConfig):
+            raise CheckpointError(f"{what}: it holds a {config.model_type!r} model; put heads on it with from_encoder")
+        loaded: Any = BertForChoiceScoring.from_pretrained(
+            found, config=config, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
+        )
+        model, report = loaded
+        tokenizer = load_tokenizer(found, config.vocab_size)
     wrong = [*report["missing_keys"], *report["unexpected_keys"], *report["mismatched_keys"]]
     if wrong:
         raise CheckpointError(f"{what}: {len(wrong)} tensors are missing or do not fit, first {wrong[0]!r}")

@@ -14,23 +14,25 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from recrl.errors import CheckpointError
+from recrl.pretrained import load_config
 from recrl.scoring.inputs import PAGE_MARKERS
 
 
 def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
     """An encoder without the pooler, where the family has one that can be left out (an unused weight breaks DDP)."""
     try:
-        return AutoModel.from_config(config, add_pooling_layer=False)
+        return AutoModel.from_config(config, add_pooling_layer=False, trust_remote_code=False)
     except TypeError:
-        return AutoModel.from_config(config)
+        return AutoModel.from_config(config, trust_remote_code=False)
 
 
 def load_encoder(source: str) -> tuple[PreTrainedModel, dict[str, Any]]:
-    settings = {"output_loading_info": True, "dtype": torch.float32}
+    """An encoder and transformers' report of what was loaded."""
+    settings: dict[str, Any] = {"config": load_config(source), "output_loading_info": True, "dtype": torch.float32}
     try:
-        return AutoModel.from_pretrained(source, add_pooling_layer=False, **settings)
+        return AutoModel.from_pretrained(source, add_pooling_layer=False, trust_remote_code=False, **settings)
     except TypeError:
-        return AutoModel.from_pretrained(source, **settings)
+        return AutoModel.from_pretrained(source, trust_remote_code=False, **settings)
 
 
 def encoder_settings(encoder: PreTrainedModel) -> dict[str, Any]:
@@ -128,7 +130,3 @@ def public_name(source: str) -> str:
     if source == default_encoder():
         return "sentence-transformers/all-MiniLM-L6-v2"
     return Path(source).name if Path(source).exists() else source
-
-
-def first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200].rstrip(".")

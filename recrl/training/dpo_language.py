@@ -7,15 +7,15 @@ is that of the texts themselves. The reference is the start: the same weights wi
 that training began with.
 """
 
-import copy
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datasets import Dataset
 from transformers import set_seed
+from trl import DPOConfig
 
 from recrl.episodes.training_goals import from_config, merged
 from recrl.errors import ConfigError, DatasetError, PolicyError
@@ -27,44 +27,24 @@ from recrl.training.dpo import FILES as PAIR_FILES
 from recrl.training.dpo import (
     PREFERENCES_FOLDER,
     RESAMPLED_FOLDER,
-    ChoiceDPOConfig,
-    DPOArguments,
     check_losses,
     pairs_of_run,
 )
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.language import FILES, AdapterArguments, clear_refusals, load_to_train, save_language_result
-from recrl.training.runs import training_run
+from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result
+from recrl.training.runs import for_trainer, training_run
+from recrl.training.settings.dpo_language import LanguageDPOArguments, LanguageDPOSettings
+from recrl.training.settings.language import AdapterArguments
 from recrl.training.trl_adapter import SIDE_COLUMNS, LanguageDPOTrainer
 
 
 @dataclass
-class LanguageDPOArguments(DPOArguments):
-    """What is learned from, and by which language model."""
-
-    model_name_or_path: str = field(
-        metadata={"help": "Causal language model or adapter to start from, by folder or Hub id; also the reference."}
-    )
-    ref_model_name_or_path: str | None = field(
-        default=None, metadata={"help": "Another language model as reference of pairs and loss; default: the start."}
-    )
-
-
-@dataclass
-class LanguageDPOConfig(ChoiceDPOConfig):
+class LanguageDPOConfig(LanguageDPOSettings, DPOConfig):  # type: ignore[misc]  # fewer types than there
     """The trainer's settings; TRL's names, with our defaults."""
-
-    output_dir: str | None = field(default="runs/dpo_language", metadata={"help": "Where the run's folder is made."})
-    learning_rate: float = field(default=5e-5, metadata={"help": "Learning rate; 5e-7 suits training all weights."})
-    head_learning_rate: float = field(default=1e-4, metadata={"help": "Has no meaning here: there are no heads."})
-    per_device_train_batch_size: int = field(default=8, metadata={"help": "Pairs a step and process."})
-    max_length: int | None = field(
-        default=4096, metadata={"help": "Longest side, in tokens; longer ones are left out."}
-    )
 
     def __post_init__(self) -> None:
         check_fields("dpo_language", self)
-        super(ChoiceDPOConfig, self).__post_init__()
+        super().__post_init__()
         check_machine("dpo_language", self)
         check_losses(self)
 
@@ -92,7 +72,7 @@ def train_dpo_language(
                 f"{run.folder.path} holds an interrupted run with sync_ref_model, whose moving reference TRL's "
                 "checkpoints do not hold; remove the folder and start again"
             )
-        prompt = adapters.prompt_after(earlier)
+        prompt = adapters.prompt_after(earlier.prompt)
         with config.main_process_first(local=False, desc="making preference pairs"):
             pairs = pairs_of_run(run.folder.path, arguments, config, max_prompt_tokens=prompt.max_prompt_tokens)
         set_seed(config.seed)
@@ -106,10 +86,7 @@ def train_dpo_language(
             merged(earlier.trained_on, from_config(read_pairs(run.folder.path / PREFERENCES_FOLDER)[TRAINED_ON])),
             earlier.base_model or arguments.model_name_or_path,
         )
-        trainer_config = copy.copy(config)
-        trainer_config.push_to_hub = (
-            False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
-        )
+        trainer_config = for_trainer(config)
         with clear_refusals():
             trainer = LanguageDPOTrainer(
                 model,

@@ -6,74 +6,19 @@ model with its tokenizer, and `recrl.language.models.Record` beside them, so tha
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError, RecrlError
 from recrl.files import clear_disk_errors
 from recrl.language.models import ADAPTER_FILE, RECORD_FILE, Record, load_language_model
-from recrl.language.prompts import PromptSettings
 from recrl.training.runs import TrainingRun
+from recrl.training.settings.language import AdapterArguments
 
 FILES = {
     "adapter_model.safetensors": "the trained LoRA adapter with `adapter_config.json`, which names its base model",
     RECORD_FILE: "how decisions are told to the model, and the goals that it was trained on",
 }
-
-
-@dataclass
-class AdapterArguments:
-    """What of the language model is trained, and how decisions are told to it."""
-
-    use_peft: bool = field(default=True, metadata={"help": "Train a LoRA adapter; off: all weights."})
-    lora_r: int = field(default=16, metadata={"help": "LoRA rank."})
-    lora_alpha: int = field(default=32, metadata={"help": "LoRA alpha."})
-    lora_dropout: float = field(default=0.0, metadata={"help": "LoRA dropout probability."})
-    lora_target_modules: list[str] = field(
-        default_factory=lambda: ["all-linear"],
-        metadata={"help": "Names of the linear layers that get adapters; all-linear is every one."},
-    )
-    lora_top_layers: int | None = field(
-        default=None,
-        metadata={"help": "Give only the N highest layers adapters: gradients stop there; without it all layers."},
-    )
-    merge_adapter: bool = field(
-        default=False, metadata={"help": "Save the whole model with the adapter merged, instead of the adapter alone."}
-    )
-    dtype: str | None = field(
-        default=None,
-        metadata={"help": "Load the weights as float32, bfloat16 or float16; default: as they are stored."},
-    )
-    max_prompt_tokens: int | None = field(
-        default=None,
-        metadata={
-            "help": "Most tokens of a prompt; the instruction and the actions are never cut. Default: as the start was "
-            "trained, else 1024."
-        },
-    )
-    notes: bool | None = field(
-        default=None,
-        metadata={
-            "help": "Tell earlier actions, and what was read of opened products. Default: as the start was "
-            "trained, else yes."
-        },
-    )
-
-    def __post_init__(self) -> None:
-        if self.lora_r < 1 or (self.lora_top_layers is not None and self.lora_top_layers < 1):
-            raise ConfigError(f"lora_r={self.lora_r}, lora_top_layers={self.lora_top_layers}: expected 1 or more")
-        if self.dtype not in (None, "float32", "bfloat16", "float16"):
-            raise ConfigError(f"dtype={self.dtype!r}, expected float32, bfloat16 or float16")
-        if not self.use_peft and (self.lora_top_layers is not None or self.merge_adapter):
-            raise ConfigError("lora_top_layers and merge_adapter are for adapters; leave use_peft on")
-
-    def prompt_after(self, start: Record) -> PromptSettings:
-        """How decisions are told, where the start's record says what is not set here."""
-        return PromptSettings(
-            start.prompt.max_prompt_tokens if self.max_prompt_tokens is None else self.max_prompt_tokens,
-            start.prompt.notes if self.notes is None else self.notes,
-        )
 
 
 def load_to_train(source: str, adapters: AdapterArguments, device: Any = "cpu") -> tuple[Any, Any, Any]:
@@ -100,6 +45,24 @@ def load_to_train(source: str, adapters: AdapterArguments, device: Any = "cpu") 
             parameter.requires_grad_("lora_" in name)
         return model, tokenizer, None
     return model, tokenizer, lora_config(model, adapters) if adapters.use_peft else None
+
+
+def with_template(tokenizer: Any, template: str | None) -> None:
+    """Gives a tokenizer another chat template, if one is named: a file, or one of TRL's.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if template is None:
+        return
+    import trl
+
+    known = Path(trl.__file__).parent / "chat_templates"
+    found = next((path for path in (Path(template), known / f"{template}.jinja") if path.is_file()), None)
+    if found is None:
+        names = sorted(path.stem for path in known.glob("*.jinja") if not path.stem.endswith("_training"))
+        raise ConfigError(f"chat_template={template!r} is no file, and none of TRL's templates: {', '.join(names)}")
+    tokenizer.chat_template = found.read_text(encoding="utf-8")
 
 
 def lora_config(model: Any, adapters: AdapterArguments) -> Any:

@@ -6,9 +6,8 @@ episode as a conversation, with ``tools`` in calls of tools, which is what GRPO 
 template that marks the assistant's turns, which it has for common models (``assistant_only_loss``).
 """
 
-import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,51 +21,17 @@ from recrl.language.chat import Chat
 from recrl.language.models import Record, read_record
 from recrl.language.prompts import PromptSettings
 from recrl.language.tools import tool_schemas
-from recrl.preferences.exporting import check_form
 from recrl.preferences.messages import Rows, Writer, check_rows
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.language import FILES, AdapterArguments, clear_refusals, load_to_train, save_language_result
-from recrl.training.runs import training_run
+from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
+from recrl.training.runs import for_trainer, training_run
+from recrl.training.settings.language import AdapterArguments
+from recrl.training.settings.sft import SFTArguments, SFTSettings
 
 
 @dataclass
-class SFTArguments:
-    """What is imitated, and by which language model."""
-
-    model_name_or_path: str = field(
-        metadata={"help": "Causal language model with a chat template, or an adapter, by folder or Hub id."}
-    )
-    demonstrations: list[str] = field(
-        metadata={"help": "Trajectory datasets, one or more: folders of `recrl generate-trajectories`, or Hub ids."}
-    )
-    num_demonstrations: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
-    unit: str = field(default="decision", metadata={"help": "A row for each decision, or one for each episode."})
-    tools: bool = field(default=False, metadata={"help": "Write episodes as calls of tools, as recipes/grpo.py plays."})
-
-    def __post_init__(self) -> None:
-        if isinstance(self.demonstrations, str):  # one, given from Python
-            self.demonstrations = [self.demonstrations]
-        check_form("prompt_completion", self.unit, self.tools)
-
-
-@dataclass
-class LanguageSFTConfig(SFTConfig):
+class LanguageSFTConfig(SFTSettings, SFTConfig):  # type: ignore[misc]  # fewer types than there
     """The trainer's settings; TRL's names, with our defaults."""
-
-    output_dir: str | None = field(default="runs/sft", metadata={"help": "Where the run's folder is made."})
-    learning_rate: float = field(default=2e-4, metadata={"help": "Learning rate; 2e-5 suits training all weights."})
-    num_train_epochs: float = field(default=2.0, metadata={"help": "Passes over the rows."})
-    per_device_train_batch_size: int = field(default=8, metadata={"help": "Rows a step and process."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
-    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning-rate schedule."})
-    max_length: int | None = field(default=4096, metadata={"help": "Longest row, in tokens; longer ones are left out."})
-    save_steps: float = field(default=100, metadata={"help": "Steps between checkpoints."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
-    report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
-    bf16: bool = field(default=False, metadata={"help": "bf16 mixed precision (TRL's default is on; a T4 has none)."})
-    gradient_checkpointing: bool | None = field(  # type: ignore[assignment]  # None: off without a warning
-        default=None, metadata={"help": "Less memory for a slower step (TRL's default is on, ours off)."}
-    )
 
     def __post_init__(self) -> None:
         check_fields("sft", self)
@@ -100,7 +65,8 @@ def train_sft(
     with training_run("sft", config, settings, files=FILES) as run:
         set_seed(config.seed)
         model, tokenizer, peft_config = load_to_train(arguments.model_name_or_path, adapters, config.device)
-        prompt = adapters.prompt_after(earlier)
+        with_template(tokenizer, arguments.chat_template)
+        prompt = adapters.prompt_after(earlier.prompt)
         made = _rows(arguments, prompt, config, episodes, tokenizer)
         record = Record(
             prompt,
@@ -108,10 +74,7 @@ def train_sft(
             merged(earlier.trained_on, *(training_goals(found, source) for source, found in by_source.items())),
             earlier.base_model or arguments.model_name_or_path,
         )
-        trainer_config = copy.copy(config)
-        trainer_config.push_to_hub = (
-            False  # recrl.publishing.push pushes the finished folder; a hub that is down stops no training
-        )
+        trainer_config = for_trainer(config)
         trainer_config.assistant_only_loss = arguments.unit == "episode"
         with clear_refusals():
             trainer = SFTTrainer(

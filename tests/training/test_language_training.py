@@ -17,9 +17,11 @@ from recrl.preferences.building import save_pairs
 from recrl.preferences.data import dataset_to_preferences, load_preferences, preferences_to_dataset
 from recrl.publishing.push import push_run
 from recrl.rollouts.rollout import rollout
-from recrl.training.dpo_language import LanguageDPOArguments, LanguageDPOConfig, tokenised, train_dpo_language
-from recrl.training.language import AdapterArguments
-from recrl.training.sft import LanguageSFTConfig, SFTArguments, train_sft
+from recrl.training.dpo_language import LanguageDPOConfig, tokenised, train_dpo_language
+from recrl.training.settings.dpo_language import LanguageDPOArguments
+from recrl.training.settings.language import AdapterArguments
+from recrl.training.settings.sft import SFTArguments
+from recrl.training.sft import LanguageSFTConfig, train_sft
 from recrl.training.trl_adapter import SideCollator
 from recrl.webshop.catalog import load_catalog
 
