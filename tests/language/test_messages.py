@@ -43,7 +43,7 @@ def test_a_row_is_a_decision_with_its_action(
     demonstrations: Path, tiny_language_model: Path, episodes: list[Episode], tmp_path: Path
 ) -> None:
     rows = export(demonstrations, "--model", tiny_language_model, "--output_dir", tmp_path / "rows",
-                  "--max_prompt_tokens", 1500)  # fmt: skip
+                  "--max_prompt_tokens", 4000)  # fmt: skip
     taken = [step.action for episode in episodes for step in episode.steps if len(step.valid_actions) > 1]
     assert [row["completion"] for row in rows] == [[{"role": "assistant", "content": action}] for action in taken]
     assert all(row["completion"][0]["content"] in row["prompt"][0]["content"] for row in rows)
