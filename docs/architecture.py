@@ -31,6 +31,7 @@ ROOMS = (
     "language",
     "policies",
     "rollouts",
+    "wrappers",
     "importing",
     "preferences",
     "evaluation",
