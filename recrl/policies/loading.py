@@ -4,6 +4,7 @@ import difflib
 import importlib
 import sys
 from pathlib import Path
+from typing import Any
 
 from recrl.errors import PolicyError
 from recrl.hub import is_path
