@@ -19,7 +19,7 @@ from recrl.quickstart import QuickstartConfig
 from recrl.recipes import RECIPES
 from recrl.recipes import main as run_recipe
 from recrl.settings import Parser, build
-from recrl.terminal import print_any_text, show, start_logging
+from recrl.terminal import obey_signals, print_any_text, show, start_logging
 from recrl.version import __version__
 
 KEPT = "what was done is kept: run the same command again to go on"
@@ -113,6 +113,7 @@ def make_parser() -> Parser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script."""
+    obey_signals()
     print_any_text()
     start_logging(logging.INFO)
     for name in ("httpx", "httpx2", "datasets", "urllib3"):

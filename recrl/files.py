@@ -6,9 +6,10 @@ import hashlib
 import json
 import math
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +81,20 @@ def write_text(path: str | Path, text: str) -> None:
     path = Path(path)
     with clear_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        _remove_leftovers(path)
+        descriptor, temporary = _locked(path, _new_file)
         try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            with os.fdopen(os.dup(descriptor), "w", encoding="utf-8") as file:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
             os.chmod(temporary, 0o666 & ~umask())
             os.replace(temporary, path)
         except BaseException:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
+        finally:
+            os.close(descriptor)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -126,20 +130,95 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     with clear_disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        _remove_leftovers(path)
+        held, temporary = _locked(path, _new_folder)
         try:
             os.chmod(temporary, 0o777 & ~umask())
             yield temporary
             if path.exists():
-                retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent)) / "content"
-                os.replace(path, retired)
-                os.replace(temporary, path)
-                shutil.rmtree(retired.parent)
+                held_too, retired = _locked(path, _new_folder, "old")
+                try:
+                    os.replace(path, retired / RETIRED)
+                    os.replace(temporary, path)
+                    shutil.rmtree(retired)
+                finally:
+                    os.close(held_too)
             else:
                 os.replace(temporary, path)
         except BaseException:
             shutil.rmtree(temporary, ignore_errors=True)
             raise
+        finally:
+            os.close(held)
+
+
+LEFTOVER = r"\.(?:{})\.(?:tmp|old)-[a-z0-9_]{{8}}"  # of names; what a killed process may leave beside them
+RETIRED = "content"  # the name of what is being replaced, in a folder of its own
+
+
+def _locked(path: Path, make: Callable[[Path, str], str], mark: str = "tmp") -> tuple[int, Path]:
+    """A new file or folder beside a path, with a descriptor that locks it as long as it is open.
+
+    Args:
+        make: makes it in a folder under a name that begins so.
+    """
+    while True:
+        made = Path(make(path.parent, f".{path.name}.{mark}-"))
+        try:
+            descriptor = os.open(made, os.O_RDONLY if made.is_dir() else os.O_RDWR)
+        except FileNotFoundError:  # another process took it for a leftover before it was locked
+            continue
+        if _lock(descriptor) and made.exists():
+            return descriptor, made
+        os.close(descriptor)
+
+
+def _new_folder(folder: Path, prefix: str) -> str:
+    return tempfile.mkdtemp(prefix=prefix, dir=folder)
+
+
+def _new_file(folder: Path, prefix: str) -> str:
+    descriptor, name = tempfile.mkstemp(prefix=prefix, dir=folder)
+    os.close(descriptor)
+    return name
+
+
+def _lock(descriptor: int) -> bool:
+    """Locks an open file or folder without waiting; False if another process has the lock."""
+    try:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # Windows, or a network file system without locks: nothing is taken for a leftover
+        return True
+    return True
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Removes what killed processes have left beside a path; what living ones write there is locked.
+
+    A folder that was put aside by a process which was killed before the new one took its place is put back.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        return
+    ours = re.compile(LEFTOVER.format(re.escape(path.name)))
+    for entry in [entry for entry in os.scandir(path.parent) if ours.fullmatch(entry.name)]:
+        with contextlib.suppress(OSError):  # it is another's, or is gone
+            descriptor = os.open(entry.path, os.O_RDONLY)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if (Path(entry.path) / RETIRED).exists() and not path.exists():
+                    os.replace(Path(entry.path) / RETIRED, path)
+                if entry.is_dir():
+                    shutil.rmtree(entry.path)
+                else:
+                    os.unlink(entry.path)
+            finally:
+                os.close(descriptor)
 
 
 def umask() -> int:

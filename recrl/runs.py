@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError, DatasetError, RecrlError, StorageError
-from recrl.files import clear_disk_errors, write_text
+from recrl.files import LEFTOVER, clear_disk_errors, write_text
 from recrl.journals import Journal
 from recrl.seals import MANIFEST, read_sealed_json, seal_folder, sealed_text, write_sealed_json
 from recrl.version import __version__
@@ -206,7 +206,7 @@ class RunFolder:
         names = [self.settings_file]
         if (self.path / self.settings_file).exists():
             names += [self.result_file, MANIFEST, README_FILE, *self.files, *self.scratch]
-        ours = re.compile(rf"\.({'|'.join(map(re.escape, names))})\.(old\.)?[a-z0-9_]{{8}}")
+        ours = re.compile(LEFTOVER.format("|".join(map(re.escape, names))))
         return [path for path in _entries(self.path) if ours.fullmatch(path.name)]
 
     def _has_progress(self) -> bool:

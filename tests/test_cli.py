@@ -121,7 +121,8 @@ def test_catalogues_are_made_up_built_and_described(capsys: pytest.CaptureFixtur
     assert json.loads(capsys.readouterr().out)["num_products"] == 30
 
 
-def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
+def test_ctrl_c_and_sigterm_keep_what_was_done(tmp_path: Path, number: signal.Signals) -> None:
     arguments = ["generate-trajectories", "--policy", "random", "--num_trajectories", "5000", "--min_reward", "0"]
     command = [sys.executable, "-m", "recrl", *arguments, "--output_dir", str(tmp_path / "data")]
 
@@ -135,7 +136,7 @@ def test_ctrl_c_keeps_what_was_done(tmp_path: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (journal.exists() and journal.stat().st_size):
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "run the same command again to go on" in said

@@ -143,12 +143,12 @@ def test_a_kill_while_a_claim_is_taken_back_blocks_nothing(tmp_path: Path) -> No
 def test_what_earlier_kills_left_is_no_content(tmp_path: Path) -> None:
     """The temporary file of a settings file, without a lock."""
     run = run_folder(tmp_path)
-    (tmp_path / ".config.json.ab12_xyz").write_text('{"seed"')
+    (tmp_path / ".config.json.tmp-ab12_xyz").write_text('{"seed"')
     work(run)
-    (tmp_path / ".report.json.ab12_xyz").write_text("{")
-    (tmp_path / ".notes.ab12_xyz").write_text("the user's")
+    (tmp_path / ".report.json.tmp-ab12_xyz").write_text("{")
+    (tmp_path / ".notes.tmp-ab12_xyz").write_text("the user's")
     work(run)
-    assert [name for name in contents(tmp_path) if name.startswith(".")] == [".notes.ab12_xyz"]
+    assert [name for name in contents(tmp_path) if name.startswith(".")] == [".notes.tmp-ab12_xyz"]
 
 
 HOLD = """

@@ -17,6 +17,7 @@ from decision_data import colour_episode
 from recrl import seals
 from recrl.episodes.data import episodes_to_dataset, load_episodes
 from recrl.errors import CheckpointError, DatasetError
+from recrl.files import replace_folder
 from recrl.journals import Journal
 from recrl.preferences.building import read_pairs
 from recrl.scoring.checkpoints import load_scorer, save_scorer
@@ -245,3 +246,22 @@ def test_a_dataset_is_checked_and_one_of_datasets_own_is_read(tmp_path: Path) ->
     shutil.rmtree(folder)
     with pytest.raises(DatasetError):
         read_pairs(folder)
+
+
+def test_what_a_killed_process_left_goes_and_what_a_living_one_writes_stays(tmp_path: Path) -> None:
+    (tmp_path / ".thing.tmp-ab12_xyz").mkdir()
+    (tmp_path / ".thing.building").mkdir()  # somebody's, of eight letters too
+    with replace_folder(tmp_path / "thing") as first:
+        (first / "data").write_text("1")
+        with replace_folder(tmp_path / "thing") as second:  # as another process does
+            (second / "data").write_text("2")
+        assert first.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".thing.building", "thing"]
+    assert (tmp_path / "thing" / "data").read_text() == "1"
+
+
+def test_a_folder_that_was_put_aside_by_a_killed_process_is_put_back(tmp_path: Path) -> None:
+    (tmp_path / ".thing.old-ab12_xyz" / "content").mkdir(parents=True)
+    with pytest.raises(KeyboardInterrupt), replace_folder(tmp_path / "thing"):
+        raise KeyboardInterrupt
+    assert [path.name for path in tmp_path.iterdir()] == ["thing"]

@@ -24,7 +24,7 @@ import pyarrow as pa
 
 from recrl.errors import CatalogError, StorageError
 from recrl.files import clear_disk_errors, read_json, replace_folder, sha256_of, write_json
-from recrl.webshop.built import INDEX_FOLDER, open_goals
+from recrl.webshop.built import INDEX_FOLDER, is_built, open_goals
 from recrl.webshop.indexing import Postings, search_text, write_index
 from recrl.webshop.products import PRODUCTS_FILE, ROWS_PER_BATCH, SCHEMA, ProductStore, product_batch
 from recrl.webshop.rawfiles import KeptRecords, RawProduct, find_raw_files
@@ -55,7 +55,7 @@ def build_catalog(
 
     Args:
         raw_folder: holds the raw files; never written to.
-        output_dir: takes the built catalogue; must not exist.
+        output_dir: takes the built catalogue; one that holds this very catalogue already is left as it is.
         num_products: keep the first N raw records only.
         skip_invalid: leave out records that cannot be used and list them in ``skipped.json``, instead of stopping.
         num_workers: processes; without it one for a small file, else one per core.
@@ -63,14 +63,14 @@ def build_catalog(
         say: called with a line of text on what is needed and how far it is.
 
     Raises:
-        CatalogError: bad raw files, no tagger installed, or output_dir exists.
+        CatalogError: bad raw files, no tagger installed, or output_dir holds something else.
         StorageError: the disk is full or too small; nothing is left under output_dir.
     """
     output_dir = Path(output_dir)
-    if output_dir.exists():
-        raise CatalogError(f"{output_dir} exists; choose another --output_dir or remove it")
     if num_workers is not None and num_workers < 1:
         raise CatalogError(f"num_workers={num_workers}, expected at least 1")
+    if output_dir.exists() and not is_built(output_dir):
+        raise CatalogError(f"{output_dir} exists; choose another --output_dir or remove it")
     files = find_raw_files(Path(raw_folder))
     records = KeptRecords(files, num_products=num_products, skip_invalid=skip_invalid)
     if nouns is None or tagger is None:
@@ -78,10 +78,15 @@ def build_catalog(
 
         nouns, tagger = spacy_tagger.nouns, spacy_tagger.tagger_record()
     size = _unpacked_size(files["products"])
-    if num_products is None:
+    if num_products is None and not output_dir.exists():
         _check_disk(output_dir, size, say)
     say("reading the raw files' hashes")
     sources = {role: {"name": path.name, "sha256": sha256_of(path)} for role, path in files.items()}
+    if output_dir.exists():
+        _refuse_other_build(output_dir, sources, tagger, num_products)
+        say(f"{output_dir} is complete")
+        _draw_first_goals(output_dir, say)  # which a kill may have left out
+        return output_dir
     settings = {
         "format_version": FORMAT_VERSION,
         "sources": sources,
@@ -131,6 +136,19 @@ def derive_catalog(source: Path, output_dir: Path, num_products: int) -> None:
         _merge(output_dir, parts, about, [], progress.say)
 
 
+def _refuse_other_build(
+    folder: Path, sources: dict[str, Any], tagger: dict[str, str], num_products: int | None
+) -> None:
+    """Raises CatalogError unless the folder holds what would be built."""
+    manifest = read_sealed(folder)
+    same = manifest.get("sources") == sources and manifest.get("tagger") == tagger
+    if not same or num_products not in (None, manifest.get("num_records")):
+        raise CatalogError(
+            f"{folder} holds a catalogue of other raw files, tagger or num_products; choose another --output_dir or "
+            "remove it"
+        )
+
+
 def _unpacked_size(path: Path) -> int:
     """Bytes of JSON in a raw file; of a packed one an estimate."""
     return int(path.stat().st_size * (UNPACKED_PER_GZIP_BYTE if path.suffix == ".gz" else 1))
@@ -153,8 +171,8 @@ def _parts_folder(output_dir: Path, settings: dict[str, Any]) -> Iterator[Path]:
     """The folder of finished parts; kept when the build is interrupted, removed when it is done or the input is bad."""
     folder = output_dir.with_name(f".{output_dir.name}{BUILDING_ENDING}")
     stored = folder / SETTINGS_FILE
-    if folder.exists() and not (stored.exists() and read_json(stored) == settings):
-        shutil.rmtree(folder)  # of other raw files or settings
+    if folder.exists() and not _holds(stored, settings):
+        shutil.rmtree(folder)  # of other raw files or settings, or damaged
     folder.mkdir(parents=True, exist_ok=True)
     write_json(stored, settings)
     try:
@@ -163,6 +181,13 @@ def _parts_folder(output_dir: Path, settings: dict[str, Any]) -> Iterator[Path]:
         shutil.rmtree(folder)
         raise
     shutil.rmtree(folder)
+
+
+def _holds(stored: Path, settings: dict[str, Any]) -> bool:
+    try:
+        return read_json(stored) == settings
+    except (OSError, ValueError, RecursionError):
+        return False
 
 
 def _make_parts(
@@ -174,7 +199,7 @@ def _make_parts(
     named = ((folder / f"part-{number:06d}.arrow", chunk) for number, chunk in enumerate(chunks))
     if num_workers == 1:
         for part, chunk in named:
-            was_there = part.exists()
+            was_there = _is_whole(part)
             if not was_there:
                 _make_part(part, chunk, nouns)
             progress.add(len(chunk), was_there=was_there)
@@ -187,7 +212,7 @@ def _make_parts(
         try:
             for part, chunk in named:
                 waiting.append(
-                    (part, len(chunk), None if part.exists() else pool.submit(_make_part, part, chunk, nouns))
+                    (part, len(chunk), None if _is_whole(part) else pool.submit(_make_part, part, chunk, nouns))
                 )
                 while len(waiting) > 2 * num_workers:
                     yield _finished(*waiting.popleft(), progress)
@@ -219,7 +244,7 @@ def _finished(part: Path, count: int, work: "Future[None] | None", progress: "_P
 
 
 def _make_part(part: Path, products: list[RawProduct], nouns: Nouns) -> None:
-    """Tags, counts and stores some products; the file of products, which is written last, says that all is there."""
+    """Tags, counts and stores some products; the hashes of the files, which are written last, say that all is there."""
     postings = Postings.count([search_text(product) for product in products])
     postings.save(_postings_file(part))
     batch = product_batch(products, nouns([product.title for product in products]))
@@ -227,6 +252,24 @@ def _make_part(part: Path, products: list[RawProduct], nouns: Nouns) -> None:
     with pa.OSFile(str(half), "wb") as sink, pa.ipc.new_file(sink, SCHEMA) as writer:
         writer.write_batch(batch)
     os.replace(half, part)
+    write_json(_hashes_file(part), _hashes(part))
+
+
+def _is_whole(part: Path) -> bool:
+    """Whether a part was made to its end, and is as it was made; another is made again."""
+    try:
+        return bool(read_json(_hashes_file(part)) == _hashes(part))
+    except (OSError, ValueError, RecursionError):
+        return False
+
+
+def _hashes(part: Path) -> dict[str, str]:
+    """The SHA-256 of the files of a part by name."""
+    return {path.name: sha256_of(path) for path in (part, _postings_file(part))}
+
+
+def _hashes_file(part: Path) -> Path:
+    return part.with_suffix(".json")
 
 
 def _postings_file(part: Path) -> Path:

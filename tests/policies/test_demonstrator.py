@@ -207,3 +207,17 @@ def test_how_many_demonstrations_have_several_right_products(
 def _several(episode: Episode) -> bool:
     page = next(step for step in episode.steps if step.page.kind == "results")
     return len(page.right_actions) > 1
+
+
+def test_many_groups_of_options_take_no_time(tmp_path: Path) -> None:
+    """26 groups have millions of combinations."""
+    groups = {f"part {letter}": [f"{letter} one", f"{letter} two"] for letter in "abcdefghijklmnopqrstuvwxyz"}
+    about = {"attributes": ["soft"], "instruction": "find me a kit", "instruction_attributes": ["soft"]}
+    product_of_many = item("B0MANY0001", "kit of parts", customization_options=options(**groups))
+    raw = write_catalog(tmp_path / "raw", [product_of_many], {"B0MANY0001": about}, {})
+    built = load_catalog(build_catalog(raw, tmp_path / "built", nouns=plain_nouns, tagger={"name": "plain"}))
+    product = built.product("B0MANY0001")
+    wanted = {group: values[1] for group, values in product.options.items()}
+    goal = replace(load_catalog().goals[0], options=wanted)
+    assert best_options(product, goal) == wanted
+    assert len(best_clicks(product, goal, {})) >= 26

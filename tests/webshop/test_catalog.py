@@ -266,9 +266,22 @@ def test_synthetic_goals_need_the_attributes_file_to_know_every_product(tmp_path
     assert human.product("B000000003").attributes == ("DUMMY_ATTR",)
 
 
-def test_building_over_something_is_refused(built: Path, tmp_path: Path) -> None:
+def test_building_over_something_else_is_refused(built: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
     with pytest.raises(CatalogError, match="exists; choose another"):
-        build_catalog(tmp_path / "raw", built, nouns=plain_nouns, tagger=TAGGER)
+        build_catalog(tmp_path / "raw", tmp_path / "notes", nouns=plain_nouns, tagger=TAGGER)
+    for changed in ({"num_products": 2}, {"tagger": {"name": "another"}}):
+        with pytest.raises(CatalogError, match="of other raw files, tagger or num_products"):
+            build_catalog(tmp_path / "raw", built, **({"nouns": plain_nouns, "tagger": TAGGER} | changed))
+
+
+def test_a_complete_build_is_left_as_it_is_and_gets_the_goals_that_a_kill_left_out(built: Path, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in built.rglob("*") if path.is_file()}
+    shutil.rmtree(built / "goals")
+    said: list[str] = []
+    build_catalog(tmp_path / "raw", built, nouns=plain_nouns, tagger=TAGGER, say=said.append)
+    assert f"{built} is complete" in said
+    assert {path: path.read_bytes() for path in built.rglob("*") if path.is_file()} == before
 
 
 VALUES = st.recursive(
