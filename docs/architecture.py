@@ -35,6 +35,7 @@ ROOMS = (
     "evaluation",
     "training",
     "publishing",
+    "reports",
     "experiment",
     "quickstart shop",
     "commands cli __main__",

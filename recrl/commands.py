@@ -4,9 +4,10 @@ Each takes one dataclass, whose fields are its flags (`recrl.settings`). Where t
 command takes it, or one that inherits from it and adds what only the command does: print, draw, push.
 """
 
+import functools
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from recrl.evaluation.config import ComparisonConfig, EvaluationConfig, SearchEv
 from recrl.importing.config import ImportConfig
 from recrl.preferences.config import PairingConfig
 from recrl.quickstart import QuickstartConfig
+from recrl.reports.config import ReportConfig, ShowConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
 from recrl.settings import part, to_seed
 from recrl.terminal import ProgressLine, quiet_libraries, show
@@ -268,9 +270,12 @@ def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
 
 def evaluate(config: EvaluationConfig) -> None:
     from recrl.evaluation.commands import run_evaluation
-    from recrl.evaluation.failure_tables import example_lines, failure_table
+    from recrl.evaluation.failure_tables import example_lines, failure_table, summary_table
     from recrl.evaluation.tables import comparison_lines, print_table
     from recrl.publishing.cards import write_results
+    from recrl.reports.finding import Run
+    from recrl.reports.hints import page_of, show_command
+    from recrl.reports.making import make_report
     from recrl.runs import README_FILE
     from recrl.training.runs import is_complete
 
@@ -283,10 +288,17 @@ def evaluate(config: EvaluationConfig) -> None:
     result, folder = next(iter(results.values())), Path(config.policy)
     if result.comparison is not None:
         show("\n".join(comparison_lines(result.comparison)))
-    if result.failures is not None:
+    if config.failures is not None and result.failures is not None:
         failure_table(result.failures, result.num_episodes).print()
-        for text in example_lines(result.failures, config.failures or 0):
+        for text in example_lines(result.failures, config.failures):
             show(text)
+    if result.failures is not None and result.failures.num_failures:
+        summary_table(result.failures, result.num_episodes, functools.partial(show_command, config)).print()
+    if config.report is not None:
+        found = Run(Path(config.report), result.policy, results=results, settings=asdict(config))
+        say = f"the report is {make_report(page_of(config), line.say, found=[found])}; open it in a browser"
+        line.end()
+        show(say)
     if config.split == "test" and is_complete(folder) and os.access(folder, os.W_OK):
         card = folder / README_FILE
         try:
@@ -312,6 +324,7 @@ def compare(config: CompareConfig) -> None:
     from recrl.evaluation.comparison_plots import draw_comparison
     from recrl.evaluation.comparison_tables import comparison_table
     from recrl.files import write_text
+    from recrl.reports.making import end_with_report
 
     quiet_libraries()
     line = ProgressLine()
@@ -320,10 +333,28 @@ def compare(config: CompareConfig) -> None:
     write_text(Path(config.output_dir) / "table.md", comparison_table(report, "md"))
     if config.plots:
         draw_comparison(report, Path(config.output_dir))
+    end_with_report(config.output_dir, line.say)
     if config.format == "json":
         show(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
         show(comparison_table(report, config.format))
+
+
+def show_episode(config: ShowConfig) -> None:
+    from recrl.reports import showing
+
+    quiet_libraries()
+    showing.show(config, wait=showing.wait_for_enter)
+
+
+def report(config: ReportConfig) -> None:
+    from recrl.reports.making import make_report
+
+    quiet_libraries()
+    line = ProgressLine()
+    written = make_report(config, say=line.say)
+    line.end()
+    show(f"the report is {written} ({written.stat().st_size / 1e6:.1f} MB); open it in a browser")
 
 
 def evaluate_search(config: SearchEvaluationConfig) -> None:

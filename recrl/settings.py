@@ -73,7 +73,8 @@ class Setting:
             return
         options = {"type": functools.partial(flag_value, self.hint)} | options
         if self.positional:
-            parser.add_argument(self.name, nargs=None if self.required else "?", **options)
+            count = ("+" if self.required else "*") if self.many else (None if self.required else "?")
+            parser.add_argument(self.name, nargs=count, **options)
             return
         if self.many:
             options["nargs"] = "+"
