@@ -124,12 +124,12 @@ def _rank(result: Result) -> tuple[int, float]:
     """Rules first, then what was trained, then ceilings; the best last."""
     if result.max_steps is None:
         return 2, result.success_rate
-    return int(not is_rule(result)), result.success_rate
+    return int(not is_scripted(result)), result.success_rate
 
 
-def is_rule(result: Result) -> bool:
-    """Whether a result is of a scripted policy."""
-    return result.trained_on_this_catalog is None and result.policy.partition(":")[0] in (*RULES, "demonstrator")
+def is_scripted(result: Result) -> bool:
+    """Whether a result is of a scripted policy, a planner with a trained judgement among them."""
+    return result.policy.partition(":")[0] in (*RULES, "demonstrator")
 
 
 def _read_folder(folder: Path) -> Run:

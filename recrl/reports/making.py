@@ -11,7 +11,7 @@ from recrl.evaluation.result_types import Result
 from recrl.files import write_text
 from recrl.reports import sections
 from recrl.reports.config import ReportConfig
-from recrl.reports.finding import CATALOG_SETTINGS, Run, find_run, is_rule
+from recrl.reports.finding import CATALOG_SETTINGS, Run, find_run, is_scripted
 from recrl.reports.page import render_page
 from recrl.reports.played import Played, can_be_played_again, explained, play_again
 from recrl.reports.showing import catalog_for
@@ -41,14 +41,13 @@ def make_report(
     runs = [find_run(path) for path in config.runs] if found is None else list(found)
     output = Path(config.output) if config.output else _place_of(runs[0])
     check_result_path(output)
-    several = len(runs) > 1
     notes = [line for run in runs for line in run.damaged]
     played = _Player(config, notes, say)
     by_policy: dict[str, list[Played]] = {}
     results: dict[str, Result] = {}
     for run in runs:
-        results |= {f"{run.name}: {name}" if several else name: one for name, one in run.results.items()}
-        by_policy |= {f"{run.name}: {name}" if several else name: of for name, of in played.of_run(run)}
+        results |= {_name(run, name, results): one for name, one in run.results.items()}
+        by_policy |= {_name(run, name, by_policy): of for name, of in played.of_run(run)}
     averaged = sections.over_seeds(results)
     trainings = [one for run in runs for one in run.trainings]
     comparisons = {name: one for run in runs for name, one in run.comparisons.items()}
@@ -63,7 +62,7 @@ def make_report(
             sections.bandit_section(comparisons),
             sections.curves_section(trainings),
             sections.health_section(trainings),
-            sections.data_section(trainings, [row for run in runs for row in run.rows]),
+            sections.data_section(trainings, averaged, [row for run in runs for row in run.rows]),
         ],
         episodes=viewer_data(by_policy),
         no_episodes="what was done is not recorded here; `recrl evaluate --output_json` of this version records it.",
@@ -91,6 +90,11 @@ def _place_of(run: Run) -> Path:
     return run.path.with_suffix(".html") if run.path.is_file() else run.path / REPORT_FILE
 
 
+def _name(run: Run, name: str, taken: Mapping[str, Any]) -> str:
+    """The name of a policy of a run, with the run's where another run has the same."""
+    return f"{run.name}: {name}" if name in taken else name
+
+
 class _Player:
     """Plays the episodes of runs again, as many as the page may hold; what is left out is noted."""
 
@@ -105,7 +109,7 @@ class _Player:
         if run.episodes:
             yield run.name, self._explained(run.name, run.episodes, catalog, len(run.episodes))
         played = {name: one for name, one in run.results.items() if one.max_steps is not None}
-        order = sorted(played, key=lambda name: (is_rule(played[name]), -played[name].success_rate))
+        order = sorted(played, key=lambda name: (is_scripted(played[name]), -played[name].success_rate))
         for name in order:
             result = played[name]
             if not can_be_played_again(result):

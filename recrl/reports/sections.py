@@ -15,7 +15,7 @@ from recrl.evaluation.result_types import Result
 from recrl.evaluation.results import aggregate_seeds, compare_results
 from recrl.evaluation.tables import result_table, strongest_rule
 from recrl.reports.charts import Line, interval_bar, line_chart, number, share_bar, stacked_bar
-from recrl.reports.finding import Training, is_rule
+from recrl.reports.finding import Training, is_scripted
 from recrl.reports.health import gauges_of
 from recrl.tables import with_interval
 
@@ -28,8 +28,6 @@ CURVES = {  # keys of logs -> what they are
     "episode/score": "score of sampled training episodes",
     "loss/policy": "policy loss",
     "loss/value": "value loss",
-    "accuracy": "share of right actions",
-    "rewards/margins": "margin of the preferred action",
 }
 DATA = {  # keys of training metrics -> what they count
     "num_demonstrations": "demonstrations",
@@ -116,7 +114,7 @@ def results_section(results: Mapping[str, Result]) -> Section:
                       "mean reward. Whiskers are 95% intervals over target products: what other products would do. "
                       "The last columns are paired differences in success, in points.")  # fmt: skip
     for table in comparable_results(results):
-        start = next((name for name in table if "imitation" in name.lower() and not is_rule(table[name])), None)
+        start = next((name for name in table if "imitation" in name.lower() and not is_scripted(table[name])), None)
         base = start or next((name for name, one in table.items() if one.max_steps is not None), None)
         compared = result_table(table, baseline=base if len(table) > 1 else None)
         rows = []
@@ -137,7 +135,7 @@ def headline(results: Mapping[str, Result]) -> list[str]:
     """What came out, in sentences: the best that was trained, and against what it is measured."""
     said = []
     for table in comparable_results(results):
-        trained = {name: one for name, one in table.items() if one.max_steps is not None and not is_rule(one)}
+        trained = {name: one for name, one in table.items() if one.max_steps is not None and not is_scripted(one)}
         if not trained:
             continue
         name = max(trained, key=lambda one: (trained[one].success_rate, trained[one].score))
@@ -251,8 +249,11 @@ def health_section(trainings: Sequence[Training]) -> Section:
     return section
 
 
-def data_section(trainings: Sequence[Training], rows: Sequence[Mapping[str, Any]]) -> Section:
+def data_section(
+    trainings: Sequence[Training], results: Mapping[str, Result], rows: Sequence[Mapping[str, Any]]
+) -> Section:
     """What was learned from, and what that bought."""
+    success = {result.policy: result for result in results.values() if not is_scripted(result)}
     section = Section("data", "Data efficiency", "How much each stage learned from, and success for it. Episodes that "
                       "were played cost more than those that were kept.")  # fmt: skip
     if trainings:
@@ -261,10 +262,12 @@ def data_section(trainings: Sequence[Training], rows: Sequence[Mapping[str, Any]
             played = one.metrics.get("num_episodes_played")
             known = [f"{one.metrics[key]} {name}" for key, name in DATA.items() if key in one.metrics]
             episodes = sum(played.values()) if isinstance(played, Mapping) else ""
-            table.append(
-                [one.name, one.method, ", ".join(known), str(episodes), str(one.metrics.get("global_step", ""))]
-            )
-        section.grids.append(Grid("", ["run", "method", "learned from", "episodes played", "steps"], table))
+            measured = success.get(one.path.name)
+            came = "" if measured is None else with_interval(measured.success_rate, measured.success_ci)
+            steps = str(one.metrics.get("global_step", ""))
+            table.append([one.name, one.method, ", ".join(known), str(episodes), steps, came])
+        header = ["run", "method", "learned from", "episodes played", "training steps", "success % [95%]"]
+        section.grids.append(Grid("", header, table))
     for key, title in (("kept_trajectories", "trajectories kept"), ("played_episodes", "episodes played")):
         arms: dict[tuple[str, Any, str], list[tuple[float, float]]] = {}
         for row in rows:

@@ -13,7 +13,7 @@ from recrl.evaluation.failure_types import KINDS
 from recrl.evaluation.result_types import Result
 from recrl.policies.loading import load_policy
 from recrl.reports.config import ShowConfig
-from recrl.reports.finding import Run, find_run, is_rule
+from recrl.reports.finding import Run, find_run, is_scripted
 from recrl.reports.played import can_be_played_again, check_catalog, explained, play_again
 from recrl.reports.terminal import draw_episode, outcome
 from recrl.rollouts.config import CatalogSettings
@@ -170,24 +170,25 @@ def _of_result(config: ShowConfig, run: Run, results: dict[str, Result]) -> Sour
 
 def _best_trained(results: dict[str, Result]) -> str:
     """The best of what was trained, or else of all."""
-    trained = {name: one for name, one in results.items() if not is_rule(one)} or results
+    trained = {name: one for name, one in results.items() if not is_scripted(one)} or results
     return max(trained, key=lambda name: (trained[name].success_rate, trained[name].score))
 
 
 def _of_policy(config: ShowConfig, run: Run | None) -> Source:
     """A policy that plays the goal here and now, by its most probable actions."""
+    policy = load_policy(config.policy or config.source)
     if config.goal is None:
-        policy = config.source if run is None else None
-        known = f"the policy {policy!r}" if policy else f"{config.source}, which holds no episodes,"
-        raise PolicyError(f"name a goal for {known} to play, such as --goal 17, or show a result with episodes")
-    catalog, policy_ = catalog_for(config, run), load_policy(config.policy or config.source)
+        raise PolicyError(
+            f"{config.source} holds no episodes; name a goal for the policy {policy.name!r} to play, such as --goal 17"
+        )
+    catalog = catalog_for(config, run)
     if not config.goal < len(catalog.goals):
         raise DatasetError(f"goal={config.goal}, expected 0 to {len(catalog.goals) - 1}")
 
     def play(goals: Sequence[int]) -> Iterable[Episode]:
-        return rollout(policy_, catalog, goals, seed=0, max_steps=config.max_steps, greedy=True)
+        return rollout(policy, catalog, goals, seed=0, max_steps=config.max_steps, greedy=True)
 
-    return Source(name=policy_.name, goals=[config.goal], failed=[], episodes=play, catalog=catalog)
+    return Source(name=policy.name, goals=[config.goal], failed=[], episodes=play, catalog=catalog)
 
 
 def wait_for_enter() -> bool:

@@ -178,12 +178,12 @@
       inside.push(el("p", { class: "more" }, `${data.formula}.`));
       if (episode.r < 1) {
         const [asin, title] = data.goals[episode.g].target;
-        inside.push(el("p", {}, `This product could have earned ${receipt.best}, with ${receipt.with}. Meant was ${asin}: ${title}`));
+        inside.push(el("p", {}, `This product could have earned ${receipt.best.toFixed(3)}, with ${receipt.with}. Meant was ${asin}: ${title}`));
       }
     } else if (episode.parts) {
       inside.push(el("p", { class: "more" }, Object.entries(episode.parts).map(([name, value]) => `${name} ${value}`).join(", ")));
     }
-    if (episode.why) inside.push(el("dl", { class: "whys" }, Object.entries(episode.why).map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])));
+    if (episode.why) inside.push(el("dl", { class: "whys" }, Object.entries(episode.why).filter(([name]) => name !== "bought" || !receipt).map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])));
     return ["how it ended", el("div", { class: "receipt" }, inside)];
   };
   const drawScreen = (episode, at) => {
@@ -209,14 +209,14 @@
     const last = episode.steps.length, at = Math.min(state.step[side], last);
     const go = (to) => { state.step[side] = Math.max(0, Math.min(last, to)); draw(side); };
     const steps = Array.from({ length: last + 1 }, (_, place) => el("li", {}, el("button", {
-      type: "button", "aria-current": place === at ? "step" : null, title: place < last ? episode.steps[place][1] : "how it ended",
+      type: "button", "data-key": place, "aria-current": place === at ? "step" : null, title: place < last ? episode.steps[place][1] : "how it ended",
       "aria-label": place < last ? `step ${place + 1}: ${episode.steps[place][1]}` : "how it ended", onclick: () => go(place) }, place < last ? String(place + 1) : "end")));
     return el("article", { class: "side", "data-side": side, "aria-label": name },
       el("header", {}, el("h3", {}, name), el("span", { class: episode.k === "success" ? "good" : "bad" }, episode.k === "success" ? "success" : `${episode.k}, reward ${episode.r.toFixed(2)}`),
         el("span", { class: "dim" }, `${last} steps`)),
       el("div", { class: "way" }, el("ol", { class: "steps" }, steps),
-      el("div", { class: "move" }, el("button", { type: "button", class: "back", disabled: at === 0, onclick: () => go(at - 1) }, "← back"),
-        el("button", { type: "button", class: "on", disabled: at === last, onclick: () => go(at + 1) }, "next →"))),
+      el("div", { class: "move" }, el("button", { type: "button", "data-key": "back", disabled: at === 0, onclick: () => go(at - 1) }, "← back"),
+        el("button", { type: "button", "data-key": "next", disabled: at === last, onclick: () => go(at + 1) }, "next →"))),
       el("div", { class: "stage" }, drawScreen(episode, at), drawRead(episode, at)));
   };
   /** Draws both sides, or one of them where the other stays as it is. */
@@ -224,10 +224,10 @@
     const sides = state.b < 0 ? [0] : [0, 1];
     const old = main.querySelector(`[data-side="${side}"]`);
     if (side !== null && old) {
-      const focused = document.activeElement, label = old.contains(focused) ? focused.className || focused.getAttribute("aria-label") : null;
+      const focused = old.contains(document.activeElement) ? document.activeElement.dataset.key : null;
       const made = drawSide(side);
       old.replaceWith(made);
-      if (label) (made.querySelector(`.${label}:not(:disabled)`) || made.querySelector(`[aria-label="${label}"]`) || made.querySelector(".move button:not(:disabled)")).focus();
+      if (focused) (made.querySelector(`[data-key="${focused}"]:not(:disabled)`) || made.querySelector(".move button:not(:disabled)")).focus();
     } else if (state.goal !== null) {
       const target = data.goals[state.goal].target;
       main.replaceChildren(el("p", { class: "wish" }, data.goals[state.goal].instruction),
