@@ -23,13 +23,15 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 # What shares a line is one room.
 ROOMS = (
     "version errors files",
-    "terminal settings values runs hub pretrained tables",
+    "terminal settings values shipped runs hub pretrained tables",
     "webshop",
     "episodes",
     "scoring",
     "queries",
+    "language",
     "policies",
     "rollouts",
+    "wrappers",
     "importing",
     "preferences",
     "evaluation",
@@ -37,14 +39,14 @@ ROOMS = (
     "publishing",
     "reports",
     "experiment",
-    "quickstart shop",
+    "quickstart shop launching recipes",
     "commands cli __main__",
 )
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version errors files": "Errors for bad input; files written whole or not at all.",
-    "terminal settings values runs hub pretrained tables": "What any room may use: settings, run folders, the Hub.",
-    "quickstart shop": "The whole way to a table; an episode by hand.",
+    "terminal settings values shipped runs hub pretrained tables": "What any room may use: settings, runs, the Hub.",
+    "quickstart shop launching recipes": "The whole way to a table; an episode by hand; recipes.",
     "commands cli __main__": "The command line: parses, calls, prints.",
 }
 

@@ -18,9 +18,9 @@ from recrl.settings import Parser, Setting, build, check_values, part, read_yaml
 from recrl.training.dpo import DPOArguments
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import ImitationArguments
-from recrl.training.ppo.loop import PPOArguments
 from recrl.training.search import QueryArguments
 from recrl.training.self_improvement import SelfImprovementArguments
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
 OTHER_FLAGS = {"-h", "--help", "--config"}

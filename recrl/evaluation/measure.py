@@ -17,14 +17,15 @@ from recrl.evaluation.failures import explain_failure
 from recrl.evaluation.result_types import EpisodeRecord, GoalList, Result
 from recrl.evaluation.results import check_same_goals, compare_results, summarise
 from recrl.evaluation.seen_goals import check_seen_goals
-from recrl.policies.base import Policy, knows_goal
+from recrl.policies.base import Answer, Policy, knows_goal
+from recrl.policies.own import as_policy
 from recrl.queries.proposing import describe_queries
 from recrl.rollouts.rollout import rollout
 from recrl.version import versions
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
-POLICY_SETTINGS = ("temperature", "loop_guard")  # what a checkpoint's policy has beside its name
+POLICY_SETTINGS = ("temperature", "loop_guard", "answers")  # what a model's policy has beside its name
 
 
 def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: int | None) -> np.ndarray:
@@ -45,7 +46,7 @@ def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: 
 
 
 def evaluate(
-    policy: Policy,
+    policy: Policy | Callable[[str, dict[str, Any]], Answer],
     catalog: Catalog,
     *,
     split: str = "test",
@@ -64,6 +65,7 @@ def evaluate(
     """Plays each goal once and sums up.
 
     Args:
+        policy: a policy, or a function of (observation, info), see `recrl.policies.own`.
         num_episodes: the first goals of the split, in order; None is all of them.
         decoding: greedy, or sample from the policy.
         seed: of sampling; batch_size: environments side by side, without influence on the result.
@@ -82,6 +84,7 @@ def evaluate(
         PolicyError: the policy, or the baseline's, may have been trained on some of the goals; before anything is
             played.
     """
+    policy = as_policy(policy)
     if decoding not in DECODINGS:
         raise DatasetError(f"decoding={decoding!r}, expected one of {', '.join(DECODINGS)}")
     goals = evaluation_goals(catalog, split, split_by, num_episodes)
@@ -125,6 +128,7 @@ def evaluate(
         **summarise(records),
         mean_steps=float(np.mean([episode.num_steps for episode in episodes])),
         truncated_rate=100 * float(np.mean([episode.truncated for episode in episodes])),
+        refused_rate=_refused_rate(episodes) if getattr(policy, "answers", "score") != "score" else None,
         reward_parts={name: float(np.mean(values)) for name, values in found.items() if values},
         num_seen_goals=seen,
         knows_goal=knows_goal(policy) or None,
@@ -133,6 +137,11 @@ def evaluate(
         failures=Failures.of(failures) if explain_failures else None,
     )
     return result if baseline is None else replace(result, comparison=compare_results(result, baseline))
+
+
+def _refused_rate(episodes: Sequence[Episode]) -> float:
+    """The share of actions, in %, that a policy wrote and the environment refused."""
+    return 100 * float(np.mean([not step.accepted for episode in episodes for step in episode.steps]))
 
 
 def record_of(episode: Episode) -> EpisodeRecord:

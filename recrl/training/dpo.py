@@ -15,7 +15,7 @@ Choices that the paper leaves open, and ours:
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,9 @@ from trl import DPOConfig
 
 from recrl.episodes.training_goals import from_config, merged, to_config
 from recrl.errors import ConfigError, RecrlError
-from recrl.preferences.builders import PairSet, check_builders
+from recrl.preferences.builders import PairSet
 from recrl.preferences.building import LEFT_OUT, TRAINED_ON, pairs_of_trajectories, read_pairs, save_pairs
 from recrl.preferences.config import (
-    CHOSEN_MIN_REWARD_HELP,
-    NUM_TRAJECTORIES_HELP,
-    PAIRS_HELP,
-    WEIGHT_BY_MARGIN_HELP,
     PairingConfig,
 )
 from recrl.preferences.data import (
@@ -42,6 +38,7 @@ from recrl.preferences.data import (
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import for_trainer, save_result, training_run
+from recrl.training.settings.dpo import DPOArguments, DPOSettings
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
 
@@ -55,76 +52,34 @@ FILES = {
 
 
 @dataclass
-class DPOArguments:
-    """What is learned from, and by which model."""
-
-    model_name_or_path: str = field(
-        metadata={"help": "The scorer to start from, by folder or Hub id; also pi_ref. recipes/imitation.py makes one."}
-    )
-    trajectories: str | None = field(
-        default=None, metadata={"help": "Trajectory dataset: a folder of `recrl generate-trajectories`."}
-    )
-    preferences: str | None = field(
-        default=None, metadata={"help": "A ready preference dataset, instead of trajectories."}
-    )
-    ref_model_name_or_path: str | None = field(
-        default=None, metadata={"help": "Another scorer as pi_ref of pairs and loss; default: the start."}
-    )
-    pairs: list[str] = field(default_factory=lambda: ["steps"], metadata=PAIRS_HELP)
-    num_trajectories: int | None = field(default=None, metadata=NUM_TRAJECTORIES_HELP)
-    min_reward: float = field(default=1.0, metadata=CHOSEN_MIN_REWARD_HELP)
-    weight_by_margin: bool = field(default=False, metadata=WEIGHT_BY_MARGIN_HELP)
-    pairs_seed: int = field(default=0, metadata={"help": "Seed of the rejected actions' draws, and of resampling."})
-
-    def __post_init__(self) -> None:
-        if (self.trajectories is None) == (self.preferences is None):
-            got = "none" if self.trajectories is None else "both"
-            raise ConfigError(f"expected either trajectories or preferences, got {got}")
-        check_builders(self.pairs)
-        if not 0 <= self.min_reward <= 1:
-            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
-        made = {"pairs": ["steps"], "min_reward": 1.0, "weight_by_margin": False, "num_trajectories": None}
-        for name, default in made.items():
-            if self.preferences is not None and getattr(self, name) != default:
-                raise ConfigError(f"{name} is for pairs that are made of trajectories; {self.preferences} has its own")
-
-
-@dataclass
-class ChoiceDPOConfig(DPOConfig):
+class ChoiceDPOConfig(DPOSettings, DPOConfig):  # type: ignore[misc]  # fewer types than there
     """The trainer's settings; TRL's names, with our defaults."""
-
-    output_dir: str | None = field(default="runs/dpo", metadata={"help": "Where the run's folder is made."})
-    learning_rate: float = field(default=1e-5, metadata={"help": "Learning rate of the encoder."})
-    head_learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the heads."})
-    num_train_epochs: float = field(default=2.0, metadata={"help": "Passes over the pairs."})
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Pairs a step and process."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
-    lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule."})
-    save_steps: float = field(default=100, metadata={"help": "Steps between checkpoints."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
-    report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
-    bf16: bool = field(default=False, metadata={"help": "bf16 mixed precision (TRL's default is on; a T4 has none)."})
-    gradient_checkpointing: bool | None = field(  # type: ignore[assignment]  # None: off without a warning
-        default=None, metadata={"help": "Less memory for a slower step (TRL's default is on, ours off)."}
-    )
 
     def __post_init__(self) -> None:
         check_fields("dpo", self)
         super().__post_init__()
         check_machine("dpo", self)
-        for name, values, known in (
-            ("loss_type", self.loss_type, LOSS_TYPES),
-            ("f_divergence_type", [self.f_divergence_type], F_DIVERGENCES),
-        ):
-            unknown = [value for value in values if value not in known]
-            if unknown:
-                raise ConfigError(f"{name}={unknown[0]!r} is unknown; choose among {', '.join(known)}")
-        if not self.beta > 0:
-            raise ConfigError(f"beta={self.beta}, expected a positive number")
+        check_losses(self)
 
 
-def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> PairSet:
+def check_losses(config: DPOConfig) -> None:
+    """Raises ConfigError for a loss or divergence that TRL does not have, or a beta that is not positive."""
+    for name, values, known in (
+        ("loss_type", config.loss_type, LOSS_TYPES),
+        ("f_divergence_type", [config.f_divergence_type], F_DIVERGENCES),
+    ):
+        unknown = [value for value in values if value not in known]
+        if unknown:
+            raise ConfigError(f"{name}={unknown[0]!r} is unknown; choose among {', '.join(known)}")
+    if not config.beta > 0:
+        raise ConfigError(f"beta={config.beta}, expected a positive number")
+
+
+def load_pairs(arguments: DPOArguments, device: Any = "cpu", max_prompt_tokens: int | None = None) -> PairSet:
     """The pairs of the run: the ready dataset's, or made of trajectories with the reference policy.
+
+    Args:
+        max_prompt_tokens: of a language model.
 
     Raises:
         DatasetError: nothing to learn from; see `recrl.preferences.builders`.
@@ -143,6 +98,7 @@ def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> PairSet:
         min_reward=arguments.min_reward,
         weight_by_margin=arguments.weight_by_margin,
         seed=arguments.pairs_seed,
+        max_prompt_tokens=max_prompt_tokens,
     )
     return pairs_of_trajectories(pairing, device=str(device))
 
@@ -167,7 +123,8 @@ def train_dpo(
                 "checkpoints do not hold; remove the folder and start again"
             )
         with config.main_process_first(local=False, desc="making preference pairs"):
-            dataset = _pairs_of_run(run.folder.path, arguments, config)
+            dataset = pairs_of_run(run.folder.path, arguments, config)
+            dataset = _with_reference(dataset, arguments, config)
         catalogs = set(dataset["catalog_sha256"])
         if model.config.catalog_sha256 is None and len(catalogs) == 1:
             model.config.catalog_sha256 = catalogs.copy().pop()
@@ -214,21 +171,27 @@ def train_dpo(
     return Path(config.output_dir or "")
 
 
-def _pairs_of_run(output_dir: Path, arguments: DPOArguments, config: ChoiceDPOConfig) -> Dataset:
+def pairs_of_run(
+    output_dir: Path, arguments: DPOArguments, config: DPOConfig, *, max_prompt_tokens: int | None = None
+) -> Dataset:
     """The pairs from the run's folder, made first if the run is new.
 
     The pairs are read from the disk by every process: TRL's precomputing needs one cache for all.
     """
     folder = output_dir / PREFERENCES_FOLDER
     if not folder.exists():
-        save_pairs(load_pairs(arguments, config.device), folder)
+        save_pairs(load_pairs(arguments, config.device, max_prompt_tokens), folder)
     pairs = dataset_to_preferences(load_preferences(folder))
     resampled = resample_by_weight(pairs, np.random.default_rng([arguments.pairs_seed, 1]))
     if resampled != pairs:
         made, folder = from_config(read_pairs(folder)[TRAINED_ON]), output_dir / RESAMPLED_FOLDER
         if not folder.exists():
             save_pairs(PairSet(resampled, trained_on=made), folder)
-    dataset = load_preferences(folder)
+    return load_preferences(folder)
+
+
+def _with_reference(dataset: Dataset, arguments: DPOArguments, config: ChoiceDPOConfig) -> Dataset:
+    """With the reference's log-probabilities, where they are wanted and known."""
     if arguments.trajectories is not None and config.precompute_ref_log_probs and config.ld_alpha is None:
         # The reference that made the pairs has computed what TRL would precompute.
         sums = zip(*(pair.log_probs for pair in dataset_to_preferences(dataset)), strict=True)

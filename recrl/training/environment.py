@@ -1,19 +1,20 @@
 """Where an agent plays while it is trained, and how it is measured on dev goals: shared by the recipes that play."""
 
 from dataclasses import dataclass, field
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from recrl.errors import ConfigError
 from recrl.evaluation.config import ALLOW_SEEN_GOALS_HELP, DECODING_HELP
-from recrl.evaluation.measure import evaluate, evaluation_goals
-from recrl.evaluation.result_types import Result
-from recrl.evaluation.seen_goals import check_seen_goals
-from recrl.policies.base import Policy
-from recrl.queries.proposing import QueryModel
 from recrl.rollouts.config import GOAL_DRAW_HELP, ShopSettings
-from recrl.webshop.catalog import Catalog
-from recrl.webshop.env import WebShopEnv
+
+if TYPE_CHECKING:  # what a recipe's --help does not need
+    import numpy as np
+
+    from recrl.evaluation.result_types import Result
+    from recrl.policies.base import Policy
+    from recrl.queries.proposing import QueryModel
+    from recrl.webshop.catalog import Catalog
+    from recrl.webshop.env import WebShopEnv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +43,10 @@ class EnvironmentArguments(ShopSettings):
                 "least 1 and 0"
             )
 
-    def make_env(self, catalog: Catalog, queries: QueryModel | None, rng: np.random.Generator) -> WebShopEnv:
+    def make_env(self, catalog: "Catalog", queries: "QueryModel | None", rng: "np.random.Generator") -> "WebShopEnv":
         """An environment on training goals, which ``rng`` draws."""
+        from recrl.webshop.env import WebShopEnv
+
         env = WebShopEnv(
             catalog,
             split="train",
@@ -55,8 +58,10 @@ class EnvironmentArguments(ShopSettings):
         env.np_random = rng
         return env
 
-    def evaluate_on_dev(self, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> Result:
+    def evaluate_on_dev(self, policy: "Policy", catalog: "Catalog", queries: "QueryModel | None") -> "Result":
         """The result of the first dev goals, see `recrl.evaluation.measure.evaluate`."""
+        from recrl.evaluation.measure import evaluate
+
         return evaluate(
             policy,
             catalog,
@@ -69,12 +74,15 @@ class EnvironmentArguments(ShopSettings):
             queries=queries,
         )
 
-    def check_dev_goals(self, policy: Policy, catalog: Catalog) -> None:
+    def check_dev_goals(self, policy: "Policy", catalog: "Catalog") -> None:
         """Refuses a start that may have been trained on the dev goals, on which its successors are chosen.
 
         Raises:
             PolicyError: it may, and ``allow_seen_goals`` is not set.
         """
+        from recrl.evaluation.measure import evaluation_goals
+        from recrl.evaluation.seen_goals import check_seen_goals
+
         goals = evaluation_goals(catalog, "dev", self.split_by, self.num_dev_episodes or None)
         asked = f"the dev split by {self.split_by}"
         check_seen_goals(policy, catalog, goals, asked=asked, allowed=self.allow_seen_goals)

@@ -22,64 +22,20 @@ from recrl.episodes.training_goals import from_config, merged, to_config, traini
 from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, right_mask
-from recrl.scoring.inputs import ACTION_FEATURES, PLAIN_FEATURES
 from recrl.scoring.losses import best_is_right, right_action_loss
-from recrl.scoring.model import BertForChoiceScoring
+from recrl.scoring.model import BertForChoiceScoring, start_weights
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import for_trainer, save_result, training_run
+from recrl.training.settings.imitation import ImitationArguments, ImitationSettings
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class ImitationArguments:
-    """What is imitated, and by which model."""
-
-    demonstrations: list[str] = field(
-        metadata={"help": "Trajectory datasets, one or more: folders of `recrl generate-trajectories`, or Hub ids."}
-    )
-    model_name_or_path: str | None = field(
-        default=None, metadata={"help": "BERT-family encoder, by Hub id or folder; default: MiniLM-L6."}
-    )
-    start_from: str | None = field(
-        default=None, metadata={"help": "A scorer checkpoint to go on from, instead of an encoder with new heads."}
-    )
-    num_demonstrations: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
-    action_features: list[str] = field(
-        default_factory=lambda: list(PLAIN_FEATURES),
-        metadata={"help": f"Numbers about each action that the scorer reads, of: {', '.join(ACTION_FEATURES)}."},
-    )
-    state_form: str = field(
-        default="compact", metadata={"help": "compact or full (the paper's): see recrl/scoring/inputs.py."}
-    )
-    similarity: bool = field(default=True, metadata={"help": "Start from the encoder's own cosine similarity."})
-    max_state_tokens: int = field(default=256, metadata={"help": "Longest state, in tokens."})
-    linear_probe: bool = field(default=True, metadata={"help": "Fit the features' weights first, before fine-tuning."})
-    max_action_tokens: int = field(default=64, metadata={"help": "Longest action text, in tokens."})
-
-    def __post_init__(self) -> None:
-        if isinstance(self.demonstrations, str):  # one, given from Python
-            self.demonstrations = [self.demonstrations]
-
-
-@dataclass
-class ImitationConfig(TrainingArguments):
+class ImitationConfig(ImitationSettings, TrainingArguments):  # type: ignore[misc]  # fewer types than there
     """The trainer's settings; transformers' names, with our defaults."""
 
-    output_dir: str | None = field(default="runs/imitation", metadata={"help": "Where the run's folder is made."})
-    learning_rate: float = field(default=3e-5, metadata={"help": "Learning rate of the encoder."})
-    head_learning_rate: float = field(default=3e-4, metadata={"help": "Learning rate of the new heads."})
-    num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the demonstrations."})
-    per_device_train_batch_size: int = field(default=8, metadata={"help": "Decisions a step and process."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
-    lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule."})
-    weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay."})
-    logging_steps: float = field(default=10, metadata={"help": "Steps between log lines."})
-    save_strategy: str = field(default="steps", metadata={"help": "When checkpoints are written."})
-    save_steps: float = field(default=100, metadata={"help": "Steps between checkpoints."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
-    report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: the collator reads all."})
 
     def __post_init__(self) -> None:
@@ -90,7 +46,7 @@ class ImitationConfig(TrainingArguments):
 
 def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
     """Every decision of the episodes with two valid actions or more, labelled with the actions that its teacher holds
-    right; where the step says nothing of them, with the action that was taken.
+    right; where the step says nothing of them, with the action that was taken, unless the environment refused it.
 
     Raises:
         DatasetError: no decision has two valid actions or more.
@@ -99,7 +55,7 @@ def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
         LabelledDecision(decision, step.right_actions or (step.action_index,))
         for episode in episodes
         for decision, step in zip(episode.decisions(), episode.steps, strict=True)
-        if len(step.valid_actions) > 1
+        if len(step.valid_actions) > 1 and step.accepted
     ]
     if not rows:
         raise DatasetError(
@@ -161,8 +117,8 @@ def chooses(model: BertForChoiceScoring) -> bool:
     """Whether the scorer was trained to choose actions; one that was only trained to judge products was not."""
     if model.match_head is None or model.feature_score is None:
         return True
-    num_trained = model.feature_score.weight.shape[1] - int(model.config.similarity)  # the cosine's starts above 0
-    return bool(model.feature_score.weight[0, :num_trained].any())
+    weight = model.feature_score.weight
+    return not torch.equal(weight, start_weights(model.config).to(weight))
 
 
 def fit_feature_weights(

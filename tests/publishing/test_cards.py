@@ -23,9 +23,10 @@ from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import ImitationArguments, ImitationConfig
 from recrl.training.judgement import JudgementArguments, JudgementConfig
-from recrl.training.ppo.loop import PPOArguments, PPOConfig
+from recrl.training.ppo.config import PPOConfig
 from recrl.training.search import QueryArguments, QueryConfig
 from recrl.training.self_improvement import SelfImprovementArguments
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
 GOALS = {"protocol": "embedded-unseen", "catalog_sha256": "c" * 64, "goals_sha256": "g" * 64, "num_processes": 1}
@@ -387,5 +388,7 @@ def test_ordinary_names_stay_as_they_are() -> None:
 def test_the_templates_are_part_of_the_package() -> None:
     folder = files("recrl.publishing") / "templates"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"scorer_card.md", "query_model_card.md", "trajectories_card.md", "preferences_card.md"}
+    assert names == {
+        "scorer_card.md", "language_card.md", "query_model_card.md", "trajectories_card.md", "preferences_card.md",
+    }  # fmt: skip
     assert all((folder / name).read_text(encoding="utf-8").startswith("---\n{{ card_data }}\n---\n") for name in names)

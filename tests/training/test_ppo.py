@@ -24,7 +24,7 @@ from recrl.training.ppo.advantages import explained_variance, generalized_advant
 from recrl.training.ppo.buffer import Minibatch, RolloutBuffer
 from recrl.training.ppo.checkpoints import resume_checkpoint
 from recrl.training.ppo.collector import Collector
-from recrl.training.ppo.config import PPOArguments, PPOConfig
+from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.loop import ppo_loop, train_ppo
 from recrl.training.ppo.losses import (
     categorical_kl,
@@ -37,6 +37,7 @@ from recrl.training.ppo.metrics import METRICS
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import minibatch_loss, update_model
 from recrl.training.runs import last_checkpoint, training_metrics
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.reading import read_page
 

@@ -31,11 +31,12 @@ from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import decisions_of
 from recrl.training.ppo.advantages import normalized
 from recrl.training.ppo.checkpoints import BEST_FOLDER, keep_best, resume_checkpoint, save_checkpoint, save_result
-from recrl.training.ppo.config import PPOArguments, PPOConfig
+from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
 from recrl.training.runs import report_best, training_run
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.env import WebShopEnv
 

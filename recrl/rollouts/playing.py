@@ -1,0 +1,106 @@
+"""An episode while it is played: what is known at each step, and what is kept of it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from recrl.episodes.data import Episode, Step
+from recrl.episodes.decisions import Decision
+from recrl.episodes.notes import Notes
+from recrl.policies.base import Choice
+from recrl.webshop.env import WebShopEnv
+
+
+@dataclass
+class Playing:
+    """An episode that is being played.
+
+    Attributes:
+        number: of the episode; rng: its generator.
+        env: where it is played, just reset or stepped; observation, info: what it gave last.
+        steps, actions: what was done so far; notes: what was seen; memory: the policy's own.
+    """
+
+    number: int
+    env: WebShopEnv
+    rng: np.random.Generator
+    observation: str
+    info: dict[str, Any]
+    steps: list[Step] = field(default_factory=list)
+    actions: list[str] = field(default_factory=list)
+    notes: Notes = field(init=False)
+    memory: dict[Any, Any] = field(default_factory=dict)
+    num_taken: int = 0
+
+    def __post_init__(self) -> None:
+        self.notes = Notes.first(self.info["page"])
+
+    def decision(self, *, with_env: bool = False) -> Decision:
+        """What is known at this step."""
+        return Decision(
+            observation=self.observation,
+            page=self.info["page"],
+            valid_actions=self.info["valid_actions"],
+            previous_actions=tuple(self.actions),
+            steps_left=self.env.max_steps - self.num_taken,
+            notes=self.notes,
+            memory=self.memory,
+            env=self.env if with_env else None,
+        )
+
+    def add(self, decision: Decision, choice: Choice, observation: str, reward: float, info: dict[str, Any]) -> None:
+        """Keeps a step: what was decided, and what the environment answered to it."""
+        written = () if choice.text is None else (choice.text,)
+        valid_actions = (*decision.valid_actions, *written)
+        action_index = len(valid_actions) - 1 if written else choice.action_index
+        self.steps.append(
+            Step(
+                decision.observation,
+                decision.page,
+                valid_actions,
+                decision.steps_left,
+                action_index,
+                choice.log_prob,
+                float(reward),
+                choice.right_actions,
+                choice.probabilities,
+                choice.value,
+                bool(written),
+                "invalid_action" not in info,
+            )
+        )
+        action = valid_actions[action_index]
+        self.actions.append(action)
+        self.notes = self.notes.after(decision.page, action, info["page"])
+        self.observation, self.info = observation, info
+        self.num_taken += 1
+
+    def pass_over(self, info: dict[str, Any]) -> None:
+        """Counts an action that changed nothing, which is not kept."""
+        self.info = info
+        self.num_taken += 1
+
+    def finish(self, policy: str, protocol: str, seed: int) -> Episode:
+        """The episode, which has ended."""
+        info = self.info
+        bought, state = "reward_parts" in info, self.env.screen.state
+        reward = self.steps[-1].reward
+        return Episode(
+            goal_index=info["goal_index"],
+            instruction=info["instruction"],
+            protocol=protocol,
+            catalog_sha256=info["catalog_sha256"],
+            goals_sha256=info["goals_sha256"],
+            policy=policy,
+            seed=seed,
+            steps=tuple(self.steps),
+            reward=reward,
+            success=reward == 1.0,
+            terminated=bought,
+            truncated=not bought,
+            reward_parts=dict(info.get("reward_parts", {})),
+            target_asin=self.env.goal.asin,
+            bought_asin=state.asin if bought else None,
+            bought_options=dict(state.options) if bought else {},
+        )
