@@ -330,7 +330,7 @@ class Parser(argparse.ArgumentParser):
             if action.dest in values:
                 action.default, action.required = values[action.dest], False
                 if not action.option_strings:
-                    action.nargs = "?"
+                    action.nargs = "*" if action.nargs == "+" else "?"
 
     def _unknown(self, kind: str, word: str, known: Iterable[str]) -> NoReturn:
         meant = nearest(word, known)

@@ -24,8 +24,14 @@ class ShowConfig(CatalogSettings):
     )
     catalog: str | None = field(default=None, metadata=CATALOG_OF_RUN_HELP)
     goal: int | None = field(default=None, metadata={"help": "The goal whose episode is shown, page by page."})
-    failures: bool = field(
-        default=False, metadata={"help": "Show every failed episode page by page, those of one kind together."}
+    failures: int | None = field(
+        default=None,
+        metadata={
+            "help": "Show the failed episodes page by page, those of one class together, and with a number as many of "
+            "each.",
+            "nargs": "?",
+            "const": 0,
+        },
     )
     policy: str | None = field(
         default=None,
@@ -37,9 +43,9 @@ class ShowConfig(CatalogSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 0, "goal")
+        check_at_least(self, 0, "goal", "failures")
         check_at_least(self, 1, "max_steps")
-        if self.failures and self.goal is not None:
+        if self.failures is not None and self.goal is not None:
             raise ConfigError("--goal shows one episode and --failures all that failed; give one of them")
 
 
@@ -47,7 +53,7 @@ class ShowConfig(CatalogSettings):
 class ReportConfig(CatalogSettings):
     """What is reported."""
 
-    runs: tuple[str, ...] = field(
+    sources: tuple[str, ...] = field(
         metadata={
             "help": "Folders of runs, results of `recrl evaluate --output_json`, or trajectory datasets; several make "
             "one page.",

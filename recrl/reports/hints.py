@@ -21,7 +21,7 @@ def catalog_flags(config: CatalogSettings) -> list[str]:
 def page_of(config: EvaluationConfig) -> ReportConfig:
     """The settings of the page of an evaluation."""
     said = {name: getattr(config, name) for name in CATALOG_SETTINGS}
-    return ReportConfig(runs=(config.policy,), output=config.report, **said)
+    return ReportConfig(sources=(config.policy,), output=config.report, **said)
 
 
 def show_command(config: EvaluationConfig, goal: int) -> str:

@@ -28,7 +28,7 @@ def make_report(
     """Writes the page of some runs.
 
     Args:
-        found: instead of what ``config.runs`` name.
+        found: instead of what ``config.sources`` name.
         say: called with lines of progress.
 
     Returns:
@@ -38,7 +38,7 @@ def make_report(
         DatasetError: a run holds nothing that can be shown.
         StorageError: the page cannot be written.
     """
-    runs = [find_run(path) for path in config.runs] if found is None else list(found)
+    runs = [find_run(path) for path in config.sources] if found is None else list(found)
     output = Path(config.output) if config.output else _place_of(runs[0])
     check_result_path(output)
     notes = [line for run in runs for line in run.damaged]
@@ -81,7 +81,7 @@ def end_with_report(folder: str | Path, say: Callable[[str], None], *, catalog: 
     """
     try:
         said = {} if catalog is None else {name: getattr(catalog, name) for name in CATALOG_SETTINGS}
-        say(f"the report is {make_report(ReportConfig(runs=(str(folder),), **said), say)}; open it in a browser")
+        say(f"the report is {make_report(ReportConfig(sources=(str(folder),), **said), say)}; open it in a browser")
     except RecrlError as error:  # what the command made stands
         say(f"no report was made: {error}")
 

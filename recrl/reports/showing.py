@@ -14,7 +14,7 @@ from recrl.evaluation.result_types import Result
 from recrl.policies.loading import load_policy
 from recrl.reports.config import ShowConfig
 from recrl.reports.finding import Run, find_run, is_scripted
-from recrl.reports.played import can_be_played_again, check_catalog, explained, play_again
+from recrl.reports.played import Played, can_be_played_again, check_catalog, explained, play_again
 from recrl.reports.terminal import draw_episode, outcome
 from recrl.rollouts.config import CatalogSettings
 from recrl.rollouts.rollout import rollout
@@ -61,23 +61,26 @@ def show(config: ShowConfig, *, wait: Callable[[], bool] = lambda: True) -> None
             raise DatasetError(f"{config.source} holds no episode of goal {config.goal}; it holds {some} and others")
         for episode in source.episodes([config.goal]):
             draw_episode(explained(episode, source.catalog), console, name=source.name)
-    elif config.failures:
-        _draw_failures(source, console, wait)
+    elif config.failures is not None:
+        _draw_failures(source, config.failures, console, wait)
     else:
         _list(config, source)
 
 
-def _draw_failures(source: Source, console: Console, wait: Callable[[], bool]) -> None:
+def _draw_failures(source: Source, number: int, console: Console, wait: Callable[[], bool]) -> None:
+    """The failed episodes, class by class; ``number``: of each, 0 for all."""
     if not source.failed:
         console.print(f"{source.name}: none of {len(source.goals)} episodes failed")
         return
     played = [explained(episode, source.catalog) for episode in source.episodes(source.failed)]
-    order = list(KINDS)
-    played.sort(key=lambda one: order.index(one.failure.kind) if one.failure else len(order))
-    for number, one in enumerate(played, 1):
-        if number > 1 and not wait():
+    by_kind: dict[str, list[Played]] = {kind: [] for kind in [*KINDS, ""]}
+    for one in played:
+        by_kind[one.failure.kind if one.failure else ""].append(one)
+    chosen = [one for of_kind in by_kind.values() for one in (of_kind[:number] if number else of_kind)]
+    for place, one in enumerate(chosen, 1):
+        if place > 1 and not wait():
             return
-        console.print(f"\nfailure {number} of {len(played)}", style="bold", highlight=False)
+        console.print(f"\nfailure {place} of {len(chosen)}", style="bold", highlight=False)
         draw_episode(one, console, name=source.name)
 
 

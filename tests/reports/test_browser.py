@@ -38,7 +38,7 @@ def browser() -> Iterator[Any]:
 def report(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of the shop whose texts try everything."""
     output = tmp_path_factory.mktemp("browser") / "report.html"
-    return make_report(ReportConfig(runs=(str(shop.run),), catalog=str(shop.folder), output=str(output)))
+    return make_report(ReportConfig(sources=(str(shop.run),), catalog=str(shop.folder), output=str(output)))
 
 
 @pytest.fixture

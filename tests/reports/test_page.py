@@ -59,7 +59,7 @@ def page(shop: Shop, tmp_path_factory: pytest.TempPathFactory) -> str:
     output = tmp_path_factory.mktemp("page") / "<i>report.html"
     log = shop.run / "ppo" / "training_metrics.json"
     write_json(log, {"method": "ppo", "best_update": 0, "log_history": LOG, "num_environment_steps": 64})
-    made = make_report(ReportConfig(runs=(str(shop.run),), catalog=str(shop.folder), output=str(output)))
+    made = make_report(ReportConfig(sources=(str(shop.run),), catalog=str(shop.folder), output=str(output)))
     return made.read_text(encoding="utf-8")
 
 
@@ -126,7 +126,7 @@ def test_damaged_files_and_missing_episodes_are_said(shop: Shop, tmp_path: Path,
 
 def test_more_episodes_than_asked_for_are_left_out_and_counted(shop: Shop, tmp_path: Path) -> None:
     config = ReportConfig(
-        runs=(str(shop.run),), catalog=str(shop.folder), output=str(tmp_path / "page.html"), most_episodes=5
+        sources=(str(shop.run),), catalog=str(shop.folder), output=str(tmp_path / "page.html"), most_episodes=5
     )
     text = make_report(config).read_text(encoding="utf-8")
     assert "43 of 48 episodes are left out" in text
