@@ -85,6 +85,8 @@ COMMANDS = (
             "write one page of what runs have come to: results, curves, failures, and every episode to step through"),
     Command("evaluate-search", SearchEvaluationConfig, commands.evaluate_search,
             "say what a query model proposes, and what its queries find"),
+    Command("verify", commands.VerifyConfig, commands.verify,
+            "say what a folder, a file or a repository on the Hub is, and what of it is damaged"),
     Command("convert-checkpoint", commands.ConvertCheckpointConfig, commands.convert_checkpoint,
             "turn WebShop's published choice model into a scorer"),
 )  # fmt: skip

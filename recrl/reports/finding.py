@@ -4,7 +4,6 @@ Files are known by what is in them, so that every command's folder can be read, 
 together too. What is damaged is left out and named.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from recrl.evaluation.result_types import Result
 from recrl.evaluation.results import load_result
 from recrl.files import read_json
 from recrl.policies.loading import RULES
+from recrl.seals import read_sealed_json
 
 TRAINING_LOG, TRAINING_SETTINGS = "training_metrics.json", "config_resolved.json"
 DATASET_MARK = "dataset_info.json"
@@ -191,11 +191,11 @@ def _free_name(name: str, taken: Mapping[str, Any]) -> str:
 
 def _read_training(run: Run, path: Path, name: str) -> None:
     try:
-        metrics = read_json(path)
+        metrics = read_sealed_json(path)
         if not isinstance(metrics, dict) or not isinstance(metrics.get("log_history", []), list):
             raise ValueError("expected an object with a log")
         settings_file = path.with_name(TRAINING_SETTINGS)
-        settings = read_json(settings_file) if settings_file.exists() else {}
+        settings = read_sealed_json(settings_file) if settings_file.exists() else {}
     except (OSError, ValueError) as error:
         run.damaged.append(f"{path} cannot be read: {error}")
     else:
@@ -204,7 +204,7 @@ def _read_training(run: Run, path: Path, name: str) -> None:
 
 def _read_rows(run: Run, path: Path) -> None:
     try:
-        rows = read_json(path)["rows"]
+        rows = read_sealed_json(path)["rows"]
         run.rows = [row for row in rows if isinstance(row, dict)]
     except (OSError, ValueError, KeyError, TypeError) as error:
         run.damaged.append(f"{path} cannot be read: {error}")
@@ -214,7 +214,7 @@ def _settings_of(folder: Path) -> dict[str, Any]:
     """The settings of the command that made a folder; empty where they are not known."""
     for name in (*SETTINGS_FILES, TRAINING_SETTINGS):
         try:
-            found = json.loads((folder / name).read_text(encoding="utf-8"))
+            found = read_sealed_json(folder / name)
         except (OSError, ValueError):
             continue
         if isinstance(found, dict):
