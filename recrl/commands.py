@@ -4,7 +4,6 @@ Each takes one dataclass, whose fields are its flags (`recrl.settings`). Where t
 command takes it, or one that inherits from it and adds what only the command does: print, draw, push.
 """
 
-import functools
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -287,7 +286,7 @@ def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
 
 def evaluate(config: EvaluationConfig) -> None:
     from recrl.evaluation.commands import run_evaluation
-    from recrl.evaluation.failure_tables import example_lines, failure_table, summary_table
+    from recrl.evaluation.failure_tables import example_lines, failure_table, first_of_each, summary_table
     from recrl.evaluation.tables import comparison_lines, print_table
     from recrl.publishing.cards import write_results
     from recrl.reports.finding import Run
@@ -310,7 +309,10 @@ def evaluate(config: EvaluationConfig) -> None:
         for text in example_lines(result.failures, config.failures):
             show(text)
     if result.failures is not None and result.failures.num_failures:
-        summary_table(result.failures, result.num_episodes, functools.partial(show_command, config)).print()
+        summary_table(result.failures, result.num_episodes).print()
+        show("An example of each, page by page:")
+        for goal in first_of_each(result.failures).values():
+            show(f"  {show_command(config, goal)}")
     if config.report is not None:
         found = Run(Path(config.report), result.policy, results=results, settings=asdict(config))
         say = f"the report is {make_report(page_of(config), line.say, found=[found])}; open it in a browser"

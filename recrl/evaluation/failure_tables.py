@@ -1,7 +1,5 @@
 """Failures for people: counts as a table, examples as lines."""
 
-from collections.abc import Callable
-
 from recrl.evaluation.failure_types import KINDS, LACKS, Failure, Failures, Lack, PerfectProduct, Purchase
 from recrl.tables import Table
 
@@ -36,21 +34,31 @@ def failure_table(failures: Failures, num_episodes: int) -> Table:
     return Table(HEADER, rows, said)
 
 
-def summary_table(failures: Failures, num_episodes: int, shows: Callable[[int], str]) -> Table:
+def summary_table(failures: Failures, num_episodes: int) -> Table:
     """A row per kind of failure that occurred, with a goal as an example.
 
     Args:
         num_episodes: of the evaluation, failed or not.
-        shows: the command that shows the episode of a goal.
     """
-    first = {failure.kind: failure.goal_index for failure in reversed(failures.episodes)}
+    examples = first_of_each(failures)
     rows = [
-        [KINDS[count.kind], str(count.episodes), f"{100 * count.episodes / num_episodes:.1f}", shows(first[count.kind])]
+        [
+            KINDS[count.kind],
+            str(count.episodes),
+            f"{100 * count.episodes / num_episodes:.1f}",
+            str(examples[count.kind]),
+        ]
         for count in failures.kinds
         if count.episodes
     ]
-    said = f"{failures.num_failures} of {num_episodes} episodes failed; the last column shows the first of each kind."
-    return Table(("why", "episodes", "%", "an example, page by page"), rows, said)
+    said = f"{failures.num_failures} of {num_episodes} episodes failed, each counted in the first class that holds."
+    return Table(("why", "episodes", "%", "goal of an example"), rows, said)
+
+
+def first_of_each(failures: Failures) -> dict[str, int]:
+    """Kind -> the goal of its first failure, for the kinds that occurred, in their order."""
+    first = {failure.kind: failure.goal_index for failure in reversed(failures.episodes)}
+    return {kind: first[kind] for kind in KINDS if kind in first}
 
 
 def _row(name: str, episodes: int, of: int, products: int, lacks: list[int]) -> list[str]:

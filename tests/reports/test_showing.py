@@ -141,8 +141,10 @@ def test_evaluate_ends_with_what_failed_and_how_to_see_it(
     flags = ["--policy", "rule", "--catalog", str(shop.folder), "--split", "all", "--num_episodes", "8"]
     main(["evaluate", *flags])
     said = capsys.readouterr().out
-    command = re.search(r"recrl show rule --goal \d+ --catalog (\S+)", said)
-    assert command is not None
+    commands = re.findall(r"^  recrl (show rule --goal \d+ --catalog \S+)$", said, re.MULTILINE)
+    assert commands
+    for command in commands:
+        assert "Why it failed: " in shown(capsys, *command.split()[1:])
     main(["evaluate", *flags, "--decoding", "sample"])
     assert "evaluate with --output_json FILE" in " ".join(capsys.readouterr().out.split())
     page = tmp_path / "page.html"
