@@ -25,6 +25,7 @@ ROOMS = (
     "version errors files",
     "terminal settings values runs hub pretrained tables",
     "webshop",
+    "environments",
     "episodes",
     "scoring",
     "queries",

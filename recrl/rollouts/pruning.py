@@ -3,8 +3,8 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
+from recrl.environments.protocols import Environment
 from recrl.episodes.data import Episode, Step
-from recrl.webshop.env import WebShopEnv
 
 
 def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
@@ -24,7 +24,7 @@ def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
     return kept
 
 
-def prune_loops(episode: Episode, env: WebShopEnv, loops: str = "notes") -> Episode:
+def prune_loops(episode: Episode, env: Environment, loops: str = "notes") -> Episode:
     """The episode without its loops, replayed, so that its observations are those of the shorter way.
 
     A page is known by what it shows, but for the marks of visited products, and by its valid actions. With ``loops``
@@ -54,6 +54,6 @@ def prune_loops(episode: Episode, env: WebShopEnv, loops: str = "notes") -> Epis
         index, steps_left = actions.index(step.action), env.max_steps - number
         right_indices = tuple(sorted(map(actions.index, right)))
         steps.append(Step(*before, actions, steps_left, index, step.log_prob, float(reward), right_indices))
-    if reward != episode.reward or not terminated or info["reward_parts"] != episode.reward_parts:
+    if reward != episode.reward or not terminated or info.get("reward_parts", {}) != episode.reward_parts:
         return episode
     return replace(episode, steps=tuple(steps))

@@ -4,19 +4,20 @@ The result does not depend on the number of environments: each episode has a gen
 and the episode's number, and the episodes are yielded in the order of their goals.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from recrl.environments.protocols import Environment, Queries, Task
+from recrl.environments.webshop import as_task
 from recrl.episodes.data import Episode, Step
 from recrl.episodes.decisions import Decision, check_right_actions
 from recrl.episodes.notes import Notes
 from recrl.errors import DatasetError, PolicyError
 from recrl.policies.base import Choice, Policy, knows_goal
 from recrl.webshop.catalog import Catalog
-from recrl.webshop.env import WebShopEnv
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
 
@@ -25,7 +26,7 @@ class _Running:
     """An episode that is being played."""
 
     number: int
-    env: WebShopEnv
+    env: Environment
     rng: np.random.Generator
     observation: str
     info: dict[str, Any]
@@ -33,6 +34,7 @@ class _Running:
     actions: list[str] = field(default_factory=list)
     notes: Notes = field(init=False)
     memory: dict[Any, Any] = field(default_factory=dict)
+    terminated: bool = False  # by its last step
 
     def __post_init__(self) -> None:
         self.notes = Notes.first(self.info["page"])
@@ -52,7 +54,7 @@ class _Running:
 
 def rollout(
     policy: Policy,
-    catalog: Catalog,
+    catalog: Catalog | Task,
     goal_indices: Iterable[int],
     *,
     seed: int,
@@ -61,12 +63,13 @@ def rollout(
     max_steps: int = 15,
     greedy: bool = False,
     first_number: int = 0,
-    queries: Callable[[str], Sequence[str]] | None = None,
+    queries: Queries | None = None,
 ) -> Iterator[Episode]:
     """Plays one episode per goal and yields them in the order of the goals.
 
     Args:
-        goal_indices: into ``catalog.goals``; read as they are needed, so it may be endless.
+        catalog: what is played: a catalogue, or another `recrl.environments.protocols.Task`.
+        goal_indices: of the catalogue's goals; read as they are needed, so it may be endless.
         seed: with an episode's number it makes the episode's generator.
         split_by: names the protocol that the episodes record.
         batch_size: environments side by side.
@@ -83,12 +86,12 @@ def rollout(
         raise PolicyError(f"batch_size={batch_size} and max_steps={max_steps}, expected at least 1 of each")
     if seed < 0:
         raise PolicyError(f"seed={seed}, expected a whole number of at least 0")
-    goals = enumerate(goal_indices, start=first_number)
-    idle = [WebShopEnv(catalog=catalog, split="all", max_steps=max_steps, queries=queries) for _ in range(batch_size)]
+    goals, task = enumerate(goal_indices, start=first_number), as_task(catalog)
+    idle = [task.make_env(max_steps=max_steps, queries=queries) for _ in range(batch_size)]
     running: list[_Running] = []
     finished: dict[int, Episode] = {}
     next_number = first_number
-    protocol = catalog.protocol(split_by)
+    protocol = task.protocol(split_by)
     while True:
         while idle and (following := next(goals, None)) is not None:
             number, goal_index = following
@@ -141,7 +144,7 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
         )
         episode.actions.append(action)
         episode.notes = episode.notes.after(decision.page, action, info["page"])
-        episode.observation, episode.info = observation, info
+        episode.observation, episode.info, episode.terminated = observation, info, terminated
         if terminated or truncated:
             ended.append(episode)
     return ended
@@ -149,7 +152,6 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
 
 def _finish(running: _Running, policy: str, protocol: str, seed: int) -> Episode:
     info, reward = running.info, running.steps[-1].reward
-    bought = "reward_parts" in info
     return Episode(
         goal_index=info["goal_index"],
         instruction=info["instruction"],
@@ -161,7 +163,7 @@ def _finish(running: _Running, policy: str, protocol: str, seed: int) -> Episode
         steps=tuple(running.steps),
         reward=reward,
         success=reward == 1.0,
-        terminated=bought,
-        truncated=not bought,
+        terminated=running.terminated,
+        truncated=not running.terminated,
         reward_parts=dict(info.get("reward_parts", {})),
     )

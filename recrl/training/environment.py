@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from recrl.environments.protocols import Environment, Task
 from recrl.errors import ConfigError
 from recrl.evaluation.config import ALLOW_SEEN_GOALS_HELP, DECODING_HELP
 from recrl.evaluation.measure import evaluate, evaluation_goals
@@ -11,13 +12,11 @@ from recrl.evaluation.result_types import Result
 from recrl.evaluation.seen_goals import check_seen_goals
 from recrl.policies.base import Policy
 from recrl.queries.proposing import QueryModel
-from recrl.rollouts.config import GOAL_DRAW_HELP, ShopSettings
-from recrl.webshop.catalog import Catalog
-from recrl.webshop.env import WebShopEnv
+from recrl.rollouts.config import GOAL_DRAW_HELP, TaskSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnvironmentArguments(ShopSettings):
+class EnvironmentArguments(TaskSettings):
     """The shop, its goals, and the step limit."""
 
     goal_draw: str = field(default="weight", metadata=GOAL_DRAW_HELP)
@@ -42,10 +41,9 @@ class EnvironmentArguments(ShopSettings):
                 "least 1 and 0"
             )
 
-    def make_env(self, catalog: Catalog, queries: QueryModel | None, rng: np.random.Generator) -> WebShopEnv:
+    def make_env(self, task: Task, queries: QueryModel | None, rng: np.random.Generator) -> Environment:
         """An environment on training goals, which ``rng`` draws."""
-        env = WebShopEnv(
-            catalog,
+        env = task.make_env(
             split="train",
             split_by=self.split_by,
             goal_draw=self.goal_draw,
@@ -55,11 +53,11 @@ class EnvironmentArguments(ShopSettings):
         env.np_random = rng
         return env
 
-    def evaluate_on_dev(self, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> Result:
+    def evaluate_on_dev(self, policy: Policy, task: Task, queries: QueryModel | None) -> Result:
         """The result of the first dev goals, see `recrl.evaluation.measure.evaluate`."""
         return evaluate(
             policy,
-            catalog,
+            task,
             split="dev",
             split_by=self.split_by,
             num_episodes=self.num_dev_episodes or None,
@@ -69,12 +67,12 @@ class EnvironmentArguments(ShopSettings):
             queries=queries,
         )
 
-    def check_dev_goals(self, policy: Policy, catalog: Catalog) -> None:
+    def check_dev_goals(self, policy: Policy, task: Task) -> None:
         """Refuses a start that may have been trained on the dev goals, on which its successors are chosen.
 
         Raises:
             PolicyError: it may, and ``allow_seen_goals`` is not set.
         """
-        goals = evaluation_goals(catalog, "dev", self.split_by, self.num_dev_episodes or None)
+        goals = evaluation_goals(task, "dev", self.split_by, self.num_dev_episodes or None)
         asked = f"the dev split by {self.split_by}"
-        check_seen_goals(policy, catalog, goals, asked=asked, allowed=self.allow_seen_goals)
+        check_seen_goals(policy, task, goals, asked=asked, allowed=self.allow_seen_goals)
