@@ -23,7 +23,7 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 # What shares a line is one room.
 ROOMS = (
     "version errors files",
-    "terminal settings values runs hub pretrained tables",
+    "terminal settings values shipped runs hub pretrained tables",
     "webshop",
     "environments",
     "episodes",
@@ -37,14 +37,14 @@ ROOMS = (
     "training",
     "publishing",
     "experiment",
-    "quickstart shop",
+    "quickstart shop launching recipes",
     "commands cli __main__",
 )
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version errors files": "Errors for bad input; files written whole or not at all.",
-    "terminal settings values runs hub pretrained tables": "What any room may use: settings, run folders, the Hub.",
-    "quickstart shop": "The whole way to a table; an episode by hand.",
+    "terminal settings values shipped runs hub pretrained tables": "What any room may use: settings, runs, the Hub.",
+    "quickstart shop launching recipes": "The whole way to a table; an episode by hand; recipes.",
     "commands cli __main__": "The command line: parses, calls, prints.",
 }
 

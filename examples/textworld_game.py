@@ -1,10 +1,10 @@
 """Games of TextWorld (arXiv:1806.11532), a package that knows nothing of recrl, played as any other task.
 
-    pip install textworld
+    pip install 'recrl[games]'
     python examples/textworld_game.py --num_episodes 8
 
-TextWorld makes a game from a seed, says its objective, and lists the commands that are admissible. The class below turns
-that into what recrl needs; the command line takes the task by name: `recrl evaluate --environment
+TextWorld makes a game from a seed, says its objective, and lists the commands that are admissible. The class below
+turns that into what recrl needs; the command line takes the task by name: `recrl evaluate --environment
 textworld_game:make_task --policy random`, in this folder. Prints what random play earns, and an episode's beginning.
 """
 
@@ -20,8 +20,9 @@ from recrl import GymTask, check_environment, evaluate, load_policy, rollout
 from recrl.evaluation.tables import print_table
 from recrl.webshop.spaces import UnicodeText
 
-NUM_GAMES = 60
+NUM_GAMES = 20
 WANTED = textworld.EnvInfos(admissible_commands=True, objective=True, won=True, description=True, inventory=True)
+FOLDER = Path(tempfile.mkdtemp())  # of compiled games
 
 
 class TextWorldGame(gym.Env[str, str]):
@@ -33,11 +34,11 @@ class TextWorldGame(gym.Env[str, str]):
         super().reset(seed=seed)
         settings = textworld.GameOptions()
         settings.seeds, settings.nb_rooms, settings.nb_objects, settings.quest_length = seed or 0, 3, 4, 2
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "game.json"
-            textworld.generator.make_game(settings).save(str(path))
-            self.game = textworld.start(str(path), WANTED)
-            return self._shown(self.game.reset())
+        settings.path = str(FOLDER / f"{seed}.z8")
+        if not Path(settings.path).exists():
+            textworld.generator.compile_game(textworld.generator.make_game(settings), settings)
+        self.game = textworld.start(settings.path, WANTED)
+        return self._shown(self.game.reset())
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         state, _, is_over = self.game.step(action)

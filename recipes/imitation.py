@@ -1,36 +1,17 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["recrl"]
+# ///
 """Trains the imitation start on demonstrations.
 
-    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/imitation.py \
+    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/imitation.py \\
         --config recipes/imitation_embedded.yaml
 
-Every key of the YAML file is also a flag: --num_demonstrations 100. `--help` lists them all.
+Every key of the YAML file is also a flag. `--help` shows the recipe's own, `--help_all` those of transformers and TRL
+too; `recrl train imitation` is the same on one device.
 """
 
-from typing import Any
-
-from recrl.training.recipe import run_recipe
-
-
-def make_parser() -> Any:
-    """The recipe's parser: arguments of imitation, of tuning, of publishing, and of the trainer."""
-    from trl import TrlParser
-
-    from recrl.training.imitation import ImitationArguments, ImitationConfig
-    from recrl.training.tuning import TuningArguments
-
-    return TrlParser((ImitationArguments, TuningArguments, ImitationConfig))
-
-
-def main() -> None:
-    """Parses, trains, and pushes if asked to."""
-    from recrl.publishing.push import push_run
-    from recrl.training.imitation import train_imitation
-    from recrl.training.recipe import parse_recipe
-
-    arguments, tuning, config = parse_recipe(make_parser())
-    train_imitation(arguments, tuning, config)
-    push_run(config)
-
+from recrl.recipes import main
 
 if __name__ == "__main__":
-    run_recipe(main)
+    main("imitation")

@@ -1,3 +1,7 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["recrl"]
+# ///
 """The whole experiment: every arm with every seed, evaluated on fixed goals, as one table with intervals.
 
     python recipes/paper.py --config recipes/paper_webshop_1k.yaml --budget_minutes 120

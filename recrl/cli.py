@@ -15,6 +15,8 @@ from recrl.errors import RecrlError
 from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
 from recrl.importing.config import ImportConfig
 from recrl.quickstart import QuickstartConfig
+from recrl.recipes import RECIPES
+from recrl.recipes import main as run_recipe
 from recrl.settings import Parser, build
 from recrl.terminal import print_any_text, show, start_logging
 from recrl.version import __version__
@@ -40,7 +42,11 @@ class Command:
     interrupted: str = NOT_KEPT
 
 
-GROUPS = {"catalog": "build, make up or describe a catalogue"}
+GROUPS = {
+    "catalog": "build, make up or describe a catalogue",
+    "train": "train an agent, or a part of one, by a recipe",
+    "recipe": "list the settings that come with the package, or copy them",
+}
 COMMANDS = (
     Command("quickstart", QuickstartConfig, commands.quickstart,
             "run it all once: judgement, demonstrations, imitation, own trajectories, DPO, evaluation, table", KEPT),
@@ -57,6 +63,10 @@ COMMANDS = (
             "collect a policy's episodes as a `datasets` dataset", KEPT),
     Command("import-trajectories", ImportConfig, commands.import_trajectories,
             "turn recorded sessions, WebShop's imitation file or JSON lines into a trajectory dataset"),
+    Command("recipe list", commands.RecipeListConfig, commands.recipe_list,
+            "list the recipes' YAML files that come with the package"),
+    Command("recipe copy", commands.RecipeCopyConfig, commands.recipe_copy,
+            "copy a recipe's YAML file, or all files with the scripts, to change them"),
     Command("build-preferences", commands.BuildPreferencesConfig, commands.build_preferences,
             "make preference pairs of trajectories, and count them"),
     Command("describe-preferences", commands.DescribePreferencesConfig, commands.describe_preferences,
@@ -78,12 +88,19 @@ def make_parser() -> Parser:
     parser.add_argument("--version", action="version", version=f"recrl {__version__}")
     top = parser.add_subparsers(title="commands", metavar="command", required=True, parser_class=Parser)
     groups: dict[str, Any] = {"": top}
-    for command in COMMANDS:
-        group, _, name = command.name.rpartition(" ")
+
+    def in_group(group: str) -> Any:
         if group not in groups:
             under = top.add_parser(group, help=GROUPS[group])
             groups[group] = under.add_subparsers(title="actions", metavar="action", required=True, parser_class=Parser)
-        made = groups[group].add_parser(name, help=command.text.replace("%", "%%"), description=command.text)
+        return groups[group]
+
+    for command in COMMANDS:
+        if command.name == "evaluate":  # training stands before what is done with its result
+            for recipe in RECIPES.values():
+                in_group("train").add_parser(recipe.name, help=recipe.text)
+        group, _, name = command.name.rpartition(" ")
+        made = in_group(group).add_parser(name, help=command.text.replace("%", "%%"), description=command.text)
         made.add_settings(command.config)
         made.set_defaults(command=command)
     return parser
@@ -96,7 +113,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name in ("httpx", "httpx2", "datasets", "urllib3"):
         logging.getLogger(name).setLevel(logging.WARNING)
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    parsed = make_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if words[:1] == ["train"] and words[1:2] and words[1] in RECIPES:
+        run_recipe(words[1], words[2:])
+        return
+    parsed = make_parser().parse_args(words)
     command: Command = parsed.command
     try:
         command.run(build(command.config, parsed))

@@ -228,7 +228,7 @@ def import_trajectories(config: ImportConfig) -> None:
 class BuildPreferencesConfig(PairingConfig):
     """Where the pairs go."""
 
-    output_dir: str = field(metadata={"help": "Folder of the pairs, for recipes/dpo.py --preferences."})
+    output_dir: str = field(metadata={"help": "Folder of the pairs, for `recrl train dpo --preferences`."})
     output_json: str | None = field(default=None, metadata={"help": "File that the counts are written to."})
 
 
@@ -238,7 +238,8 @@ def build_preferences(config: BuildPreferencesConfig) -> None:
     quiet_libraries()
     summary = write_pairs(part(config, PairingConfig), config.output_dir)
     _show_pairs(summary, config.output_json)
-    show(f"wrote {config.output_dir}; train on it with recipes/dpo.py --preferences {config.output_dir}")
+    command = f"recrl train dpo --model_name_or_path {config.policy} --preferences {config.output_dir}"
+    show(f"wrote {config.output_dir}; train on it with `{command}`")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -340,6 +341,39 @@ def evaluate_search(config: SearchEvaluationConfig) -> None:
     report = run_search_evaluation(config, progress=lambda done, total: line(f"{done}/{total} texts"))
     line.end()
     show(report_tables(report))
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeListConfig:
+    """Nothing can be set."""
+
+
+def recipe_list(config: RecipeListConfig) -> None:
+    from recrl.recipes import recipe_of
+    from recrl.shipped import RECIPES, about, shipped_files, shipped_folder
+
+    for name, path in shipped_files(RECIPES).items():
+        recipe = recipe_of(name)
+        start = f"recrl train {recipe.name}" if recipe else f"python {shipped_folder(RECIPES) / 'paper.py'}"
+        command = f"{start} --config {name}"
+        show(f"{name}\n    {about(path)}\n    {command}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeCopyConfig:
+    """What is copied, and where it goes."""
+
+    name: str = field(
+        metadata={"help": "A name of `recrl recipe list`; all: every file, with scripts.", "positional": True}
+    )
+    output_dir: str = field(default=".", metadata={"help": "Folder that the files are written to."})
+
+
+def recipe_copy(config: RecipeCopyConfig) -> None:
+    from recrl.shipped import copy_shipped
+
+    for path in copy_shipped(config.name, config.output_dir):
+        show(f"wrote {path}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,8 @@ from recrl.values import alternatives, convert, from_flag
 
 Config = TypeVar("Config")
 
+CONFIG_HELP = "YAML file whose keys are the flags below; flags win over the file, and --no_X turns off a switch X."
+
 
 def to_seed(text: str) -> int:
     """The ``type`` of a seed: a whole number of at least 0."""
@@ -113,10 +115,14 @@ def settings_of(config: type) -> list[Setting]:
     found = []
     for field in fields(config):
         hint, many = hints[field.name], False
-        if typing.get_origin(hint) is tuple:
-            hint, many = hint.__args__[0], True
+        listed = [one for one in alternatives(hint) if typing.get_origin(one) in (tuple, list)]
+        if listed:
+            hint, many = listed[0].__args__[0], True
         [kind] = [one for one in alternatives(hint) if one is not types.NoneType]
-        required = field.default is MISSING
+        required = field.default is MISSING and field.default_factory is MISSING
+        default = None if required else field.default
+        if field.default_factory is not MISSING:
+            default = field.default_factory()
         metadata = dict(field.metadata)
         found.append(
             Setting(
@@ -126,7 +132,7 @@ def settings_of(config: type) -> list[Setting]:
                 kind=kind,
                 many=many,
                 required=required,
-                default=None if required else field.default,
+                default=default,
                 positional=metadata.pop("positional", False),
                 metadata=metadata,
             )
@@ -271,13 +277,13 @@ class Parser(argparse.ArgumentParser):
     def add_settings(self, config: type) -> None:
         """Adds a flag for every field of a dataclass, and ``--config``, which reads them from a YAML file."""
         self.config = config
-        self.add_argument(
-            "--config",
-            metavar="FILE",
-            help="YAML file whose keys are the flags below; flags win over the file, and --no_X turns off a switch X.",
-        )
+        self.show_settings(config)
+
+    def show_settings(self, *configs: type) -> None:
+        """Adds ``--config`` and the flags of dataclasses, for `--help`."""
+        self.add_argument("--config", metavar="FILE", help=CONFIG_HELP)
         groups: dict[str, Any] = {}
-        settings = settings_of(config)
+        settings = [setting for config in configs for setting in settings_of(config)]
         for setting in sorted(settings, key=lambda setting: not setting.required):
             title = "required" if setting.required else _title(setting.origin)
             if title not in groups and not setting.positional:

@@ -79,6 +79,13 @@ def test_an_agent_learns_the_text_game(
     assert len(re.findall(r"^\| \S+/(imitation|dpo|ppo) \| \d+ \|", printed, re.MULTILINE)) == 3
 
 
+@pytest.mark.slow
+def test_games_that_no_one_here_wrote(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("textworld", reason="an extra: pip install textworld")
+    printed = run("textworld_game", monkeypatch, capsys, "--num_episodes", 4)
+    assert "Protocol textworld-3-rooms-unseen, test split, 4 goals of 4 products" in " ".join(printed.split())
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_every_script_is_short_and_says_what_it_does(path: Path) -> None:
     text = path.read_text(encoding="utf-8")

@@ -25,7 +25,8 @@ class Environment(Protocol):
     - ``page``: what is shown as a `recrl.webshop.pages.Page`; one of kind ``text`` holds an observation that is no page
       of a shop;
     - ``catalog_sha256``, ``goals_sha256``: the fingerprints of the environment and of its goals;
-    - at the end, if there are any, ``reward_parts``: name -> number; after an action that changed nothing, if it was
+    - at the end, if there are any, ``reward_parts``: name -> number; of a purchase ``bought_asin`` and
+      ``bought_options``; after an action that changed nothing, if it was
       none of the valid ones, ``invalid_action``: the reason.
 
     Attributes:

@@ -3,11 +3,11 @@
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recrl.episodes.decisions import Decision, check_action_index, check_right_actions, stored_page
+from recrl.episodes.decisions import Decision, check_action_index, check_probabilities, check_right_actions, stored_page
 from recrl.episodes.notes import Notes
 from recrl.episodes.stored import open_dataset
 from recrl.errors import DatasetError
@@ -21,6 +21,7 @@ REWARD_PARTS = (
     "r_type", "r_att", "w_att", "query_match", "category_match", "title_score", "r_option", "w_option", "r_price",
     "w_price",
 )  # fmt: skip
+LATER_COLUMNS = ("target_asin", "bought_asin", "bought_options")  # that older datasets lack
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,8 @@ class Step:
         reward: for this action.
         right_actions: ascending indices of the actions that a teacher holds equally right here; empty where none said
             so. The action taken need not be among them: a teacher may label what a learner did.
+        probabilities: (actions,) of every valid action under the policy that took it; empty where it had none.
+        value: the return that this policy expected; None where it had learned no values.
     """
 
     observation: str
@@ -46,9 +49,12 @@ class Step:
     log_prob: float | None
     reward: float
     right_actions: tuple[int, ...] = ()
+    probabilities: tuple[float, ...] = ()
+    value: float | None = None
 
     def __post_init__(self) -> None:
         check_action_index(self.action_index, self.valid_actions)
+        check_probabilities(self.probabilities, self.valid_actions)
         check_right_actions(self.right_actions, self.valid_actions)
         if self.steps_left < 1:
             raise DatasetError(f"steps_left={self.steps_left}, expected at least 1: the step was taken")
@@ -56,6 +62,8 @@ class Step:
             raise DatasetError(f"log_prob={self.log_prob}, expected a finite number of at most 0")
         if not 0 <= self.reward <= 1:
             raise DatasetError(f"reward={self.reward}, expected a number from 0 to 1")
+        if self.value is not None and not math.isfinite(self.value):
+            raise DatasetError(f"value={self.value}, expected a finite number, or none")
 
     @property
     def action(self) -> str:
@@ -74,6 +82,9 @@ class Episode:
         steps: at least one; reward: of the last step, the purchase's, or 0.0.
         success: reward exactly 1; terminated: bought; truncated: the step limit came first.
         reward_parts: as the environment gives them at the purchase; empty without one.
+        target_asin: of the product that the goal asks for; None in episodes from before this was kept.
+        bought_asin: of the product that was bought; None without a purchase, and as above.
+        bought_options: group -> value, as chosen of it.
     """
 
     goal_index: int
@@ -89,6 +100,9 @@ class Episode:
     terminated: bool
     truncated: bool
     reward_parts: dict[str, float | bool]
+    target_asin: str | None = None
+    bought_asin: str | None = None
+    bought_options: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.steps:
@@ -101,6 +115,8 @@ class Episode:
             raise DatasetError(f"reward={self.reward} must be the last step's, and the earlier steps' must be 0")
         if self.success != (self.reward == 1.0):
             raise DatasetError(f"success={self.success} contradicts reward={self.reward}")
+        if self.truncated and (self.bought_asin is not None or self.bought_options):
+            raise DatasetError(f"truncated, but bought_asin={self.bought_asin!r}, bought_options={self.bought_options}")
 
     @property
     def num_steps(self) -> int:
@@ -131,6 +147,8 @@ def episode_features() -> Any:
         "log_prob": Value("float64"),  # None where it is not known
         "reward": Value("float64"),
         "right_actions": List(Value("string")),  # empty where no teacher said so; datasets without it are read alike
+        "probabilities": List(Value("float64")),  # of the valid actions; empty where the policy has none, likewise
+        "value": Value("float64"),  # None where the policy has learned none, likewise
     }
     return Features(
         {
@@ -148,6 +166,9 @@ def episode_features() -> Any:
             "truncated": Value("bool"),
             "reward_parts": {name: Value("float64") for name in REWARD_PARTS},  # None where there is none
             "num_steps": Value("int64"),
+            "target_asin": Value("string"),
+            "bought_asin": Value("string"),  # None without a purchase
+            "bought_options": List({"group": Value("string"), "value": Value("string")}),
         }
     )
 
@@ -173,6 +194,8 @@ def episode_to_row(episode: Episode) -> dict[str, Any]:
                 "log_prob": step.log_prob,
                 "reward": step.reward,
                 "right_actions": [step.valid_actions[index] for index in step.right_actions],
+                "probabilities": list(step.probabilities),
+                "value": step.value,
             }
             for step in episode.steps
         ],
@@ -182,13 +205,16 @@ def episode_to_row(episode: Episode) -> dict[str, Any]:
         "truncated": episode.truncated,
         "reward_parts": {name: None if value is None else float(value) for name, value in parts.items()},
         "num_steps": episode.num_steps,
+        "target_asin": episode.target_asin,
+        "bought_asin": episode.bought_asin,
+        "bought_options": [{"group": group, "value": value} for group, value in episode.bought_options.items()],
     }
 
 
 def row_to_episode(row: dict[str, Any]) -> Episode:
     """The episode of a row. Of rows that hold neither pages nor the steps left, pages are read back from the texts, and
     the step limit is taken to be `DEFAULT_MAX_STEPS`, or the episode's length if that is more. Of rows that hold no
-    right actions, nothing is known of them.
+    right actions, probabilities, values, target or purchase, nothing is known of these.
 
     Raises:
         DatasetError: a value is missing or impossible.
@@ -207,6 +233,8 @@ def row_to_episode(row: dict[str, Any]) -> Episode:
                 log_prob=step["log_prob"],
                 reward=step["reward"],
                 right_actions=_right_actions(step),
+                probabilities=tuple(step.get("probabilities") or ()),
+                value=step.get("value"),
             )
             for place, step in enumerate(row["steps"])
         )
@@ -215,7 +243,14 @@ def row_to_episode(row: dict[str, Any]) -> Episode:
             "goal_index", "instruction", "protocol", "catalog_sha256", "goals_sha256", "policy", "seed", "reward",
             "success", "terminated", "truncated",
         )  # fmt: skip
-        return Episode(steps=steps, reward_parts=parts, **{name: row[name] for name in names})
+        return Episode(
+            steps=steps,
+            reward_parts=parts,
+            target_asin=row.get("target_asin"),
+            bought_asin=row.get("bought_asin"),
+            bought_options={one["group"]: one["value"] for one in row.get("bought_options") or ()},
+            **{name: row[name] for name in names},
+        )
     except KeyError as error:
         raise DatasetError(f"an episode lacks {error}; expected the columns of a trajectory dataset") from error
     except ValueError as error:
@@ -255,8 +290,9 @@ def load_episodes(source: str | Path) -> list[Episode]:
     Raises:
         DatasetError: it is missing, empty, corrupt or of another kind.
     """
+    needed = [name for name in episode_features() if name not in LATER_COLUMNS]
     dataset = open_dataset(
-        source, episode_features(), "a trajectory dataset (a folder of `recrl generate-trajectories`, or a Hub id)"
+        source, needed, "a trajectory dataset (a folder of `recrl generate-trajectories`, or a Hub id)"
     )
     rows = list(dataset)
     without = sum(not shows_pages(row) for row in rows)

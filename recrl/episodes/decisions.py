@@ -1,6 +1,7 @@
 """A decision: what is known at one step of one episode. It is one type from the environment to the logit."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from recrl.webshop.reading import read_page
 
 if TYPE_CHECKING:
     from recrl.environments.protocols import Environment
+
+PROBABILITY_TOLERANCE = 1e-3  # by which the probabilities of a page may miss 1, being rounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,22 @@ def check_right_actions(right_actions: Sequence[int], valid_actions: Sequence[st
     if not ascending or not all(0 <= index < len(valid_actions) for index in right_actions):
         raise DatasetError(
             f"right_actions={right_actions!r}: expected ascending indices into {len(valid_actions)} actions, each once"
+        )
+
+
+def check_probabilities(probabilities: Sequence[float], valid_actions: Sequence[str]) -> None:
+    """Raises DatasetError unless there are none, or one from 0 to 1 for each valid action, adding up to 1."""
+    if not probabilities:
+        return
+    total = math.fsum(probabilities)
+    if (
+        len(probabilities) != len(valid_actions)
+        or not all(0 <= one <= 1 for one in probabilities)
+        or not math.isclose(total, 1, abs_tol=PROBABILITY_TOLERANCE)
+    ):
+        raise DatasetError(
+            f"{len(probabilities)} probabilities that add up to {total:.4f}: expected one from 0 to 1 for each of "
+            f"{len(valid_actions)} actions, adding up to 1"
         )
 
 

@@ -50,7 +50,7 @@ class SearchEvaluationConfig(ShopSettings):
 
     query_model: str = field(metadata={"help": "The query model that is evaluated, by folder or Hub id."})
     pairs: str = field(
-        metadata={"help": "Instructions with the queries that people typed for them, as recipes/search.py reads them."}
+        metadata={"help": "Instructions with the queries that people typed for them, as for `recrl train search`."}
     )
     split: str = field(default="test", metadata=SPLIT_HELP)
     num_goals: int | None = field(

@@ -22,7 +22,7 @@ def failure_table(failures: Failures, num_episodes: int) -> Table:
         for count in failures.kinds
     ]
     lacks = [sum(count.lacks[what] for count in failures.kinds) for what in LACKS]
-    products = len({failure.asin for failure in failures.episodes})
+    products = len({failure.target_asin for failure in failures.episodes})
     rows.append(_row("all failures", failures.num_failures, num_episodes, products, lacks))
     said = (
         f"{failures.num_failures} of {num_episodes} episodes failed, each counted in the first row that holds. Of a "

@@ -98,7 +98,7 @@ class Failure:
     """Why an episode failed.
 
     Attributes:
-        goal_index: of the goal; asin: of the product that it asks for; instruction: what the shopper said.
+        goal_index: of the goal; target_asin: of the product that it asks for; instruction: what the shopper said.
         kind: one of `KINDS`.
         reward: below 1.
         bought: None if nothing was.
@@ -108,7 +108,7 @@ class Failure:
     """
 
     goal_index: int
-    asin: str
+    target_asin: str
     instruction: str
     kind: str
     reward: float
@@ -194,6 +194,6 @@ def _count(kind: str, failures: Sequence[Failure]) -> KindCount:
     return KindCount(
         kind=kind,
         episodes=len(failures),
-        products=len({failure.asin for failure in failures}),
+        products=len({failure.target_asin for failure in failures}),
         lacks={what: sum(what in lacks for lacks in lacking) for what in LACKS},
     )

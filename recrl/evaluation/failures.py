@@ -68,7 +68,7 @@ def explain_failure(catalog: Catalog, episode: Episode) -> Failure | None:
         )
     return Failure(
         goal_index=episode.goal_index,
-        asin=goal.asin,
+        target_asin=goal.asin,
         instruction=episode.instruction,
         kind=kind,
         reward=episode.reward,

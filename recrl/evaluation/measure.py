@@ -119,17 +119,7 @@ def evaluate(
             failures += [] if failure is None else [failure]
         if progress is not None:
             progress(len(episodes), len(goals))
-    records = tuple(
-        EpisodeRecord(
-            goal_index=episode.goal_index,
-            asin=task.target(episode.goal_index),
-            reward=episode.reward,
-            success=episode.success,
-            num_steps=episode.num_steps,
-            truncated=episode.truncated,
-        )
-        for episode in episodes
-    )
+    records = tuple(map(record_of, episodes))
     bought = [episode.reward_parts for episode in episodes if episode.reward_parts]
     found = {name: [float(parts[name]) for parts in bought if name in parts] for name in REWARD_PARTS}
     result = Result(
@@ -152,6 +142,25 @@ def evaluate(
     return result if baseline is None else replace(result, comparison=compare_results(result, baseline))
 
 
+def record_of(episode: Episode) -> EpisodeRecord:
+    """What a result keeps of an episode: what came of it, and what gives its pages again."""
+    assert episode.target_asin is not None  # it was just played
+    return EpisodeRecord(
+        goal_index=episode.goal_index,
+        target_asin=episode.target_asin,
+        reward=episode.reward,
+        success=episode.success,
+        num_steps=episode.num_steps,
+        truncated=episode.truncated,
+        bought_asin=episode.bought_asin,
+        bought_options=episode.bought_options,
+        reward_parts=episode.reward_parts,
+        actions=tuple(step.action for step in episode.steps),
+        probabilities=tuple(step.probabilities for step in episode.steps),
+        values=tuple(step.value for step in episode.steps),
+    )
+
+
 def evaluate_ceiling(
     catalog: Catalog,
     *,
@@ -163,7 +172,9 @@ def evaluate_ceiling(
     """The result of a perfect shopper among the first ``num_hits`` hits, see `recrl.evaluation.ceilings`."""
     goals = evaluation_goals(catalog, split, split_by, num_episodes)
     records = tuple(
-        EpisodeRecord(goal_index=int(index), asin=catalog.goals[index].asin, reward=reward, success=reward == 1.0)
+        EpisodeRecord(
+            goal_index=int(index), target_asin=catalog.goals[index].asin, reward=reward, success=reward == 1.0
+        )
         for index, reward in zip(goals, ceiling_rewards(catalog, goals.tolist(), num_hits=num_hits), strict=True)
     )
     return Result(

@@ -17,6 +17,8 @@ UNKNOWN_SEEN = "unknown"  # num_seen_goals of a policy that does not say what it
 ROUNDING = 1e-6  # by which a recomputed rate may differ
 PLAYED_FIELDS = ("decoding", "seed", "mean_steps", "truncated_rate", "reward_parts")  # a ceiling has none of them
 
+PLAY_FIELDS = ("bought_asin", "bought_options", "reward_parts", "probabilities", "values")  # stand beside actions
+
 Interval = tuple[float, float]
 Seed = int | tuple[int, ...] | None  # several where seeds were averaged, None where nothing was played
 
@@ -26,23 +28,38 @@ class EpisodeRecord:
     """What came of one goal. After averaging over seeds the outcomes are means.
 
     Attributes:
-        goal_index: of the goal; asin: of the product that it asks for.
+        goal_index: of the goal; target_asin: of the product that it asks for.
         reward: from 0 to 1; success: whether it is 1, or the share of seeds for which it is.
         num_steps, truncated: actions taken, and whether the step limit ended the episode; None if nothing was played.
         reward_by_seed: the rewards that were averaged, if any were.
+        bought_asin: of the product that was bought, None without a purchase; bought_options: group -> value, as chosen
+            of it; reward_parts: of the purchase (`recrl.webshop.reward`), empty without one.
+        actions: (steps,) what was done, in order: with the catalogue they give every page again.
+        probabilities: (steps, actions) of each page's valid actions under the policy; empty for a page where it had
+            none. values: (steps,) the returns that it expected; None where it has learned no values.
+
+    Of means over seeds, of ceilings, and in files from before version 3 the last six are None.
     """
 
     goal_index: int
-    asin: str
+    target_asin: str
     reward: float
     success: bool | float
     num_steps: int | float | None = field(default=None, metadata=ABSENT_IF_NONE)
     truncated: bool | float | None = field(default=None, metadata=ABSENT_IF_NONE)
     reward_by_seed: tuple[float, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    bought_asin: str | None = field(default=None, metadata=ABSENT_IF_NONE)
+    bought_options: dict[str, str] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    reward_parts: dict[str, float | bool] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    actions: tuple[str, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    probabilities: tuple[tuple[float, ...], ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
+    values: tuple[float | None, ...] | None = field(default=None, metadata=ABSENT_IF_NONE)
 
     def __post_init__(self) -> None:
-        if self.goal_index < 0 or not self.asin:
-            raise DatasetError(f"goal_index={self.goal_index}, asin={self.asin!r}; expected at least 0, and a product")
+        if self.goal_index < 0 or not self.target_asin:
+            raise DatasetError(
+                f"goal_index={self.goal_index}, target_asin={self.target_asin!r}; expected at least 0, and a product"
+            )
         if not (0 <= self.reward <= 1 and 0 <= self.success <= 1):
             raise DatasetError(f"reward={self.reward!r} and success={self.success!r}, expected 0 to 1")
         if isinstance(self.success, bool) and self.success != (self.reward == 1):
@@ -62,6 +79,23 @@ class EpisodeRecord:
                     f"reward_by_seed={self.reward_by_seed} contradicts reward={self.reward!r}; expected numbers from 0 "
                     "to 1 with that mean"
                 )
+        self._check_play()
+
+    def _check_play(self) -> None:
+        """Refuses what was done that contradicts what came of it."""
+        if self.actions is None:
+            given = [name for name in PLAY_FIELDS if getattr(self, name) is not None]
+            if given:
+                raise DatasetError(f"{', '.join(given)} without actions; expected what was done beside what came of it")
+            return
+        if len(self.actions) != self.num_steps:
+            raise DatasetError(f"{len(self.actions)} actions contradict num_steps={self.num_steps}")
+        if self.bought_asin is not None and self.truncated:  # what is no shop ends without a purchase
+            raise DatasetError(f"bought_asin={self.bought_asin!r} contradicts truncated={self.truncated}")
+        for name in ("probabilities", "values"):
+            of_steps = getattr(self, name)
+            if of_steps is not None and len(of_steps) != len(self.actions):
+                raise DatasetError(f"{name} of {len(of_steps)} steps, expected {len(self.actions)}, as actions")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +236,7 @@ class Result:
         records = self.episodes
         found: dict[str, float] = {
             "num_episodes": len(records),
-            "num_products": len({record.asin for record in records}),
+            "num_products": len({record.target_asin for record in records}),
             "success_rate": 100 * float(np.mean([float(record.success) for record in records])),
             "score": 100 * float(np.mean([record.reward for record in records])),
         }

@@ -12,7 +12,15 @@ import numpy as np
 
 from recrl.episodes.data import REWARD_PARTS
 from recrl.errors import DatasetError
-from recrl.evaluation.result_types import BaselineSettings, Comparison, EpisodeRecord, GoalList, Interval, Result
+from recrl.evaluation.result_types import (
+    PLAY_FIELDS,
+    BaselineSettings,
+    Comparison,
+    EpisodeRecord,
+    GoalList,
+    Interval,
+    Result,
+)
 from recrl.evaluation.seen_goals import most_seen
 from recrl.evaluation.statistics import (
     cluster_mean,
@@ -48,7 +56,7 @@ def summarise(records: Sequence[EpisodeRecord]) -> Summary:
     The intervals count target products and, where rewards were averaged over seeds, seeds
     (`recrl.evaluation.statistics`).
     """
-    products = [record.asin for record in records]
+    products = [record.target_asin for record in records]
     successes = [float(record.success) for record in records]
     rewards = [record.reward for record in records]
 
@@ -98,7 +106,7 @@ def compare_results(result: Result, baseline: Result) -> Comparison:
     """
     check_same_goals(result.goals, baseline.goals)
     pairs = list(zip(result.episodes, baseline.episodes, strict=True))
-    products = [record.asin for record in result.episodes]
+    products = [record.target_asin for record in result.episodes]
     ours, theirs = _rewards(result.episodes), _rewards(baseline.episodes)
 
     def difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[float, Interval]:
@@ -178,6 +186,7 @@ def aggregate_seeds(results: Sequence[Result]) -> Result:
             same[0],
             **{name: float(np.mean([getattr(record, name) for record in same])) for name in RECORD_MEANS},
             reward_by_seed=tuple(record.reward for record in same),
+            **dict.fromkeys(("actions", *PLAY_FIELDS)),  # each seed's own, not the mean's
         )
         for same in zip(*(result.episodes for result in results), strict=True)
     )
@@ -224,5 +233,21 @@ def load_result(path: str | Path) -> Result:
             or the summary contradicts the episodes.
     """
     return read_versioned(
-        Result, path, what="result of `recrl evaluate --output_json`", advice="evaluate again with --output_json"
+        Result,
+        path,
+        what="result of `recrl evaluate --output_json`",
+        advice="evaluate again with --output_json",
+        upgrade=_upgrade,
     )
+
+
+def _upgrade(fields: dict[str, Any], version: int) -> None:
+    """Up to version 2 the target's asin was called ``asin``."""
+    if version >= 3:
+        return
+    failures = fields.get("failures")
+    for holder in (fields, failures if isinstance(failures, dict) else {}):
+        episodes = holder.get("episodes")
+        for record in episodes if isinstance(episodes, list) else ():
+            if isinstance(record, dict) and "asin" in record:
+                record["target_asin"] = record.pop("asin")

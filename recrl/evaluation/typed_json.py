@@ -9,13 +9,14 @@ import json
 import reprlib
 import sys
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from recrl.errors import DatasetError
 from recrl.files import read_text
 
-FORMAT_VERSION = 2  # is written; earlier ones are read, and hold the same fields
+FORMAT_VERSION = 3  # is written; earlier ones are read
 VERSION_FIELD = "format_version"
 SCALARS = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", types.NoneType: "null"}
 
@@ -72,10 +73,19 @@ def with_version(fields: dict[str, Any]) -> dict[str, Any]:
     return {VERSION_FIELD: FORMAT_VERSION} | fields
 
 
-def read_versioned(kind: type[T], path: str | Path, *, what: str, advice: str) -> T:
+def read_versioned(
+    kind: type[T],
+    path: str | Path,
+    *,
+    what: str,
+    advice: str,
+    upgrade: Callable[[dict[str, Any], int], None] = lambda fields, version: None,
+) -> T:
     """Reads a file that holds a dataclass in any version so far.
 
     Args:
+        upgrade: gives the fields of an earlier version, in place, the names of the present one; it is called with the
+            version, and sees what nobody has checked yet.
         what: names what was expected: "result of `recrl evaluate --output_json`".
         advice: what to do about a damaged file: "evaluate again".
 
@@ -97,6 +107,7 @@ def read_versioned(kind: type[T], path: str | Path, *, what: str, advice: str) -
         raise DatasetError(
             f"{path} has {VERSION_FIELD}={version}, this recrl reads 1 to {FORMAT_VERSION}; update recrl, or {advice}"
         )
+    upgrade(value, version)
     missing = _missing(kind, value)
     if missing:
         raise DatasetError(f"{path} is no {what}: it lacks {', '.join(sorted(missing))}; {advice}")

@@ -170,7 +170,7 @@ def judgement_classes() -> tuple[type, ...]:
 
 
 def judge(folder: Path, place: Place, settings: Settings, say: Say) -> None:
-    """A scorer with a trained judgement, as recipes/judgement.py trains it."""
+    """A scorer with a trained judgement, as `recrl train judgement` trains it."""
     from recrl.training.judgement import train_judgement
 
     given = {**settings, **place.shop, "model_name_or_path": place.encoder}
@@ -186,7 +186,7 @@ def imitation_classes() -> tuple[type, ...]:
 
 
 def imitate(folder: Path, place: Place, settings: Settings, say: Say) -> None:
-    """A scorer that imitates, as recipes/imitation.py trains it: a new one, unless the settings say ``start_from``.
+    """A scorer that imitates, as `recrl train imitation` trains it: a new one, unless the settings say ``start_from``.
 
     ``taught``, if it is there, is a folder of more demonstrations.
     """
@@ -208,7 +208,7 @@ def preference_classes() -> tuple[type, ...]:
 
 
 def prefer(folder: Path, place: Place, settings: Settings, say: Say) -> None:
-    """A scorer improved by preference pairs, as recipes/dpo.py trains it."""
+    """A scorer improved by preference pairs, as `recrl train dpo` trains it."""
     from recrl.training.dpo import train_dpo
 
     _train(train_dpo, preference_classes(), folder, place, {**settings, "pairs_seed": place.seed})
@@ -217,15 +217,16 @@ def prefer(folder: Path, place: Place, settings: Settings, say: Say) -> None:
 def reinforcement_classes() -> tuple[type, ...]:
     """Whose fields the settings of `reinforce` are."""
     from recrl.training.environment import EnvironmentArguments
-    from recrl.training.ppo.config import PPOArguments, PPOConfig
+    from recrl.training.ppo.config import PPOConfig
+    from recrl.training.settings.ppo import PPOArguments
     from recrl.training.tuning import TuningArguments
 
     return PPOArguments, EnvironmentArguments, TuningArguments, PPOConfig
 
 
 def reinforce(folder: Path, place: Place, settings: Settings, say: Say) -> None:
-    """A scorer improved in the environment, as recipes/ppo.py trains it; demonstrations are for its imitation term, and
-    are left out where that has no weight.
+    """A scorer improved in the environment, as `recrl train ppo` trains it; demonstrations are for its imitation term,
+    and are left out where that has no weight.
     """
     from recrl.training.ppo.loop import train_ppo
 
@@ -247,7 +248,7 @@ def self_improvement_classes() -> tuple[type, ...]:
 
 
 def self_improve(folder: Path, place: Place, settings: Settings, say: Say) -> None:
-    """A scorer improved on its own episodes, as recipes/self_improvement.py trains it."""
+    """A scorer improved on its own episodes, as `recrl train self-improvement` trains it."""
     from recrl.training.self_improvement import train_self_improvement
 
     _train(train_self_improvement, self_improvement_classes(), folder, place, {**settings, **place.shop})

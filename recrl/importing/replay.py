@@ -114,6 +114,9 @@ class Replayer:
             terminated=True,
             truncated=False,
             reward_parts=dict(info["reward_parts"]),
+            target_asin=goal.asin,
+            bought_asin=env.screen.state.asin,
+            bought_options=dict(env.screen.state.options),
         )
 
     def _index(self, recorded: RecordedStep, page: Page, valid: tuple[str, ...]) -> int:
@@ -192,6 +195,8 @@ def as_recorded(recording: Recording, goal_index: int, *, goals_sha256: str, rew
             terminated=True,
             truncated=False,
             reward_parts={},
+            target_asin=recording.target_asin,
+            bought_asin=recording.bought_asin,
         )
     except DatasetError as error:
         raise MisfitError("it makes no episode", str(error)) from error

@@ -26,7 +26,7 @@ def planner_of(
     """
     config, head = model.config, model.match_head
     if head is None:
-        raise PolicyError(f"{name}: the scorer has no judgement to plan by; train one with recipes/judgement.py")
+        raise PolicyError(f"{name}: the scorer has no judgement to plan by; train one with `recrl train judgement`")
     head.eval()
 
     def judgement(wish: Wish, products: Sequence[NotedProduct]) -> np.ndarray:

@@ -14,7 +14,7 @@ import torch
 from recrl.episodes.decisions import Decision
 from recrl.episodes.training_goals import TrainedOn, from_config
 from recrl.errors import PolicyError
-from recrl.policies.base import Choice, sample
+from recrl.policies.base import Choice, sample, shown_probabilities
 from recrl.scoring.batches import Choices, EncodedTexts, SeenProducts
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, product_tensors
@@ -88,12 +88,19 @@ class ScorerPolicy:
     ) -> list[Choice]:
         """Picks an action for each decision; `rngs[i]` is used for decision i only."""
         choices = []
-        for decision, log_probs, rng in zip(decisions, self.log_probs(decisions), rngs, strict=True):
+        for decision, (log_probs, value), rng in zip(decisions, self.outputs(decisions), rngs, strict=True):
             log_probs = self._tempered(log_probs.astype(np.float64), decision)
             index = int(log_probs.argmax()) if greedy else sample(log_probs, rng)
             if self.loop_guard:
                 decision.memory.setdefault(self._seen(decision), set()).add(index)
-            choices.append(Choice(index, min(0.0, float(log_probs[index]))))
+            choices.append(
+                Choice(
+                    index,
+                    min(0.0, float(log_probs[index])),
+                    probabilities=shown_probabilities(np.exp(log_probs)),
+                    value=value if self.model.config.values_learned else None,
+                )
+            )
         return choices
 
     def _seen(self, decision: Decision) -> Hashable:

@@ -11,7 +11,7 @@ import numpy as np
 
 from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
-from recrl.policies.base import Choice, Policy, deterministic
+from recrl.policies.base import Choice, Policy, deterministic, shown_probabilities
 from recrl.policies.checker import check
 from recrl.policies.demonstrator import Demonstrator
 from recrl.policies.options import named_options, next_option, openable
@@ -45,10 +45,17 @@ class RandomPolicy:
     def act(
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
     ) -> list[Choice]:
-        return [
-            Choice(int(rng.integers(len(decision.valid_actions))), -float(np.log(len(decision.valid_actions))))
-            for decision, rng in zip(decisions, rngs, strict=True)
-        ]
+        choices = []
+        for decision, rng in zip(decisions, rngs, strict=True):
+            count = len(decision.valid_actions)
+            choices.append(
+                Choice(
+                    int(rng.integers(count)),
+                    -float(np.log(count)),
+                    probabilities=shown_probabilities([1 / count] * count),
+                )
+            )
+        return choices
 
 
 def scripted_policy(name: str, argument: str = "") -> Policy:

@@ -44,9 +44,9 @@ def load_seq2seq(source: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
     """
     path = Path(source)
     if path.is_dir() and not (path / "config.json").exists():
-        raise CheckpointError(f"{source} is a folder without a model (config.json); expected one of recipes/search.py")
+        raise CheckpointError(f"{source} has no model (config.json); expected a folder of `recrl train search`")
     what = f"{source} cannot be loaded as a sequence-to-sequence model"
-    advice = "Expected a folder of recipes/search.py or a Hub id"
+    advice = "Expected a folder of `recrl train search` or a Hub id"
     try:
         found = find_source(source)
     except HubError as error:

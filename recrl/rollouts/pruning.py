@@ -32,7 +32,7 @@ def prune_loops(episode: Episode, env: Environment, loops: str = "notes") -> Epi
     with "pages" looking at a product and leaving it is a loop too. Two searches can show equal pages and lead on
     differently; if the shorter way does not end in the same purchase, the episode is
     returned as it is, and so is one that the step limit cut off: without its loops it would not have reached the limit.
-    Log-probabilities stay those of the collection.
+    Log-probabilities, probabilities and values stay those of the collection.
     """
     if episode.truncated:
         return episode
@@ -53,7 +53,8 @@ def prune_loops(episode: Episode, env: Environment, loops: str = "notes") -> Epi
         observation, reward, terminated, _, info = env.step(step.action)
         index, steps_left = actions.index(step.action), env.max_steps - number
         right_indices = tuple(sorted(map(actions.index, right)))
-        steps.append(Step(*before, actions, steps_left, index, step.log_prob, float(reward), right_indices))
+        shown = (step.probabilities if actions == step.valid_actions else (), step.value)
+        steps.append(Step(*before, actions, steps_left, index, step.log_prob, float(reward), right_indices, *shown))
     if reward != episode.reward or not terminated or info.get("reward_parts", {}) != episode.reward_parts:
         return episode
     return replace(episode, steps=tuple(steps))

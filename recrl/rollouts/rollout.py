@@ -13,7 +13,7 @@ import numpy as np
 from recrl.environments.protocols import Environment, Queries, Task
 from recrl.environments.webshop import as_task
 from recrl.episodes.data import Episode, Step
-from recrl.episodes.decisions import Decision, check_right_actions
+from recrl.episodes.decisions import Decision, check_probabilities, check_right_actions
 from recrl.episodes.notes import Notes
 from recrl.errors import DatasetError, PolicyError
 from recrl.policies.base import Choice, Policy, knows_goal
@@ -101,7 +101,7 @@ def rollout(
         if not running:
             return
         for episode in _step_all(policy, running, greedy):
-            finished[episode.number] = _finish(episode, policy.name, protocol, seed)
+            finished[episode.number] = _finish(episode, policy.name, task, protocol, seed)
             idle.append(episode.env)
         running = [episode for episode in running if episode.number not in finished]
         while next_number in finished:
@@ -126,6 +126,7 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
             )
         try:
             check_right_actions(choice.right_actions, decision.valid_actions)
+            check_probabilities(choice.probabilities, decision.valid_actions)
         except DatasetError as error:
             raise PolicyError(f"policy {policy.name!r} gave {error}") from None
         action = decision.valid_actions[choice.action_index]
@@ -140,6 +141,8 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
                 choice.log_prob,
                 float(reward),
                 choice.right_actions,
+                choice.probabilities,
+                choice.value,
             )
         )
         episode.actions.append(action)
@@ -150,7 +153,7 @@ def _step_all(policy: Policy, running: list[_Running], greedy: bool) -> list[_Ru
     return ended
 
 
-def _finish(running: _Running, policy: str, protocol: str, seed: int) -> Episode:
+def _finish(running: _Running, policy: str, task: Task, protocol: str, seed: int) -> Episode:
     info, reward = running.info, running.steps[-1].reward
     return Episode(
         goal_index=info["goal_index"],
@@ -166,4 +169,7 @@ def _finish(running: _Running, policy: str, protocol: str, seed: int) -> Episode
         terminated=running.terminated,
         truncated=not running.terminated,
         reward_parts=dict(info.get("reward_parts", {})),
+        target_asin=task.target(info["goal_index"]),
+        bought_asin=info.get("bought_asin"),
+        bought_options=dict(info.get("bought_options", {})),
     )

@@ -32,6 +32,7 @@ class ChoiceScoringConfig(PreTrainedConfig):
         catalog_sha256: the catalogue that the model was trained on, None before training.
         trained_on: the goals that it and its start were trained on, as `recrl.episodes.training_goals.to_config` writes
             them; None where that is not known.
+        values_learned: whether the value head has learned anything, as it does in PPO alone.
     """
 
     model_type = "choice-scoring"
@@ -52,6 +53,7 @@ class ChoiceScoringConfig(PreTrainedConfig):
     base_model: str | None = None
     catalog_sha256: str | None = None
     trained_on: list[Any] | None = None
+    values_learned: bool = False
 
     def __post_init__(self, **kwargs: Any) -> None:
         if self.encoder_config is None:

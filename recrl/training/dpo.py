@@ -15,7 +15,7 @@ Choices that the paper leaves open, and ours:
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,13 +25,9 @@ from trl import DPOConfig
 
 from recrl.episodes.training_goals import from_config, merged, to_config
 from recrl.errors import ConfigError, RecrlError
-from recrl.preferences.builders import PairSet, check_builders
+from recrl.preferences.builders import PairSet
 from recrl.preferences.building import LEFT_OUT, TRAINED_ON, pairs_of_trajectories, read_pairs, save_pairs
 from recrl.preferences.config import (
-    CHOSEN_MIN_REWARD_HELP,
-    NUM_TRAJECTORIES_HELP,
-    PAIRS_HELP,
-    WEIGHT_BY_MARGIN_HELP,
     PairingConfig,
 )
 from recrl.preferences.data import (
@@ -42,6 +38,7 @@ from recrl.preferences.data import (
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import for_trainer, save_result, training_run
+from recrl.training.settings.dpo import DPOArguments, DPOSettings
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
 
@@ -55,58 +52,8 @@ FILES = {
 
 
 @dataclass
-class DPOArguments:
-    """What is learned from, and by which model."""
-
-    model_name_or_path: str = field(
-        metadata={"help": "The scorer to start from, by folder or Hub id; also pi_ref. recipes/imitation.py makes one."}
-    )
-    trajectories: str | None = field(
-        default=None, metadata={"help": "Trajectory dataset: a folder of `recrl generate-trajectories`."}
-    )
-    preferences: str | None = field(
-        default=None, metadata={"help": "A ready preference dataset, instead of trajectories."}
-    )
-    ref_model_name_or_path: str | None = field(
-        default=None, metadata={"help": "Another scorer as pi_ref of pairs and loss; default: the start."}
-    )
-    pairs: list[str] = field(default_factory=lambda: ["steps"], metadata=PAIRS_HELP)
-    num_trajectories: int | None = field(default=None, metadata=NUM_TRAJECTORIES_HELP)
-    min_reward: float = field(default=1.0, metadata=CHOSEN_MIN_REWARD_HELP)
-    weight_by_margin: bool = field(default=False, metadata=WEIGHT_BY_MARGIN_HELP)
-    pairs_seed: int = field(default=0, metadata={"help": "Seed of the rejected actions' draws, and of resampling."})
-
-    def __post_init__(self) -> None:
-        if (self.trajectories is None) == (self.preferences is None):
-            got = "none" if self.trajectories is None else "both"
-            raise ConfigError(f"expected either trajectories or preferences, got {got}")
-        check_builders(self.pairs)
-        if not 0 <= self.min_reward <= 1:
-            raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
-        made = {"pairs": ["steps"], "min_reward": 1.0, "weight_by_margin": False, "num_trajectories": None}
-        for name, default in made.items():
-            if self.preferences is not None and getattr(self, name) != default:
-                raise ConfigError(f"{name} is for pairs that are made of trajectories; {self.preferences} has its own")
-
-
-@dataclass
-class ChoiceDPOConfig(DPOConfig):
+class ChoiceDPOConfig(DPOSettings, DPOConfig):  # type: ignore[misc]  # fewer types than there
     """The trainer's settings; TRL's names, with our defaults."""
-
-    output_dir: str | None = field(default="runs/dpo", metadata={"help": "Where the run's folder is made."})
-    learning_rate: float = field(default=1e-5, metadata={"help": "Learning rate of the encoder."})
-    head_learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the heads."})
-    num_train_epochs: float = field(default=2.0, metadata={"help": "Passes over the pairs."})
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Pairs a step and process."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
-    lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule."})
-    save_steps: float = field(default=100, metadata={"help": "Steps between checkpoints."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
-    report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
-    bf16: bool = field(default=False, metadata={"help": "bf16 mixed precision (TRL's default is on; a T4 has none)."})
-    gradient_checkpointing: bool | None = field(  # type: ignore[assignment]  # None: off without a warning
-        default=None, metadata={"help": "Less memory for a slower step (TRL's default is on, ours off)."}
-    )
 
     def __post_init__(self) -> None:
         check_fields("dpo", self)

@@ -1,18 +1,19 @@
 """Where an agent plays while it is trained, and how it is measured on dev goals: shared by the recipes that play."""
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import numpy as np
-
-from recrl.environments.protocols import Environment, Task
 from recrl.errors import ConfigError
 from recrl.evaluation.config import ALLOW_SEEN_GOALS_HELP, DECODING_HELP
-from recrl.evaluation.measure import evaluate, evaluation_goals
-from recrl.evaluation.result_types import Result
-from recrl.evaluation.seen_goals import check_seen_goals
-from recrl.policies.base import Policy
-from recrl.queries.proposing import QueryModel
 from recrl.rollouts.config import GOAL_DRAW_HELP, TaskSettings
+
+if TYPE_CHECKING:  # what a recipe's --help does not need
+    import numpy as np
+
+    from recrl.environments.protocols import Environment, Task
+    from recrl.evaluation.result_types import Result
+    from recrl.policies.base import Policy
+    from recrl.queries.proposing import QueryModel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +42,7 @@ class EnvironmentArguments(TaskSettings):
                 "least 1 and 0"
             )
 
-    def make_env(self, task: Task, queries: QueryModel | None, rng: np.random.Generator) -> Environment:
+    def make_env(self, task: "Task", queries: "QueryModel | None", rng: "np.random.Generator") -> "Environment":
         """An environment on training goals, which ``rng`` draws."""
         env = task.make_env(
             split="train",
@@ -53,8 +54,10 @@ class EnvironmentArguments(TaskSettings):
         env.np_random = rng
         return env
 
-    def evaluate_on_dev(self, policy: Policy, task: Task, queries: QueryModel | None) -> Result:
+    def evaluate_on_dev(self, policy: "Policy", task: "Task", queries: "QueryModel | None") -> "Result":
         """The result of the first dev goals, see `recrl.evaluation.measure.evaluate`."""
+        from recrl.evaluation.measure import evaluate
+
         return evaluate(
             policy,
             task,
@@ -67,12 +70,15 @@ class EnvironmentArguments(TaskSettings):
             queries=queries,
         )
 
-    def check_dev_goals(self, policy: Policy, task: Task) -> None:
+    def check_dev_goals(self, policy: "Policy", task: "Task") -> None:
         """Refuses a start that may have been trained on the dev goals, on which its successors are chosen.
 
         Raises:
             PolicyError: it may, and ``allow_seen_goals`` is not set.
         """
+        from recrl.evaluation.measure import evaluation_goals
+        from recrl.evaluation.seen_goals import check_seen_goals
+
         goals = evaluation_goals(task, "dev", self.split_by, self.num_dev_episodes or None)
         asked = f"the dev split by {self.split_by}"
         check_seen_goals(policy, task, goals, asked=asked, allowed=self.allow_seen_goals)

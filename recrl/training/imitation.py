@@ -22,64 +22,20 @@ from recrl.episodes.training_goals import from_config, merged, to_config, traini
 from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, right_mask
-from recrl.scoring.inputs import ACTION_FEATURES, PLAIN_FEATURES
 from recrl.scoring.losses import best_is_right, right_action_loss
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import for_trainer, save_result, training_run
+from recrl.training.settings.imitation import ImitationArguments, ImitationSettings
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass
-class ImitationArguments:
-    """What is imitated, and by which model."""
-
-    demonstrations: list[str] = field(
-        metadata={"help": "Trajectory datasets, one or more: folders of `recrl generate-trajectories`, or Hub ids."}
-    )
-    model_name_or_path: str | None = field(
-        default=None, metadata={"help": "BERT-family encoder, by Hub id or folder; default: MiniLM-L6."}
-    )
-    start_from: str | None = field(
-        default=None, metadata={"help": "A scorer checkpoint to go on from, instead of an encoder with new heads."}
-    )
-    num_demonstrations: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
-    action_features: list[str] = field(
-        default_factory=lambda: list(PLAIN_FEATURES),
-        metadata={"help": f"Numbers about each action that the scorer reads, of: {', '.join(ACTION_FEATURES)}."},
-    )
-    state_form: str = field(
-        default="compact", metadata={"help": "compact or full (the paper's): see recrl/scoring/inputs.py."}
-    )
-    similarity: bool = field(default=True, metadata={"help": "Start from the encoder's own cosine similarity."})
-    max_state_tokens: int = field(default=256, metadata={"help": "Longest state, in tokens."})
-    linear_probe: bool = field(default=True, metadata={"help": "Fit the features' weights first, before fine-tuning."})
-    max_action_tokens: int = field(default=64, metadata={"help": "Longest action text, in tokens."})
-
-    def __post_init__(self) -> None:
-        if isinstance(self.demonstrations, str):  # one, given from Python
-            self.demonstrations = [self.demonstrations]
-
-
-@dataclass
-class ImitationConfig(TrainingArguments):
+class ImitationConfig(ImitationSettings, TrainingArguments):  # type: ignore[misc]  # fewer types than there
     """The trainer's settings; transformers' names, with our defaults."""
 
-    output_dir: str | None = field(default="runs/imitation", metadata={"help": "Where the run's folder is made."})
-    learning_rate: float = field(default=3e-5, metadata={"help": "Learning rate of the encoder."})
-    head_learning_rate: float = field(default=3e-4, metadata={"help": "Learning rate of the new heads."})
-    num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the demonstrations."})
-    per_device_train_batch_size: int = field(default=8, metadata={"help": "Decisions a step and process."})
-    warmup_steps: float = field(default=0.1, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
-    lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule."})
-    weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay."})
-    logging_steps: float = field(default=10, metadata={"help": "Steps between log lines."})
-    save_strategy: str = field(default="steps", metadata={"help": "When checkpoints are written."})
-    save_steps: float = field(default=100, metadata={"help": "Steps between checkpoints."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints kept."})
-    report_to: str = field(default="none", metadata={"help": "trackio, tensorboard, wandb ... or none."})
     remove_unused_columns: bool = field(default=False, metadata={"help": "Must stay off: the collator reads all."})
 
     def __post_init__(self) -> None:

@@ -12,7 +12,8 @@ from dataclasses import fields
 from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 
 from recrl.errors import ConfigError, RecrlError
-from recrl.settings import check_finite, flag_value, nearest, read_mapping
+from recrl.settings import CONFIG_HELP, check_finite, flag_value, nearest, read_mapping
+from recrl.shipped import RECIPES, find_file
 from recrl.terminal import print_any_text, show, start_logging
 from recrl.values import alternatives, convert
 
@@ -27,19 +28,21 @@ def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, .
         ConfigError: a key or flag is unknown (the message names the nearest one) or has a value of another type, or
             the file is missing or no mapping.
     """
+    add_config(parser)
     parser.error = _refuse  # argparse would print its usage, a screen of keys, and exit
     parser.allow_abbrev = False
-    parser.add_argument("--config", metavar="FILE", help="YAML file whose keys are the flags; flags win over it.")
     hints = {name: hint for config in parser.dataclass_types for name, hint in get_type_hints(config).items()}
     for action in parser._actions:
         if action.dest in hints and action.type is not None:
             action.type = functools.partial(flag_value, _of_one_word(hints[action.dest], action.nargs))
-    parser.set_defaults(**_defaults_of(parser, hints, sys.argv[1:] if args is None else args))
-    parsed, unknown = parser.parse_known_args(args)
-    for word in unknown:
-        if not word.startswith("--"):
-            raise ConfigError(f"unexpected argument {word!r}; settings are given as --key value")
-        raise _unknown(word.removeprefix("--").partition("=")[0], hints)
+    words = sys.argv[1:] if args is None else list(args)
+    for flag in (word.partition("=")[0] for word in words if word.startswith("--")):
+        if flag not in parser._option_string_actions:  # rather than what is missing besides
+            raise _unknown(flag.removeprefix("--"), hints)
+    parser.set_defaults(**_defaults_of(parser, hints, words))
+    parsed, unknown = parser.parse_known_args(words)
+    if unknown:
+        raise ConfigError(f"unexpected argument {unknown[0]!r}; settings are given as --key value")
     values = {name: None if value == [None] else value for name, value in vars(parsed).items()}
     try:
         configs = tuple(
@@ -55,8 +58,13 @@ def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, .
     return configs
 
 
+def add_config(parser: Any) -> None:
+    """Adds ``--config`` to a recipe's parser."""
+    parser.add_argument("--config", metavar="FILE", help=CONFIG_HELP)
+
+
 def _refuse(message: str) -> NoReturn:
-    raise ConfigError(f"{message} (--help lists all keys)")
+    raise ConfigError(f"{message} (--help_all lists all keys)")
 
 
 def _of_one_word(hint: Any, nargs: Any) -> Any:
@@ -98,13 +106,14 @@ def _config_path(words: Sequence[str]) -> str | None:
     finder: Any = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.error = _refuse
     finder.add_argument("--config")
-    return finder.parse_known_args(words)[0].config
+    path = finder.parse_known_args(words)[0].config
+    return None if path is None else find_file(RECIPES, path)
 
 
 def _unknown(key: Any, known: Iterable[str]) -> ConfigError:
     meant = nearest(str(key), known)
     hint = f"; did you mean {meant!r}?" if meant else ""
-    return ConfigError(f"unknown key {key!r}{hint} (--help lists all keys)")
+    return ConfigError(f"unknown key {key!r}{hint} (--help_all lists all keys)")
 
 
 def run_recipe(main: Callable[[], None]) -> None:

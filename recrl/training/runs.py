@@ -7,6 +7,7 @@ It holds ``checkpoint-N`` folders while it trains; at the end the model, its tok
 import contextlib
 import copy
 import dataclasses
+import inspect
 import json
 import logging
 import shutil
@@ -76,7 +77,7 @@ def training_run(
     Every process must enter it.
 
     Args:
-        recipe: the script's name in ``recipes/``.
+        recipe: its word after `recrl train`.
         config: the trainer's, a `transformers.TrainingArguments`.
         settings: the other dataclasses that determine the result, by name.
         files, scratch: of this recipe, see `recrl.runs.RunFolder`; files beside `FILES`.
@@ -90,7 +91,7 @@ def training_run(
     folder = RunFolder(
         path=Path(config.output_dir or ""),
         kind="training run",
-        command=f"recipes/{recipe}.py",
+        command=f"recrl train {recipe}",
         settings=groups,
         settings_file=CONFIG_FILE,
         result_file=METRICS_FILE,
@@ -185,9 +186,10 @@ def _plain(config: Any) -> dict[str, Any]:
 
 
 def _own_fields(config: Any) -> list[str]:
-    """The trainer's settings that are worth a line in the README: the seed, and what the recipe itself declares."""
-    names = type(config).__annotations__
-    return ["seed", *(name for name in names if name not in RUNTIME_FIELDS)]
+    """The trainer's settings that are worth a line in the README: the seed, and those that the package declares."""
+    ours = [parent for parent in type(config).__mro__ if parent.__module__.startswith("recrl.")]
+    names = dict.fromkeys(["seed", *(name for parent in ours for name in inspect.get_annotations(parent))])
+    return [name for name in names if name not in RUNTIME_FIELDS]
 
 
 def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any], run: TrainingRun) -> None:

@@ -14,22 +14,19 @@ import copy
 import functools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from recrl.environments.protocols import Task
-from recrl.errors import ConfigError, NoPairsError
+from recrl.errors import NoPairsError
 from recrl.evaluation.results import load_result, save_result
 from recrl.files import write_json
 from recrl.policies.scorer import ScorerPolicy
-from recrl.preferences.builders import check_builders
 from recrl.preferences.building import read_pairs
-from recrl.preferences.config import CHOSEN_MIN_REWARD_HELP, PAIRS_HELP, WEIGHT_BY_MARGIN_HELP
 from recrl.rollouts.collecting import SUMMARY_FILE, generate_trajectories
-from recrl.rollouts.config import LOOP_GUARD_HELP, ROLLOUTS_PER_GOAL_HELP, TEMPERATURE_HELP, TrajectoryConfig
+from recrl.rollouts.config import TrajectoryConfig
 from recrl.runs import read_object
 from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.training.dpo import PREFERENCES_FOLDER, ChoiceDPOConfig, DPOArguments, train_dpo
@@ -42,6 +39,7 @@ from recrl.training.runs import (
     training_metrics,
     training_run,
 )
+from recrl.training.settings.self_improvement import SelfImprovementArguments
 from recrl.training.tuning import TuningArguments
 
 logger = logging.getLogger(__name__)
@@ -52,42 +50,6 @@ FILES = {
     ROUNDS_FILE: "what each round played, learned and reached on dev goals",
     "round_N": f"a round: its `trajectories`, its `dpo` run, and the result on dev goals, `{DEV_FILE}`",
 }
-
-
-@dataclass
-class SelfImprovementArguments:
-    """What is played, and what is made of it."""
-
-    model_name_or_path: str = field(metadata={"help": "The scorer to start from, by folder or Hub id."})
-    num_rounds: int = field(default=3, metadata={"help": "Rounds of generating and DPO."})
-    num_episodes: int = field(
-        default=600,
-        metadata={"help": "The budget: training episodes of all rounds together; dev episodes come on top."},
-    )
-    rollouts_per_goal: int = field(default=4, metadata=ROLLOUTS_PER_GOAL_HELP)
-    temperature: float = field(default=1.0, metadata=TEMPERATURE_HELP)
-    loop_guard: bool = field(default=False, metadata=LOOP_GUARD_HELP)
-    pairs: list[str] = field(default_factory=lambda: ["contrasts"], metadata=PAIRS_HELP)
-    min_reward: float = field(default=1.0, metadata=CHOSEN_MIN_REWARD_HELP)
-    weight_by_margin: bool = field(default=False, metadata=WEIGHT_BY_MARGIN_HELP)
-
-    def __post_init__(self) -> None:
-        if self.num_rounds < 1 or self.rollouts_per_goal < 1 or self.num_episodes < 1:
-            raise ConfigError(
-                f"num_rounds={self.num_rounds}, rollouts_per_goal={self.rollouts_per_goal}, "
-                f"num_episodes={self.num_episodes}: expected at least 1 of each"
-            )
-        share = self.num_rounds * self.rollouts_per_goal
-        if self.num_episodes % share:
-            raise ConfigError(
-                f"num_episodes={self.num_episodes} cannot be shared evenly by {self.num_rounds} rounds of goals with "
-                f"{self.rollouts_per_goal} episodes each; ask for {max(1, self.num_episodes // share) * share}"
-            )
-        check_builders(self.pairs)
-        if not (0 <= self.min_reward <= 1 and self.temperature > 0):
-            raise ConfigError(
-                f"min_reward={self.min_reward}, temperature={self.temperature}: expected 0 to 1, and a positive number"
-            )
 
 
 def train_self_improvement(
@@ -128,7 +90,7 @@ def train_self_improvement(
         return str(output_dir / f"round_{number}" / "dpo") if number else arguments.model_name_or_path
 
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
-    with training_run("self_improvement", config, settings, files=FILES) as run:
+    with training_run("self-improvement", config, settings, files=FILES) as run:
         records: list[dict[str, Any]] = [{"round": 0, **on_dev(scorer_of(0), output_dir / "round_0"), "best": True}]
         best = records[0]
         for number in range(1, arguments.num_rounds + 1):

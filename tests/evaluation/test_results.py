@@ -28,6 +28,14 @@ def recorded() -> dict[str, Any]:
     return json.loads(VERSION_1.read_text(encoding="utf-8"))
 
 
+def as_today(fields: dict[str, Any]) -> dict[str, Any]:
+    """What a file from before versions holds, as it is written today."""
+    episodes = [dict(record) for record in fields["episodes"]]
+    for record in episodes:
+        record["target_asin"] = record.pop("asin")
+    return {"format_version": 3} | fields | {"episodes": episodes}
+
+
 def write(folder: Path, value: object) -> Path:
     """A file with any JSON, NaN too."""
     path = folder / "result.json"
@@ -39,7 +47,7 @@ def test_a_file_from_before_versions_is_read_and_its_values_are_written_again(tm
     result = load_result(VERSION_1)
     save_result(tmp_path / "new" / "result.json", result)
     written = json.loads((tmp_path / "new" / "result.json").read_text())
-    assert written == {"format_version": 2} | recorded()
+    assert written == as_today(recorded())
     assert list(written) == ["format_version", *recorded()]
     assert load_result(tmp_path / "new" / "result.json") == result
 
@@ -52,14 +60,23 @@ def test_an_evaluation_today_gives_the_recorded_values() -> None:
     changed: dict[str, Any] = dict.fromkeys(
         ("versions", "score_ci", "success_ci", "comparison")
     )  # intervals are others
-    assert found | changed == {"format_version": 2} | recorded() | changed
+    for record in found["episodes"]:
+        played = {name: record.pop(name) for name in ("bought_asin", "bought_options", "reward_parts", "actions")}
+        assert played["actions"][-1] == "click[buy now]"
+        assert len(played["actions"]) == record["num_steps"]
+        assert played["reward_parts"]["r_type"] == (1.0 if record["reward"] > 0 else 0.0)
+        assert f"click[{played['bought_asin'].lower()}]" in played["actions"]
+        assert all(f"click[{value}]" in played["actions"] for value in played["bought_options"].values())
+        assert record.pop("probabilities") == [[]] * record["num_steps"]  # a rule has none
+        assert record.pop("values") == [None] * record["num_steps"]
+    assert found | changed == as_today(recorded()) | changed
     intervals = {name: value for name, value in found["comparison"].items() if name.endswith("_ci")}
     assert found["comparison"] == recorded()["comparison"] | intervals | {"score_difference": pytest.approx(15)}
 
 
 def test_what_was_not_played_says_nothing_about_playing(tmp_path: Path) -> None:
     ceiling = evaluate_ceiling(load_catalog(), num_episodes=5, num_hits=10)
-    assert set(ceiling.to_json()["episodes"][0]) == {"goal_index", "asin", "reward", "success"}
+    assert set(ceiling.to_json()["episodes"][0]) == {"goal_index", "target_asin", "reward", "success"}
     assert not {"decoding", "seed", "mean_steps", "trained_on_this_catalog"} & set(ceiling.to_json())
     save_result(tmp_path / "ceiling.json", ceiling)
     assert load_result(tmp_path / "ceiling.json") == ceiling
@@ -80,14 +97,26 @@ def results(draw: st.DrawFn) -> Result:
     records = []
     for goal_index in draw(st.sets(st.integers(0, 999), min_size=1, max_size=6)):
         reward = draw(st.sampled_from([0.0, 1.0]) | st.floats(0, 1))
+        num_steps, truncated = draw(st.integers(1, 15)), draw(st.booleans())
+        played: dict[str, Any] = {}
+        if draw(st.booleans()):  # as files have it from version 3 on
+            played = {
+                "bought_asin": None if truncated else draw(names),
+                "bought_options": draw(st.dictionaries(names, names, max_size=2)),
+                "reward_parts": draw(st.dictionaries(names, st.floats(0, 1) | st.booleans(), max_size=3)),
+                "actions": tuple(draw(st.lists(names, min_size=num_steps, max_size=num_steps))),
+                "probabilities": ((0.25, 0.75),) * num_steps,
+                "values": tuple(draw(st.lists(st.none() | st.floats(-1, 2), min_size=num_steps, max_size=num_steps))),
+            }
         records.append(
             EpisodeRecord(
                 goal_index=goal_index,
-                asin=draw(names),
+                target_asin=draw(names),
                 reward=reward,
                 success=reward == 1,
-                num_steps=draw(st.integers(1, 15)),
-                truncated=draw(st.booleans()),
+                num_steps=num_steps,
+                truncated=truncated,
+                **played,
             )
         )
     episodes = tuple(records)
@@ -150,8 +179,8 @@ def test_a_result_comes_back_from_its_file(
         ({"score": 99.0}, "score=99.0 contradicts the episodes, which give"),
         ({"mean_steps": 14.0}, "mean_steps=14.0 contradicts the episodes, which give"),
         ({"truncated_rate": 50.0}, "truncated_rate=50.0 contradicts the episodes, which give 0.0"),
-        ({"format_version": 3}, "format_version=3, this recrl reads 1 to 2; update recrl, or evaluate again"),
-        ({"format_version": "2"}, "format_version='2', expected 1 to 2"),
+        ({"format_version": 4}, "format_version=4, this recrl reads 1 to 3; update recrl, or evaluate again"),
+        ({"format_version": "2"}, "format_version='2', expected 1 to 3"),
     ],
 )
 def test_a_damaged_result_is_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
@@ -175,7 +204,19 @@ def test_a_damaged_result_is_named(tmp_path: Path, changed: dict[str, Any], mess
         ({"goal_index": True}, r"episodes\[3\].goal_index is True, expected a whole number"),
         ({"goal_index": -1}, r"episodes\[3\]: goal_index=-1"),
         ({"goal_index": ...}, r"episodes\[3\] lacks goal_index"),
-        ({"asin": 7}, r"episodes\[3\].asin is 7, expected a text"),
+        ({"asin": 7}, r"episodes\[3\].target_asin is 7, expected a text"),
+        ({"asin": ...}, r"episodes\[3\] lacks target_asin"),
+        ({"bought_asin": "B1"}, r"episodes\[3\]: bought_asin without actions"),
+        ({"actions": ["click[buy now]"]}, r"episodes\[3\]: 1 actions contradict num_steps="),
+        (
+            {"num_steps": 1, "actions": ["click[buy now]"], "truncated": True, "bought_asin": "B1"},
+            r"bought_asin='B1' contradicts truncated=True",
+        ),
+        (
+            {"num_steps": 1, "actions": ["a"], "bought_asin": "B1", "values": []},
+            "values of 0 steps, expected 1, as act",
+        ),
+        ({"actions": "search"}, r"episodes\[3\].actions is 'search', expected a list"),
         ({"num_steps": -2}, r"episodes\[3\]: num_steps=-2"),
         ({"num_steps": ...}, r"episodes\[3\]: num_steps=None, truncated=False; expected both or neither"),
         ({"num_steps": ..., "truncated": ...}, r"episodes\[3\] has num_steps=None, but max_steps=15"),
@@ -231,7 +272,7 @@ def test_a_report_comes_back_from_its_file(report: Report) -> None:
     path = Path(report.config["output_dir"]) / "report.json"
     assert load_report(path) == report
     written = json.loads(path.read_text())
-    assert written["format_version"] == 2
+    assert written["format_version"] == 3
     assert "query_model" not in written
     del written["format_version"]  # as it was before there were versions
     path.with_name("earlier.json").write_text(json.dumps(written))
@@ -262,7 +303,7 @@ def test_one_episode_has_an_estimate_and_an_interval_of_everything(tmp_path: Pat
         ),
         (lambda fields: fields["paired"][0].update(products_better=0.5), r"paired\[0\].products_better is 0.5"),
         (lambda fields: fields.update(num_goals=math.nan), "it holds NaN"),
-        (lambda fields: fields.update(format_version=9), "format_version=9, this recrl reads 1 to 2"),
+        (lambda fields: fields.update(format_version=9), "format_version=9, this recrl reads 1 to 3"),
     ],
 )
 def test_a_damaged_report_is_named(report: Report, tmp_path: Path, damage: Any, message: str) -> None:

@@ -29,7 +29,7 @@ def found(arm_name: str, rewards: Sequence[float], *, seed: int | None = None, s
     played = steps is not None
     records = tuple(
         EpisodeRecord(
-            goal_index=number, asin=f"B{number}", reward=reward, success=reward == 1,
+            goal_index=number, target_asin=f"B{number}", reward=reward, success=reward == 1,
             num_steps=steps if played else None, truncated=False if played else None,
         )
         for number, reward in enumerate(rewards)

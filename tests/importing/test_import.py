@@ -64,9 +64,8 @@ def episodes(catalog: Catalog) -> list[Episode]:
 
 def as_people(episode: Episode) -> Episode:
     """The episode as an import gives it: nobody knows with which probability people act."""
-    return replace(
-        episode, policy="people", seed=0, steps=tuple(replace(step, log_prob=None) for step in episode.steps)
-    )
+    steps = tuple(replace(step, log_prob=None, probabilities=()) for step in episode.steps)
+    return replace(episode, policy="people", seed=0, steps=steps)
 
 
 def pages_of(catalog: Catalog, episode: Episode) -> list[Page]:

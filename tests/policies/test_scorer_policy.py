@@ -133,6 +133,11 @@ def test_sampling_follows_the_probabilities_and_the_temperature(tiny_scorer: Pat
     assert np.abs(counts - tempered).max() < 0.03  # 4 standard errors of a share of 4,000
     for choice in choices[:50]:
         assert choice.log_prob == pytest.approx(np.log(tempered[choice.action_index]), abs=1e-6)
+        assert choice.probabilities == pytest.approx(tempered, abs=1e-6)
+        assert choice.value is None
+    policy.model.config.values_learned = True  # as PPO says of its scorers
+    [(_, value)] = policy.outputs([decision])
+    assert policy.act([decision], [rng])[0].value == value
 
 
 def test_the_loop_guard_never_repeats_an_action_at_an_equal_page(tiny_scorer: Path) -> None:
@@ -141,6 +146,11 @@ def test_the_loop_guard_never_repeats_an_action_at_an_equal_page(tiny_scorer: Pa
     rng = np.random.default_rng(0)
     taken = [policy.act([decision], [rng])[0].action_index for _ in decision.valid_actions]
     assert sorted(taken) == list(range(len(decision.valid_actions)))
+    [decision] = decisions(1)  # with a new memory
+    first, second = (policy.act([decision], [rng])[0] for _ in range(2))
+    assert min(first.probabilities) > 0
+    assert second.probabilities[first.action_index] == 0
+    assert sum(second.probabilities) == pytest.approx(1, abs=1e-5)
 
 
 def test_a_temperature_of_zero_is_refused(tiny_scorer: Path) -> None:

@@ -23,9 +23,10 @@ from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import ImitationArguments, ImitationConfig
 from recrl.training.judgement import JudgementArguments, JudgementConfig
-from recrl.training.ppo.loop import PPOArguments, PPOConfig
+from recrl.training.ppo.config import PPOConfig
 from recrl.training.search import QueryArguments, QueryConfig
 from recrl.training.self_improvement import SelfImprovementArguments
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
 GOALS = {"protocol": "embedded-unseen", "catalog_sha256": "c" * 64, "goals_sha256": "g" * 64, "num_processes": 1}

@@ -42,8 +42,8 @@ RESULT = Result(
     mean_steps=5.0, truncated_rate=0.0, reward_parts={}, trained_on_this_catalog=True,
     episodes=tuple(
         EpisodeRecord(
-            goal_index=place, asin=f"B{place % 146:09}", reward=1.0 if place < 306 else 110 / 194, success=place < 306,
-            num_steps=5, truncated=False,
+            goal_index=place, target_asin=f"B{place % 146:09}", reward=1.0 if place < 306 else 110 / 194,
+            success=place < 306, num_steps=5, truncated=False,
         )
         for place in range(500)
     ),

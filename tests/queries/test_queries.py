@@ -21,8 +21,9 @@ from recrl.queries.seq2seq import load_seq2seq, new_query_model
 from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
 from recrl.rollouts.rollout import rollout
 from recrl.training.environment import EnvironmentArguments
-from recrl.training.ppo.loop import PPOArguments, PPOConfig, train_ppo
+from recrl.training.ppo.loop import PPOConfig, train_ppo
 from recrl.training.runs import training_metrics
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.actions import SEARCH, Action, parse
 from recrl.webshop.catalog import load_catalog
@@ -86,7 +87,7 @@ def test_words_are_spelled_as_the_instruction_spells_them() -> None:
 
 
 def test_what_cannot_be_a_query_model_is_refused(tmp_path: Path, query_folder: Path, tiny_encoder: Path) -> None:
-    with pytest.raises(CheckpointError, match="folder without a model"):
+    with pytest.raises(CheckpointError, match="has no model"):
         load_queries(str(tmp_path))
     with pytest.raises(CheckpointError, match="cannot be loaded as a sequence-to-sequence model"):
         load_queries(str(tiny_encoder))

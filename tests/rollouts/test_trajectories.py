@@ -3,21 +3,24 @@
 import errno
 import itertools
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from datasets import Dataset, load_from_disk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recrl.episodes.data import load_episodes
+from recrl.episodes.data import LATER_COLUMNS, load_episodes
 from recrl.errors import ConfigError, DatasetError, StorageError
 from recrl.policies.base import Choice
 from recrl.policies.loading import load_policy
@@ -62,6 +65,13 @@ def test_the_result_does_not_depend_on_the_batch(built: Path, tmp_path: Path) ->
     assert len(one) == 6
     assert all(episode.reward >= 0.5 for episode in one)
     assert all(step.log_prob <= 0 for episode in one for step in episode.steps)
+    for episode in one:
+        assert episode.bought_asin is not None
+        assert episode.target_asin is not None
+        assert set(episode.bought_options) <= {"color"}
+        for step in episode.steps:
+            assert len(step.probabilities) == len(step.valid_actions)
+            assert step.probabilities[step.action_index] == pytest.approx(math.exp(step.log_prob), abs=1e-6)
     assert seen[-1].kept == 6
     assert seen[-1].episodes == summary["num_episodes"]
     assert "6/6 kept" in str(seen[-1])
@@ -76,6 +86,33 @@ def test_a_finished_collection_is_not_done_again(built: Path, tmp_path: Path) ->
     (tmp_path / "something").mkdir()
     with pytest.raises(DatasetError, match="exists and holds no finished collection"):
         generate_trajectories(config(built, tmp_path / "something"))
+
+
+def test_a_dataset_from_before_purchases_and_probabilities_is_read_alike(built: Path, tmp_path: Path) -> None:
+    generate_trajectories(config(built, tmp_path / "data"))
+    dataset = load_from_disk(str(tmp_path / "data"))
+    rows = [
+        {name: value for name, value in row.items() if name not in LATER_COLUMNS}
+        | {"steps": [{k: v for k, v in step.items() if k not in ("probabilities", "value")} for step in row["steps"]]}
+        for row in dataset
+    ]
+    Dataset.from_list(rows).save_to_disk(str(tmp_path / "earlier"))
+    now, earlier = load_episodes(tmp_path / "data"), load_episodes(tmp_path / "earlier")
+    unknown = {"target_asin": None, "bought_asin": None, "bought_options": {}}
+    assert earlier == [
+        replace(episode, steps=tuple(replace(step, probabilities=()) for step in episode.steps), **unknown)
+        for episode in now
+    ]
+
+
+def test_probabilities_that_are_none_are_refused(built: Path) -> None:
+    [episode] = rollout(load_policy("random"), load_catalog(built), [0], seed=0)
+    step = episode.steps[0]
+    for wrong in ((0.5, 0.6), (1.5,), (-0.1, 1.1)):
+        with pytest.raises(DatasetError, match="expected one from 0 to 1 for each of 1 actions"):
+            replace(step, probabilities=wrong)
+    with pytest.raises(DatasetError, match="value=nan"):
+        replace(step, value=math.nan)
 
 
 CODE = """

@@ -3,7 +3,6 @@
 import inspect
 import json
 import math
-import runpy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,8 @@ from recrl.episodes.decisions import row_to_decision
 from recrl.errors import CheckpointError, ConfigError, DatasetError
 from recrl.preferences.building import PairingConfig, write_pairs
 from recrl.preferences.data import SIDES, load_preferences
+from recrl.recipes import RECIPES as KNOWN_RECIPES
+from recrl.recipes import make_parser
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
@@ -435,7 +436,7 @@ RECIPES = Path(__file__).parents[2] / "recipes"
 
 
 def recipe_parser() -> Any:
-    return runpy.run_path(str(RECIPES / "dpo.py"))["make_parser"]()
+    return make_parser(KNOWN_RECIPES["dpo"])
 
 
 @pytest.mark.parametrize("recipe", sorted(RECIPES.glob("dpo_*.yaml")), ids=lambda path: path.stem)

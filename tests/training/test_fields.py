@@ -19,10 +19,11 @@ from recrl.training.environment import EnvironmentArguments
 from recrl.training.fields import RULES, TITLES, Use
 from recrl.training.imitation import ImitationArguments, ImitationConfig
 from recrl.training.judgement import JudgementArguments, JudgementConfig
-from recrl.training.ppo.config import PPOArguments, PPOConfig
+from recrl.training.ppo.config import PPOConfig
 from recrl.training.recipe import parse_recipe
 from recrl.training.search import QueryArguments, QueryConfig
 from recrl.training.self_improvement import SelfImprovementArguments
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
 ROOT = Path(__file__).parents[2]

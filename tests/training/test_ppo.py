@@ -24,7 +24,7 @@ from recrl.training.ppo.advantages import explained_variance, generalized_advant
 from recrl.training.ppo.buffer import Minibatch, RolloutBuffer
 from recrl.training.ppo.checkpoints import resume_checkpoint
 from recrl.training.ppo.collector import Collector
-from recrl.training.ppo.config import PPOArguments, PPOConfig
+from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.loop import ppo_loop, train_ppo
 from recrl.training.ppo.losses import (
     categorical_kl,
@@ -37,6 +37,7 @@ from recrl.training.ppo.metrics import METRICS
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import minibatch_loss, update_model
 from recrl.training.runs import last_checkpoint, training_metrics
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 from recrl.webshop.reading import read_page
 
@@ -601,7 +602,9 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     minutes = [entry["train/minutes"] for entry in metrics["log_history"]]
     assert 0 < minutes[0] < minutes[1]
     assert not (tmp_path / "run" / "best").exists()
-    assert load_scorer(tmp_path / "run")[0].config.catalog_sha256 == metrics["catalog_sha256"]
+    trained = load_scorer(tmp_path / "run")[0].config
+    assert trained.catalog_sha256 == metrics["catalog_sha256"]
+    assert trained.values_learned is (metrics["best_update"] > 0)  # the start's value head knows nothing
     with pytest.raises(ConfigError, match="holds a complete training run"):
         train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
 

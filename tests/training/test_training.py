@@ -82,7 +82,7 @@ def test_a_training_run_says_what_it_is_and_goes_on_from_its_checkpoint(tmp_path
         (tmp_path / "run" / "checkpoint-5" / "trainer_state.json").write_text("{}")
         (tmp_path / "run" / "checkpoint-6").mkdir()
     text = (tmp_path / "run" / "README.md").read_text()
-    assert "run `recipes/imitation.py` again with the settings below" in text
+    assert "run `recrl train imitation` again with the settings below" in text
     assert "- arguments:\n  - learning_rate: 1.0\n  - name: a\n- trainer:\n  - seed: 42\n" in text
     assert "- `adapter`: LoRA\n" in text
     assert "secret" not in text + (tmp_path / "run" / "config_resolved.json").read_text()

@@ -8,8 +8,9 @@ from trl import TrlParser
 
 from recrl.errors import ConfigError
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
-from recrl.training.ppo.config import PPOArguments, PPOConfig
+from recrl.training.ppo.config import PPOConfig
 from recrl.training.recipe import parse_recipe
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
 PARSERS = {

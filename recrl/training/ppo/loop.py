@@ -32,11 +32,12 @@ from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import decisions_of
 from recrl.training.ppo.advantages import normalized
 from recrl.training.ppo.checkpoints import BEST_FOLDER, keep_best, resume_checkpoint, save_checkpoint, save_result
-from recrl.training.ppo.config import PPOArguments, PPOConfig
+from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
 from recrl.training.runs import report_best, training_run
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
 logger = logging.getLogger(__name__)
@@ -142,6 +143,7 @@ def ppo_loop(state: PPOState) -> None:
             buffer.advantages = normalized(buffer.advantages, choices)
 
         entry = update_model(state, buffer)
+        policy.model.config.values_learned = True
         state.scheduler.step()
         policy.forget()
 
