@@ -20,7 +20,7 @@ from recrl import GymTask, check_environment, evaluate, load_policy, rollout
 from recrl.evaluation.tables import print_table
 from recrl.webshop.spaces import UnicodeText
 
-NUM_GAMES = 20
+NUM_GAMES = 10
 WANTED = textworld.EnvInfos(admissible_commands=True, objective=True, won=True, description=True, inventory=True)
 FOLDER = Path(tempfile.mkdtemp())  # of compiled games
 
