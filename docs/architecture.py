@@ -31,6 +31,7 @@ ROOMS = (
     "queries",
     "policies",
     "rollouts",
+    "wrappers",
     "importing",
     "preferences",
     "evaluation",

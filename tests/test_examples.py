@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from recrl import evaluate
+
 FOLDER = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
 
@@ -30,6 +32,11 @@ def test_a_policy_of_ones_own(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     printed = run("own_policy", monkeypatch, capsys, "--num_episodes", 8)
     assert re.search(r"difference in success: [+-]\d+\.\d points \[", printed)
     assert "title words" in printed.splitlines()[4]
+
+
+def test_a_policy_in_ten_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("recrl.evaluate", lambda *given, num_episodes: evaluate(*given, num_episodes=8))
+    assert "named_options" in run("ten_lines", monkeypatch, capsys)
 
 
 def test_preference_pairs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -174,6 +174,10 @@ class GoalEnv(gym.Env[str, str]):
         self._goals, self._cumulative = goals, np.cumsum(np.ones(len(goals)) if chances is None else chances)
         self._instruction, self._num_steps, self._is_running = "", 0, False
 
+    @property
+    def target(self) -> str:
+        return self.task.target(self.goal_index)
+
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts the goal ``options["goal_index"]``, or one that is drawn."""
         super().reset(seed=seed)

@@ -39,6 +39,11 @@ class Environment(Protocol):
     max_steps: int
 
     @property
+    def target(self) -> str:
+        """What `Task.target` says of the running goal; like the goal itself it is hidden from policies."""
+        ...
+
+    @property
     def np_random(self) -> np.random.Generator: ...
     @np_random.setter
     def np_random(self, value: np.random.Generator) -> None: ...

@@ -19,7 +19,8 @@ from recrl.evaluation.failures import explain_failure
 from recrl.evaluation.result_types import EpisodeRecord, GoalList, Result
 from recrl.evaluation.results import check_same_goals, compare_results, summarise
 from recrl.evaluation.seen_goals import check_seen_goals
-from recrl.policies.base import Policy, knows_goal
+from recrl.policies.base import Answer, Policy, knows_goal
+from recrl.policies.own import as_policy
 from recrl.queries.proposing import describe_queries
 from recrl.rollouts.rollout import rollout
 from recrl.version import versions
@@ -47,7 +48,7 @@ def evaluation_goals(catalog: GoalSource, split: str, split_by: str, num_episode
 
 
 def evaluate(
-    policy: Policy,
+    policy: Policy | Callable[[str, dict[str, Any]], Answer],
     catalog: Catalog | Task,
     *,
     split: str = "test",
@@ -66,6 +67,7 @@ def evaluate(
     """Plays each goal once and sums up.
 
     Args:
+        policy: a policy, or a function of (observation, info), see `recrl.policies.own`.
         catalog: what is played: a catalogue, or another `recrl.environments.protocols.Task`.
         num_episodes: the first goals of the split, in order; None is all of them.
         decoding: greedy, or sample from the policy.
@@ -85,6 +87,7 @@ def evaluate(
         PolicyError: the policy, or the baseline's, may have been trained on some of the goals; before anything is
             played.
     """
+    policy = as_policy(policy)
     if decoding not in DECODINGS:
         raise DatasetError(f"decoding={decoding!r}, expected one of {', '.join(DECODINGS)}")
     task = as_task(catalog)

@@ -37,6 +37,9 @@ class Choice:
     value: float | None = None
 
 
+Answer = Choice | int | str  # a choice, or the action alone: its index among the valid ones, or its text
+
+
 @runtime_checkable
 class Policy(Protocol):
     """What picks actions for a batch of decisions.
@@ -57,8 +60,8 @@ class Policy(Protocol):
 
     def act(
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
-    ) -> list[Choice]:
-        """One choice per decision; ``rngs[i]`` is for decision i, ``greedy`` asks for the best action."""
+    ) -> Sequence[Answer]:
+        """One answer per decision; ``rngs[i]`` is for decision i, ``greedy`` asks for the best action."""
         ...
 
 

@@ -10,6 +10,7 @@ from recrl.episodes.decisions import Decision
 from recrl.episodes.notes import Notes
 from recrl.episodes.training_goals import TrainedOn
 from recrl.policies.base import Choice, Policy, knows_goal, trained_on
+from recrl.policies.own import choose
 from recrl.webshop.pages import Page
 
 
@@ -66,4 +67,4 @@ class Forgetting:
     ) -> list[Choice]:
         """The policy's choices."""
         forgetful: list[Any] = [replace(one, notes=notes_on_page(one.notes, one.page)) for one in decisions]
-        return self.policy.act(forgetful, rngs, greedy=greedy)
+        return choose(self.policy, forgetful, rngs, greedy=greedy)

@@ -2,15 +2,13 @@
 
 import difflib
 import importlib
-import inspect
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from recrl.errors import PolicyError
 from recrl.hub import is_path
 from recrl.policies.base import Policy
+from recrl.policies.own import as_policy, takes
 
 RULES = (
     "random",
@@ -30,7 +28,8 @@ def load_policy(spec: str, *, temperature: float = 1.0, loop_guard: bool = False
     Args:
         spec: a scripted policy's name (``reader:5`` opens at most 5 products, ``planner:FOLDER`` plays by the judgement
             of a checkpoint, of which ``planner`` alone has none), a checkpoint's folder or Hub id, or
-            ``module:function`` of one's own, which is called without arguments and returns a `Policy`.
+            ``module:function`` of one's own: a function of (observation, info), see `recrl.policies.own`, or a function
+            or class that is called without arguments and returns a `Policy`.
         temperature, loop_guard: of a checkpoint, see `recrl.policies.scorer.ScorerPolicy`; other policies have none.
         device: of a checkpoint; None is the GPU if there is one.
 
@@ -78,27 +77,8 @@ def _own_policy(spec: str, module_name: str, function_name: str) -> Policy:
         function = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
         raise PolicyError(f"policy {spec!r} cannot be imported: {error}; expected module:function") from error
-    if not callable(function) or not _can_be_called(function):
-        raise PolicyError(
-            f"policy {spec!r} is {function!r:.80}; expected a function or class that can be called without arguments "
-            "and returns a policy"
-        )
-    policy = function()
-    if not isinstance(policy, Policy):
-        raise PolicyError(f"{spec!r} returned a {type(policy).__name__}; expected name, catalog_sha256 and act(...)")
-    if not _can_be_called(policy.act, [], [], greedy=False):
-        raise PolicyError(
-            f"policy {spec!r} has act{inspect.signature(policy.act)}; expected act(decisions, rngs, *, greedy)"
-        )
-    return policy
-
-
-def _can_be_called(function: Callable[..., Any], *arguments: Any, **named: Any) -> bool:
-    """Whether the signature takes these arguments; of what has none, as some built-ins, nothing is known: True."""
-    try:
-        inspect.signature(function).bind(*arguments, **named)
-    except TypeError:
-        return False
-    except ValueError:
-        return True
-    return True
+    if isinstance(function, type) or takes(function):
+        if not takes(function):
+            raise PolicyError(f"policy {spec!r} is {function!r:.80}, which cannot be called without arguments")
+        return as_policy(function())
+    return as_policy(function)

@@ -9,6 +9,7 @@ from recrl.episodes.decisions import Decision
 from recrl.episodes.training_goals import TrainedOn, merged
 from recrl.errors import PolicyError
 from recrl.policies.base import Choice, Policy, knows_goal, trained_on
+from recrl.policies.own import choose
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Taught:
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
     ) -> list[Choice]:
         """The choices of ``policy``, with the right actions of ``teacher``."""
-        right = self.teacher.act(_shown_to(self.teacher, decisions), rngs, greedy=True)
-        chosen = self.policy.act(_shown_to(self.policy, decisions), rngs, greedy=greedy)
+        right = choose(self.teacher, _shown_to(self.teacher, decisions), rngs, greedy=True)
+        chosen = choose(self.policy, _shown_to(self.policy, decisions), rngs, greedy=greedy)
         return [
             replace(mine, right_actions=theirs.right_actions or (theirs.action_index,))
             for mine, theirs in zip(chosen, right, strict=True)

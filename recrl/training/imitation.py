@@ -23,7 +23,7 @@ from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.scoring.losses import best_is_right, right_action_loss
-from recrl.scoring.model import BertForChoiceScoring
+from recrl.scoring.model import BertForChoiceScoring, start_weights
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.runs import for_trainer, save_result, training_run
 from recrl.training.settings.imitation import ImitationArguments, ImitationSettings
@@ -117,8 +117,8 @@ def chooses(model: BertForChoiceScoring) -> bool:
     """Whether the scorer was trained to choose actions; one that was only trained to judge products was not."""
     if model.match_head is None or model.feature_score is None:
         return True
-    num_trained = model.feature_score.weight.shape[1] - int(model.config.similarity)  # the cosine's starts above 0
-    return bool(model.feature_score.weight[0, :num_trained].any())
+    weight = model.feature_score.weight
+    return not torch.equal(weight, start_weights(model.config).to(weight))
 
 
 def fit_feature_weights(

@@ -47,7 +47,7 @@ class WebShopEnv(gym.Env[str, str]):
     **Goals.** ``reset(seed=1)`` draws one of the split, by its weight unless ``weighted=False``;
     ``reset(options={"goal_index": 17})`` takes goal 17 of the whole list, whatever the split. Environments of
     `gymnasium.make_vec` take theirs one by one with ``AutoresetMode.DISABLED``:
-    ``reset(options={"goal_index": 17, "reset_mask": mask})``; asynchronous ones need ``shared_memory=False``.
+    ``reset(options={"goal_index": 17, "reset_mask": mask})``, synchronous ones and asynchronous ones alike.
 
     Args:
         catalog: None for the embedded catalogue, a built one's folder, a folder with the raw WebShop files (built once
@@ -129,6 +129,11 @@ class WebShopEnv(gym.Env[str, str]):
         if self._goal is None:
             raise ResetNeeded("call reset() before asking for the goal")
         return self._goal
+
+    @property
+    def target(self) -> str:
+        """The asin of the hidden goal's product; raises as `goal` does."""
+        return self.goal.asin
 
     @property
     def screen(self) -> Screen:

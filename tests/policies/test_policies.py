@@ -113,13 +113,24 @@ class Hasty:
         return [Choice(0, 0.0) for _ in decisions]
 
 
-class Numbers(Hasty):
-    """A policy that gives indices where choices are expected."""
+class Says(Hasty):
+    """A policy that always gives the same answer."""
 
-    name = "numbers"
+    name = "parrot"
+
+    def __init__(self, answer: Any = None) -> None:
+        self.answer = answer
 
     def act(self, decisions: Any, rngs: Any, *, greedy: bool = False) -> list[Any]:  # type: ignore[override]
-        return [0 for _ in decisions]
+        return [self.answer for _ in decisions]
+
+
+def first_hit(observation: str, info: dict[str, Any]) -> str | int:
+    """A plain function as a policy."""
+    assert info["instruction"] in observation
+    if info["page"].listing:
+        return f"click[{info['page'].listing[0].asin.lower()}]"
+    return "click[buy now]" if "click[buy now]" in info["valid_actions"] else 0
 
 
 def forgetful() -> AskingTooMuch:
@@ -133,14 +144,46 @@ def test_ones_own_policy_is_found_and_checked(catalog: Catalog, monkeypatch: pyt
         list(rollout(policy, catalog, [0], seed=0))
     with pytest.raises(PolicyError, match="cannot be imported"):
         load_policy("test_policies:nothing")
-    with pytest.raises(PolicyError, match="expected name, catalog_sha256 and act"):
+    with pytest.raises(PolicyError, match="an object with name, catalog_sha256 and act"):
         load_policy("collections:Counter")
-    with pytest.raises(PolicyError, match="can be called without arguments"):
+    with pytest.raises(PolicyError, match="cannot be called without arguments"):
         load_policy("test_policies:Pointing")
     with pytest.raises(PolicyError, match=r"has act\(.*; expected act\(decisions, rngs, \*, greedy\)"):
         load_policy("test_policies:Hasty")
-    with pytest.raises(PolicyError, match="policy 'numbers' chose 0, expected a Choice"):
-        list(rollout(load_policy("test_policies:Numbers"), catalog, [0], seed=0))
+    assert load_policy("test_policies:first_hit").name == "first_hit"
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (None, "policy 'parrot' chose None, expected an index into its valid actions, one of their texts, or a Choice"),
+        (True, "policy 'parrot' chose True, expected an index"),
+        (99, "policy 'parrot' chose action_index=99, expected an index into the page's 1 valid actions"),
+        ("click[nowhere]", r"chose 'click\[nowhere\]', which is not among the page's 1 valid actions, such as 'search"),
+        (Choice(0, 0.0, right_actions=(7,)), "policy 'parrot' gave right_actions"),
+    ],
+)
+def test_an_answer_that_is_no_action_is_one_line(catalog: Catalog, answer: Any, message: str) -> None:
+    with pytest.raises(PolicyError, match=message) as refused:
+        list(rollout(Says(answer), catalog, [0], seed=0))
+    assert "\n" not in str(refused.value)
+
+
+def test_actions_may_be_indices_texts_or_choices(catalog: Catalog) -> None:
+    [searched] = rollout(Says(0), catalog, [0], seed=0, max_steps=1)
+    for answer in (np.int64(0), Choice(0, 0.0), searched.steps[0].action):
+        assert list(rollout(Says(answer), catalog, [0], seed=0, max_steps=1)) == [searched]
+
+
+def test_a_plain_function_is_a_policy(catalog: Catalog) -> None:
+    rule = load_policy("rule")
+    mine, theirs = (list(rollout(policy, catalog, range(4), seed=0)) for policy in (first_hit, rule))
+    assert [episode.steps for episode in mine] == [episode.steps for episode in theirs]
+    assert mine[0].policy == "first_hit"
+    with pytest.raises(PolicyError, match="expected a function of \\(observation, info\\), or an object with name"):
+        list(rollout(object(), catalog, [0], seed=0))  # type: ignore[arg-type]
+    with pytest.raises(PolicyError, match="the policy has no name, catalog_sha256; expected"):
+        list(rollout(type("Half", (), {"act": lambda self: []})(), catalog, [0], seed=0))
 
 
 @pytest.mark.parametrize(

@@ -315,10 +315,10 @@ def test_vector_environments_share_one_catalogue(catalog: Catalog) -> None:
 
 
 def test_vector_environments_take_a_goal_each(catalog: Catalog) -> None:
-    for kind, memory in (("sync", {}), ("async", {"shared_memory": False})):
+    for kind in ("sync", "async"):
         envs = gym.make_vec(
             ENV, num_envs=2, vectorization_mode=kind, catalog=catalog, split="all",
-            vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED, **memory},
+            vector_kwargs={"autoreset_mode": AutoresetMode.DISABLED},
         )  # fmt: skip
         envs.reset(seed=0)
         for place, goal in enumerate((3, 5)):
