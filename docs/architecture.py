@@ -29,6 +29,7 @@ ROOMS = (
     "episodes",
     "scoring",
     "queries",
+    "language",
     "policies",
     "rollouts",
     "wrappers",

@@ -46,7 +46,7 @@ class ImitationConfig(ImitationSettings, TrainingArguments):  # type: ignore[mis
 
 def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
     """Every decision of the episodes with two valid actions or more, labelled with the actions that its teacher holds
-    right; where the step says nothing of them, with the action that was taken.
+    right; where the step says nothing of them, with the action that was taken, unless the environment refused it.
 
     Raises:
         DatasetError: no decision has two valid actions or more.
@@ -55,7 +55,7 @@ def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
         LabelledDecision(decision, step.right_actions or (step.action_index,))
         for episode in episodes
         for decision, step in zip(episode.decisions(), episode.steps, strict=True)
-        if len(step.valid_actions) > 1
+        if len(step.valid_actions) > 1 and step.accepted
     ]
     if not rows:
         raise DatasetError(
