@@ -14,6 +14,7 @@ from recrl import commands
 from recrl.errors import RecrlError
 from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
 from recrl.importing.config import ImportConfig
+from recrl.preferences.exporting import ExportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.recipes import RECIPES
 from recrl.recipes import main as run_recipe
@@ -71,12 +72,16 @@ COMMANDS = (
             "make preference pairs of trajectories, and count them"),
     Command("describe-preferences", commands.DescribePreferencesConfig, commands.describe_preferences,
             "count preference pairs again"),
+    Command("export", ExportConfig, commands.export,
+            "write episodes or preference pairs as rows of messages for TRL's trainers"),
     Command("evaluate", EvaluationConfig, commands.evaluate,
             "play every goal of a split once, and print success and score with 95% intervals"),
     Command("compare", commands.CompareConfig, commands.compare,
             "let agents play side by side, with episodes allotted by Thompson's rule", KEPT),
     Command("evaluate-search", SearchEvaluationConfig, commands.evaluate_search,
             "say what a query model proposes, and what its queries find"),
+    Command("verify", commands.VerifyConfig, commands.verify,
+            "say what a folder, a file or a repository on the Hub is, and what of it is damaged"),
     Command("convert-checkpoint", commands.ConvertCheckpointConfig, commands.convert_checkpoint,
             "turn WebShop's published choice model into a scorer"),
 )  # fmt: skip

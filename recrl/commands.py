@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recrl.errors import ConfigError, RecrlError
+from recrl.errors import ConfigError, DatasetError, RecrlError
 from recrl.evaluation.config import ComparisonConfig, EvaluationConfig, SearchEvaluationConfig
 from recrl.importing.config import ImportConfig
 from recrl.preferences.config import PairingConfig
+from recrl.preferences.exporting import ExportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
 from recrl.settings import part, to_seed
@@ -256,6 +257,21 @@ def describe_preferences(config: DescribePreferencesConfig) -> None:
     _show_pairs(read_pairs(config.preferences), config.output_json)
 
 
+def export(config: ExportConfig) -> None:
+    from recrl.preferences import exporting
+
+    quiet_libraries()
+    summary = exporting.export(config)
+    print(
+        f"wrote {summary['num_rows']} rows to {config.output_dir}: {summary['mean_tokens']:.0f} tokens on average, "
+        f"{summary['longest_tokens']} the longest, under the chat template of {config.model}"
+    )
+    for reason, count in summary["left_out"].items():
+        print(f"left out: {count} {reason}")
+    for what, count in summary["cut"].items():
+        print(f"cut to max_prompt_tokens={config.max_prompt_tokens}: {what}, in {count} rows")
+
+
 def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
     from recrl.files import write_json
     from recrl.preferences.counts import statistics_table
@@ -312,15 +328,12 @@ def compare(config: CompareConfig) -> None:
     from recrl.evaluation import comparison
     from recrl.evaluation.comparison_plots import draw_comparison
     from recrl.evaluation.comparison_tables import comparison_table
-    from recrl.files import write_text
 
     quiet_libraries()
     line = ProgressLine()
-    report = comparison.compare(part(config, ComparisonConfig), progress=line.say)
+    draw = draw_comparison if config.plots else lambda report, folder: []
+    report = comparison.compare(part(config, ComparisonConfig), progress=line.say, draw=draw)
     line.end()
-    write_text(Path(config.output_dir) / "table.md", comparison_table(report, "md"))
-    if config.plots:
-        draw_comparison(report, Path(config.output_dir))
     if config.format == "json":
         show(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -336,6 +349,33 @@ def evaluate_search(config: SearchEvaluationConfig) -> None:
     report = run_search_evaluation(config, progress=lambda done, total: line(f"{done}/{total} texts"))
     line.end()
     show(report_tables(report))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyConfig:
+    """What is verified."""
+
+    path: str = field(
+        metadata={
+            "help": "Folder or file that recrl has written, or the Hub id of a model or dataset.",
+            "positional": True,
+        }
+    )
+
+
+def verify(config: VerifyConfig) -> None:
+    from recrl.verifying import verify
+
+    found = verify(config.path)
+    for one in found:
+        show(f"{one.path}: {one.what}{'' if one.damage else ', unaltered' if one.checked else ''}")
+        for text in one.damage:
+            show(f"  damaged: {text}")
+        if one.damage:
+            show(f"  to do: {one.again}")
+    damaged = sum(bool(one.damage) for one in found)
+    if damaged:
+        raise DatasetError(f"{config.path} is damaged in {damaged} of {len(found)} places; what to do stands above")
 
 
 @dataclass(frozen=True, kw_only=True)
