@@ -37,6 +37,7 @@ from recrl.training.judgement_examples import (
     make_examples,
     searches,
 )
+from recrl.training.progress import shown_progress
 from recrl.training.runs import for_trainer, training_run
 from recrl.training.settings.judgement import JudgementArguments, JudgementSettings
 from recrl.webshop.made_goals import made_goals
@@ -206,7 +207,8 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
         trainer = Trainer(
             model=_Judged(head, arguments.listwise), args=trainer_config, train_dataset=examples, data_collator=collate
         )
-        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        with shown_progress(trainer, "judgement"):
+            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         head.cpu()
         before = judged(head, calibration)
         calibrate(head, calibration)
