@@ -93,10 +93,7 @@ def quiet_libraries() -> None:
     import datasets
     import transformers
 
-    for message in (
-        "'pin_memory' argument",
-        ".*is deprecated and will be removed in v6",
-    ):
+    for message in ("'pin_memory' argument", ".*is deprecated and will be removed in v6"):
         warnings.filterwarnings("ignore", message=message)
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
