@@ -73,8 +73,8 @@ def _chosen(
 ) -> str:
     return (
         f"better than its start on {goals:.0f} dev goals: score {score:.1f}, success {success:.1f}% after {what} "
-        f"{best} of {number} (its start {start_score:.1f}, {start:.1f}%); it was chosen by these goals, so a test split "
-        "says by how much"
+        f"{best} of {number} (its start {start_score:.1f}, {start:.1f}%); it was chosen by these goals, so a test "
+        "split says by how much"
     )
 
 
