@@ -28,6 +28,7 @@ ROOMS = (
     "episodes",
     "scoring",
     "queries",
+    "language",
     "policies",
     "rollouts",
     "wrappers",

@@ -14,6 +14,7 @@ from recrl import commands
 from recrl.errors import RecrlError
 from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
 from recrl.importing.config import ImportConfig
+from recrl.preferences.exporting import ExportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.recipes import RECIPES
 from recrl.recipes import main as run_recipe
@@ -71,6 +72,8 @@ COMMANDS = (
             "make preference pairs of trajectories, and count them"),
     Command("describe-preferences", commands.DescribePreferencesConfig, commands.describe_preferences,
             "count preference pairs again"),
+    Command("export", ExportConfig, commands.export,
+            "write episodes or preference pairs as rows of messages for TRL's trainers"),
     Command("evaluate", EvaluationConfig, commands.evaluate,
             "play every goal of a split once, and print success and score with 95% intervals"),
     Command("compare", commands.CompareConfig, commands.compare,

@@ -15,6 +15,7 @@ from recrl.errors import ConfigError, RecrlError
 from recrl.evaluation.config import ComparisonConfig, EvaluationConfig, SearchEvaluationConfig
 from recrl.importing.config import ImportConfig
 from recrl.preferences.config import PairingConfig
+from recrl.preferences.exporting import ExportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
 from recrl.settings import part, to_seed
@@ -256,6 +257,21 @@ def describe_preferences(config: DescribePreferencesConfig) -> None:
     from recrl.preferences.building import read_pairs
 
     _show_pairs(read_pairs(config.preferences), config.output_json)
+
+
+def export(config: ExportConfig) -> None:
+    from recrl.preferences import exporting
+
+    quiet_libraries()
+    summary = exporting.export(config)
+    print(
+        f"wrote {summary['num_rows']} rows to {config.output_dir}: {summary['mean_tokens']:.0f} tokens on average, "
+        f"{summary['longest_tokens']} the longest, under the chat template of {config.model}"
+    )
+    for reason, count in summary["left_out"].items():
+        print(f"left out: {count} {reason}")
+    for what, count in summary["cut"].items():
+        print(f"cut to max_prompt_tokens={config.max_prompt_tokens}: {what}, in {count} rows")
 
 
 def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:

@@ -39,6 +39,7 @@ class Recipe:
         return self.name.replace("-", "_")
 
 
+ADAPTER = "settings.language:AdapterArguments"
 TUNING, ENVIRONMENT = "tuning:TuningArguments", "environment:EnvironmentArguments"
 RECIPES = {
     recipe.name: recipe
@@ -82,6 +83,22 @@ RECIPES = {
             settings="settings.ppo:PPOSettings",
             config="ppo.config:PPOConfig",
             train="ppo.loop:train_ppo",
+        ),
+        Recipe(
+            name="sft",
+            text="fine-tune a language model on demonstrations, with TRL's SFTTrainer",
+            arguments=("settings.sft:SFTArguments", ADAPTER),
+            settings="settings.sft:SFTSettings",
+            config="sft:LanguageSFTConfig",
+            train="sft:train_sft",
+        ),
+        Recipe(
+            name="dpo-language",
+            text="train a language model on preference pairs, with TRL's DPOTrainer",
+            arguments=("settings.dpo_language:LanguageDPOArguments", ADAPTER),
+            settings="settings.dpo_language:LanguageDPOSettings",
+            config="dpo_language:LanguageDPOConfig",
+            train="dpo_language:train_dpo_language",
         ),
         Recipe(
             name="search",

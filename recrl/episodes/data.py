@@ -39,6 +39,8 @@ class Step:
             so. The action taken need not be among them: a teacher may label what a learner did.
         probabilities: (actions,) of every valid action under the policy that took it; empty where it had none.
         value: the return that this policy expected; None where it had learned no values.
+        written: whether the policy wrote the action, which the page does not offer; it is then the last of the valid
+            actions. accepted: whether the environment took it; a written one that it refused changed nothing.
     """
 
     observation: str
@@ -51,8 +53,14 @@ class Step:
     right_actions: tuple[int, ...] = ()
     probabilities: tuple[float, ...] = ()
     value: float | None = None
+    written: bool = False
+    accepted: bool = True
 
     def __post_init__(self) -> None:
+        if not self.accepted and not self.written:
+            raise DatasetError("accepted=False is for actions that the policy wrote, and written=False")
+        if self.written and self.action_index != len(self.valid_actions) - 1:
+            raise DatasetError(f"action_index={self.action_index}, expected a written action last among the valid ones")
         check_action_index(self.action_index, self.valid_actions)
         check_probabilities(self.probabilities, self.valid_actions)
         check_right_actions(self.right_actions, self.valid_actions)
@@ -69,6 +77,11 @@ class Step:
     def action(self) -> str:
         """The action's text."""
         return self.valid_actions[self.action_index]
+
+    @property
+    def offered_actions(self) -> tuple[str, ...]:
+        """The valid actions that the page offers."""
+        return self.valid_actions[:-1] if self.written else self.valid_actions
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +159,12 @@ def episode_features() -> Any:
         "action": Value("string"),
         "log_prob": Value("float64"),  # None where it is not known
         "reward": Value("float64"),
-        "right_actions": List(Value("string")),  # empty where no teacher said so; datasets without it are read alike
-        "probabilities": List(Value("float64")),  # of the valid actions; empty where the policy has none, likewise
-        "value": Value("float64"),  # None where the policy has learned none, likewise
+        # What follows is absent from older datasets, which are read alike.
+        "right_actions": List(Value("string")),  # empty where no teacher said so
+        "probabilities": List(Value("float64")),  # of the valid actions; empty where the policy has none
+        "value": Value("float64"),  # None where the policy has learned none
+        "written": Value("bool"),  # the policy wrote the action; the page does not offer it
+        "accepted": Value("bool"),  # the environment took it
     }
     return Features(
         {
@@ -196,6 +212,8 @@ def episode_to_row(episode: Episode) -> dict[str, Any]:
                 "right_actions": [step.valid_actions[index] for index in step.right_actions],
                 "probabilities": list(step.probabilities),
                 "value": step.value,
+                "written": step.written,
+                "accepted": step.accepted,
             }
             for step in episode.steps
         ],
@@ -229,12 +247,14 @@ def row_to_episode(row: dict[str, Any]) -> Episode:
                 page=stored_page(step),
                 valid_actions=tuple(step["valid_actions"]),
                 steps_left=limit - place if step.get("steps_left") is None else step["steps_left"],
-                action_index=step["valid_actions"].index(step["action"]),
+                action_index=_action_index(step),
                 log_prob=step["log_prob"],
                 reward=step["reward"],
                 right_actions=_right_actions(step),
                 probabilities=tuple(step.get("probabilities") or ()),
                 value=step.get("value"),
+                written=bool(step.get("written")),
+                accepted=step.get("accepted") is not False,
             )
             for place, step in enumerate(row["steps"])
         )
@@ -265,6 +285,10 @@ NO_PAGES_ADVICE = "import it with its catalogue, which rebuilds them: recrl impo
 def shows_pages(row: dict[str, Any]) -> bool:
     """Whether a row holds the pages of its steps; sessions that were imported without their catalogue do not."""
     return all(step.get("observation") is not None for step in row.get("steps") or ())
+
+
+def _action_index(step: dict[str, Any]) -> int:
+    return len(step["valid_actions"]) - 1 if step.get("written") else step["valid_actions"].index(step["action"])
 
 
 def _right_actions(step: dict[str, Any]) -> tuple[int, ...]:

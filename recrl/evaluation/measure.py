@@ -25,7 +25,7 @@ from recrl.version import versions
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
-POLICY_SETTINGS = ("temperature", "loop_guard")  # what a checkpoint's policy has beside its name
+POLICY_SETTINGS = ("temperature", "loop_guard", "answers")  # what a model's policy has beside its name
 
 
 def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: int | None) -> np.ndarray:
@@ -128,6 +128,7 @@ def evaluate(
         **summarise(records),
         mean_steps=float(np.mean([episode.num_steps for episode in episodes])),
         truncated_rate=100 * float(np.mean([episode.truncated for episode in episodes])),
+        refused_rate=_refused_rate(episodes) if getattr(policy, "answers", "score") != "score" else None,
         reward_parts={name: float(np.mean(values)) for name, values in found.items() if values},
         num_seen_goals=seen,
         knows_goal=knows_goal(policy) or None,
@@ -136,6 +137,11 @@ def evaluate(
         failures=Failures.of(failures) if explain_failures else None,
     )
     return result if baseline is None else replace(result, comparison=compare_results(result, baseline))
+
+
+def _refused_rate(episodes: Sequence[Episode]) -> float:
+    """The share of actions, in %, that a policy wrote and the environment refused."""
+    return 100 * float(np.mean([not step.accepted for episode in episodes for step in episode.steps]))
 
 
 def record_of(episode: Episode) -> EpisodeRecord:

@@ -151,7 +151,7 @@ class Result:
         protocol, split, split_by, catalog_sha256, goals_sha256: which goals.
         max_steps: the step limit; None for a ceiling, which plays nothing.
         versions: of the packages and of Python, with what else the last digits depend on.
-        policy: its name; temperature, loop_guard: of a policy that has them.
+        policy: its name; temperature, loop_guard, answers: of a policy that has them.
         query_model, num_queries, query_model_sha256: what proposed search queries, if anything did.
         decoding, seed: how actions were chosen.
         num_episodes, num_products: goals, and different target products.
@@ -160,6 +160,7 @@ class Result:
         success_ci_wilson: as if goals were independent; None for means over seeds, which are no counts.
         success_per_product, score_per_product: every product counts once.
         mean_steps, truncated_rate: actions per episode, and the share that the step limit ended.
+        refused_rate: of a language model that writes its actions, the share of them that the environment refused.
         reward_parts: means over the purchases that have the part; an episode that was truncated bought nothing.
         num_seen_goals: how many of the goals the policy may have been trained on, "unknown" if that cannot be told;
             None for a policy that was not trained.
@@ -180,6 +181,7 @@ class Result:
     policy: str
     temperature: float | None = field(default=None, metadata=ABSENT_IF_NONE)
     loop_guard: bool | None = field(default=None, metadata=ABSENT_IF_NONE)
+    answers: str | None = field(default=None, metadata=ABSENT_IF_NONE)
     query_model: str | None = field(default=None, metadata=ABSENT_IF_NONE)
     num_queries: int | None = field(default=None, metadata=ABSENT_IF_NONE)
     query_model_sha256: str | None = field(default=None, metadata=ABSENT_IF_NONE)
@@ -196,6 +198,7 @@ class Result:
     score_per_product: float
     mean_steps: float | None = field(default=None, metadata=ABSENT_IF_NONE)
     truncated_rate: float | None = field(default=None, metadata=ABSENT_IF_NONE)
+    refused_rate: float | None = field(default=None, metadata=ABSENT_IF_NONE)
     reward_parts: dict[str, float] | None = field(default=None, metadata=ABSENT_IF_NONE)
     num_seen_goals: int | str | None = field(default=None, metadata=ABSENT_IF_NONE)
     knows_goal: bool | None = field(default=None, metadata=ABSENT_IF_NONE)

@@ -29,6 +29,7 @@ class Kind:
         takes: a setting -> the kind of the stage whose folder is its value.
         written_as: of such a setting, how the folder is written; without it the folder alone.
         marker: the file that a stage writes last.
+        settings: the name of its settings, if it shares them with others; None for that of the kind.
     """
 
     make: Callable[[Path, Place, Settings, Say], None]
@@ -36,6 +37,7 @@ class Kind:
     takes: Mapping[str, str] = field(default_factory=dict)
     written_as: Mapping[str, str] = field(default_factory=dict)
     marker: str = "training_metrics.json"
+    settings: str | None = None
 
     @property
     def collects(self) -> bool:
@@ -81,6 +83,32 @@ KINDS: dict[str, Kind] = {
     "ppo": Kind(making.reinforce, making.reinforcement_classes, START | {"demonstrations": "reading_demonstrations"}),
     "self_improvement": Kind(making.self_improve, making.self_improvement_classes, START),
 }
+OWN_PLAY_ROUNDS = 3
+for _round in range(
+    1, OWN_PLAY_ROUNDS + 1
+):  # successes of the scorer so far, and a scorer that imitates all until then
+    KINDS[f"own_play_{_round}"] = Kind(
+        making.collect_mixed,
+        making.mixing_classes,
+        {"policy": f"own_imitation_{_round - 1}" if _round > 1 else "judgement"},
+        marker=making.COLLECTIONS,
+        settings="own_play",
+    )
+    KINDS[f"own_imitation_{_round}"] = Kind(
+        making.imitate,
+        making.imitation_classes,
+        {f"demonstrations_{number}": f"own_play_{number}" for number in range(1, _round + 1)}
+        | {"start_from": "judgement"},
+        settings="own_imitation",
+    )
+
+
+def settings_name(kind: str) -> str:
+    """The name of a kind's settings in `recrl.experiment.config`."""
+    return KINDS[kind].settings or kind
+
+
+SETTINGS = tuple(dict.fromkeys(map(settings_name, KINDS)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +139,7 @@ class Arm:
         return self.kind is not None
 
 
-READING = "reading-imitation"
+READING, UNTRAINED = "reading-imitation", "untrained"
 RULE_ARMS = [Arm(name=name, policy=name) for name in RULES]
 CEILINGS = [
     Arm(name="page-1-ceiling", policy="", num_hits=10),
@@ -125,6 +153,8 @@ TRAINED = [
     Arm(name="dpo-generated", kind="dpo_generated", start=READING),
     Arm(name="ppo", kind="ppo", start=READING),
     Arm(name="self-improvement", kind="self_improvement", start=READING),
+    Arm(name=UNTRAINED, kind="judgement"),
+    Arm(name="own-play", kind=f"own_imitation_{OWN_PLAY_ROUNDS}", start=UNTRAINED),
 ]
 NEW = {"start_from": None}  # a new scorer, which has no judgement
 VARIANTS: dict[str, dict[str, Any]] = {  # name -> what differs from the reading imitation

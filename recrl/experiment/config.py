@@ -6,7 +6,7 @@ from typing import Any
 
 from recrl.errors import ConfigError
 from recrl.evaluation.config import ALLOW_SEEN_GOALS_HELP
-from recrl.experiment.arms import KINDS, STANDARD, Arm, find_arms
+from recrl.experiment.arms import KINDS, STANDARD, Arm, find_arms, settings_name
 from recrl.experiment.making import fields_of, unknown_setting
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP
 from recrl.settings import check_at_least, check_values, nearest
@@ -33,6 +33,8 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "dpo_generated": ALL_LAYERS | TOGETHER,
     "ppo": ALL_LAYERS | {"goal_draw": "product"},
     "self_improvement": ALL_LAYERS | TOGETHER | {"goal_draw": "product"},
+    "own_play": MIXED | {"num_trajectories": 132, "goal_draw": "product"},
+    "own_imitation": READING,
 }
 
 TINY_LAYERS = {"num_frozen_layers": 2}
@@ -71,6 +73,8 @@ TINY: dict[str, dict[str, Any]] = {
         "num_dev_episodes": 2,
         "min_reward": 0.0,
     },
+    "own_play": {"num_trajectories": 4, "min_reward": 0.0, "step_limits": [5, 8]},
+    "own_imitation": TINY_LAYERS | {"num_train_epochs": 1.0},
 }
 TINY_EVALUATION: dict[str, Any] = {"steps": [5, 8], "num_eval_episodes": 4}
 
@@ -153,6 +157,13 @@ class PaperConfig:
     dpo_generated: dict[str, Any] = field(default_factory=dict, metadata={"help": "DPO on them."})
     ppo: dict[str, Any] = field(default_factory=dict, metadata={"help": "PPO."})
     self_improvement: dict[str, Any] = field(default_factory=dict, metadata={"help": "Self-improvement."})
+    own_play: dict[str, Any] = field(
+        default_factory=dict,
+        metadata={"help": "Successes of the scorer so far, at first the untrained one; of each of three rounds."},
+    )
+    own_imitation: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "The scorer that imitates those of all rounds so far."}
+    )
 
     def __post_init__(self) -> None:
         check_values(self)
@@ -192,11 +203,12 @@ class PaperConfig:
         for kind, how in KINDS.items():
             known = {name: hint for one in how.classes() for name, hint in fields_of(one).items()}
             known = {name: hint for name, hint in known.items() if name not in OURS and name not in how.takes}
-            for name in getattr(self, kind):
+            of_kind = settings_name(kind)
+            for name in getattr(self, of_kind):
                 if name in OURS or name in how.takes:
-                    raise ConfigError(f"{kind}: {name} is set by the experiment; leave it out")
+                    raise ConfigError(f"{of_kind}: {name} is set by the experiment; leave it out")
                 if name not in known:
-                    raise unknown_setting(kind, name, known)
+                    raise unknown_setting(of_kind, name, known)
 
     def recorded(self) -> dict[str, Any]:
         """What the whole folder has in common; settings of stages are recorded with each stage."""

@@ -188,12 +188,13 @@ def imitation_classes() -> tuple[type, ...]:
 def imitate(folder: Path, place: Place, settings: Settings, say: Say) -> None:
     """A scorer that imitates, as `recrl train imitation` trains it: a new one, unless the settings say ``start_from``.
 
-    ``taught``, if it is there, is a folder of more demonstrations.
+    ``taught``, and names that begin with ``demonstrations``, are folders of more demonstrations.
     """
     from recrl.training.imitation import train_imitation
 
     given = dict(settings)
-    folders = [given.pop(name) for name in ("demonstrations", "taught") if given.get(name)]
+    names = [name for name in given if name == "taught" or name.startswith("demonstrations")]
+    folders = [folder for name in names if (folder := given.pop(name))]
     given["demonstrations"] = [one for found in folders for one in collections_in(found)]
     new = {} if given.get("start_from") else {"model_name_or_path": place.encoder}
     _train(train_imitation, imitation_classes(), folder, place, given | new)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recrl.experiment.arms import KINDS, STANDARD, Arm
+from recrl.experiment.arms import KINDS, STANDARD, Arm, settings_name
 from recrl.experiment.config import PaperConfig
 from recrl.experiment.making import Place, Say, measured, tiny_encoder
 from recrl.experiment.stages import Stage
@@ -94,7 +94,7 @@ class _Planner:
         if name in self.plan.stages:
             return name
         changes = arm.changes.get(kind, {})
-        settings = {**getattr(self.config, kind), **changes}
+        settings = {**getattr(self.config, settings_name(kind)), **changes}
         folders = {role: how.written_as.get(role, "{}").format(self.folder / need) for role, need in needs.items()}
 
         def make() -> None:

@@ -5,7 +5,7 @@ dictionary of its own that lives as long as the episode. Only a policy that says
 demonstrator does, also gets the environment, with the hidden goal in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -28,6 +28,8 @@ class Choice:
         probabilities: (actions,) of every valid action under the policy, for people to look at; empty where it has
             none.
         value: the return that the policy expects from here on; None where it has learned no values.
+        text: from a policy that writes its actions: what it wrote, where that is none of the valid actions;
+            ``action_index`` is then -1. The environment is given the text as it stands.
     """
 
     action_index: int
@@ -35,6 +37,7 @@ class Choice:
     right_actions: tuple[int, ...] = ()
     probabilities: tuple[float, ...] = ()
     value: float | None = None
+    text: str | None = None
 
 
 Answer = Choice | int | str  # a choice, or the action alone: its index among the valid ones, or its text
@@ -102,3 +105,12 @@ def sample(log_probs: np.ndarray, rng: np.random.Generator) -> int:
     cumulative = np.exp(log_probs.astype(np.float64)).cumsum()
     place = int(np.searchsorted(cumulative, rng.random() * cumulative[-1], side="right"))
     return min(place, int(np.flatnonzero(np.isfinite(log_probs))[-1]))
+
+
+def tempered(log_probs: np.ndarray, temperature: float, *, without: Collection[int] = ()) -> np.ndarray:
+    """(actions,) log-probabilities at a temperature; the actions ``without`` get none, unless that would be all."""
+    scores = log_probs / temperature
+    if without and len(without) < len(scores):
+        scores[list(without)] = -np.inf
+    top = scores.max()
+    return scores - top - np.log(np.exp(scores - top).sum())

@@ -28,9 +28,10 @@ def planner_of(
     if head is None:
         raise PolicyError(f"{name}: the scorer has no judgement to plan by; train one with `recrl train judgement`")
     head.eval()
+    names = config.match_features or []
 
     def judgement(wish: Wish, products: Sequence[NotedProduct]) -> np.ndarray:
-        return judge(head, wish, products, config.match_features)
+        return judge(head, wish, products, names)
 
     planner = Planner(judgement, settings or PlannerSettings())
     return PlanningPolicy(name, planner, config.catalog_sha256, from_config(config.trained_on))

@@ -116,7 +116,7 @@ def _as_choice(name: str, decision: Decision, answer: Any) -> Choice:
         choice = Choice(int(answer), 0.0)
     if not isinstance(choice, Choice):
         raise PolicyError(f"policy {name!r} chose {answer!r:.80}, expected {EXPECTED}")
-    if not 0 <= choice.action_index < len(valid):
+    if choice.text is None and not 0 <= choice.action_index < len(valid):
         raise PolicyError(
             f"policy {name!r} chose action_index={choice.action_index}, expected an index into the page's {len(valid)} "
             "valid actions"

@@ -14,7 +14,7 @@ import torch
 from recrl.episodes.decisions import Decision
 from recrl.episodes.training_goals import TrainedOn, from_config
 from recrl.errors import PolicyError
-from recrl.policies.base import Choice, sample, shown_probabilities
+from recrl.policies.base import Choice, sample, shown_probabilities, tempered
 from recrl.scoring.batches import Choices, EncodedTexts, SeenProducts
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, product_tensors
@@ -89,7 +89,8 @@ class ScorerPolicy:
         """Picks an action for each decision; `rngs[i]` is used for decision i only."""
         choices = []
         for decision, (log_probs, value), rng in zip(decisions, self.outputs(decisions), rngs, strict=True):
-            log_probs = self._tempered(log_probs.astype(np.float64), decision)
+            taken = decision.memory.get(self._seen(decision), ()) if self.loop_guard else ()
+            log_probs = tempered(log_probs.astype(np.float64), self.temperature, without=taken)
             index = int(log_probs.argmax()) if greedy else sample(log_probs, rng)
             if self.loop_guard:
                 decision.memory.setdefault(self._seen(decision), set()).add(index)
@@ -108,15 +109,6 @@ class ScorerPolicy:
         if self.model.match_head is None:
             return decision.observation
         return decision.observation, decision.notes.known
-
-    def _tempered(self, log_probs: np.ndarray, decision: Decision) -> np.ndarray:
-        """(actions,) the log-probabilities after the loop guard and the temperature."""
-        scores = log_probs / self.temperature
-        taken = decision.memory.get(self._seen(decision), ()) if self.loop_guard else ()
-        if taken and len(taken) < len(scores):
-            scores[list(taken)] = -np.inf
-        top = scores.max()
-        return scores - top - np.log(np.exp(scores - top).sum())
 
     def log_probs(self, decisions: Sequence[Decision]) -> list[np.ndarray]:
         """The model's own log-probabilities: for each decision (actions,) float32, untempered."""

@@ -219,7 +219,9 @@ def step_preferences(
             found.left_out["episodes below min_reward"] += 1
             continue
         for place, step in enumerate(episode.steps):
-            if len(set(step.valid_actions)) > 1:
+            if not step.accepted:
+                found.left_out["written actions that the environment refused"] += 1
+            elif len(set(step.valid_actions)) > 1:
                 places.append((episode, place))
             else:
                 found.left_out["pages without a choice"] += 1

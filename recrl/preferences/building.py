@@ -9,8 +9,10 @@ import numpy as np
 
 from recrl.episodes.data import load_episodes
 from recrl.episodes.training_goals import to_config, training_goals
-from recrl.errors import DatasetError
+from recrl.errors import ConfigError, DatasetError
 from recrl.files import read_json, replace_folder, write_json
+from recrl.language.models import is_language_model
+from recrl.policies.language import LanguagePolicy
 from recrl.policies.scorer import ScorerPolicy
 from recrl.preferences.builders import PairSet, build_preferences
 from recrl.preferences.config import PairingConfig
@@ -40,7 +42,7 @@ def pairs_of_trajectories(config: PairingConfig, *, device: str | None = None) -
                 "fewer or collect more with `recrl generate-trajectories`"
             )
         episodes = episodes[: config.num_trajectories]
-    reference = ScorerPolicy.from_pretrained(config.policy, device=device)
+    reference = _reference(config, device)
     made = build_preferences(
         episodes,
         reference.log_probs,
@@ -50,6 +52,14 @@ def pairs_of_trajectories(config: PairingConfig, *, device: str | None = None) -
         weight_by_margin=config.weight_by_margin,
     )
     return replace(made, trained_on=training_goals(made.pairs, config.trajectories))
+
+
+def _reference(config: PairingConfig, device: str | None) -> ScorerPolicy | LanguagePolicy:
+    if is_language_model(config.policy):
+        return LanguagePolicy.from_pretrained(config.policy, device=device, max_prompt_tokens=config.max_prompt_tokens)
+    if config.max_prompt_tokens is not None:
+        raise ConfigError(f"max_prompt_tokens is for language models; {config.policy} is none")
+    return ScorerPolicy.from_pretrained(config.policy, device=device)
 
 
 def write_pairs(config: PairingConfig, output_dir: str | Path) -> dict[str, Any]:

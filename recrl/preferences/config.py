@@ -23,9 +23,13 @@ class PairingConfig:
     )
     policy: str = field(
         metadata={
-            "help": "Checkpoint of the reference policy, by folder or Hub id; it draws the rejected actions, and gives "
-            "the log-probabilities."
+            "help": "The reference policy, a scorer or a language model, by folder or Hub id; it draws the rejected "
+            "actions, and gives the log-probabilities."
         }
+    )
+    max_prompt_tokens: int | None = field(
+        default=None,
+        metadata={"help": "Most tokens of a language model's prompt; without it as it was trained, or 1024."},
     )
     pairs: tuple[str, ...] = field(default=("steps",), metadata=PAIRS_HELP)
     num_trajectories: int | None = field(default=None, metadata=NUM_TRAJECTORIES_HELP)

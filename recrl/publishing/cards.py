@@ -19,6 +19,7 @@ from recrl.version import __version__
 
 RESULTS_BEGIN, RESULTS_END = "<!-- results -->", "<!-- end of results -->"
 SCORER_METHODS = ("imitation", "judgement", "dpo", "self-improvement", "ppo")  # each has a block in its template
+LANGUAGE_METHODS = ("sft", "dpo-language", "grpo")  # likewise
 # A trained model comes under its encoder's licence; of other encoders the card names none.
 LICENSES = {"sentence-transformers/all-MiniLM-L6-v2": "apache-2.0"}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -30,12 +31,12 @@ REPORT_FIELDS = ("protocol", "split", "typed", "retrieval")
 
 
 def model_card(folder: Path, *, repo_id: str, results: Sequence[Any] = ()) -> str:
-    """The README of the folder of a trained scorer or query model.
+    """The README of the folder of a trained scorer, language model or query model.
 
     Args:
         folder: a complete run, see `recrl.training.runs`.
         repo_id: its name on the Hub, for the lines that load it.
-        results: of `recrl evaluate` for this scorer, or reports of `recrl evaluate-search` for this query model;
+        results: of `recrl evaluate` for this policy, or reports of `recrl evaluate-search` for this query model;
             without any, the card says that it was not evaluated.
 
     Raises:
@@ -43,8 +44,10 @@ def model_card(folder: Path, *, repo_id: str, results: Sequence[Any] = ()) -> st
     """
     metrics = training_metrics(folder)
     try:
-        config = read_json(folder / "config.json")
         settings = read_json(folder / CONFIG_FILE)
+        if metrics.get("method") in LANGUAGE_METHODS:
+            return _language_card(folder, repo_id, results, metrics, settings)
+        config = read_json(folder / "config.json")
         make = _query_model_card if metrics.get("method") == "search" else _scorer_card
         return make(folder, repo_id, results, metrics, config, settings)
     except RecrlError:
@@ -120,7 +123,8 @@ def _scorer_card(
     method = metrics["method"]
     if method not in SCORER_METHODS:
         raise CheckpointError(
-            f"{folder} was trained by {method!r}, which no card describes; expected one of {', '.join(SCORER_METHODS)}"
+            f"{folder} was trained by {method!r}, which no card describes; expected one of "
+            f"{', '.join(SCORER_METHODS + LANGUAGE_METHODS)}"
         )
     arguments = settings["arguments"]
     start = arguments.get("start_from" if method == "imitation" else "model_name_or_path")
@@ -149,6 +153,45 @@ def _scorer_card(
         },
         start=code_span(_public(start)) if start else None,
         reference=code_span(_public(reference)) if reference else None,
+    )
+
+
+def _language_card(
+    folder: Path,
+    repo_id: str,
+    results: Sequence[Any],
+    metrics: Mapping[str, Any],
+    settings: Mapping[str, Mapping[str, Any]],
+) -> str:
+    from recrl.language.models import ADAPTER_FILE, RECORD_FILE
+    from recrl.preferences.building import read_pairs
+
+    method, record = metrics["method"], read_json(folder / RECORD_FILE)
+    is_adapter = (folder / ADAPTER_FILE).exists()
+    base_model = _public(record["base_model"] or settings["arguments"]["model_name_or_path"])
+    rows = [{name: getattr(result, name) for name in RESULT_FIELDS} for result in results]
+    data = _model_data(
+        repo_id,
+        base_model,
+        library_name="peft" if is_adapter else "transformers",
+        tags=["webshop", "recommendation", "trl", "recrl", method],
+        eval_results=_model_index(rows) or None,
+    )
+    return _model_card(
+        "language_card.md",
+        data,
+        {
+            "repo_id": repo_id,
+            "method": method,
+            "base_model": base_model,
+            "is_adapter": is_adapter,
+            "record": record,
+            "metrics": {name: value for name, value in metrics.items() if name != "log_history"},
+            "settings": _flat(settings),
+            "pairs": read_pairs(folder / "preferences") if method == "dpo-language" else None,
+            "results": [row | {"targets": _targets(row, metrics)} for row in rows],
+        },
+        start=code_span(_public(settings["arguments"]["model_name_or_path"])),
     )
 
 

@@ -27,6 +27,7 @@ GOAL_DRAW_HELP = {
     "likely (product).",
     "choices": GOAL_DRAWS,
 }
+ANSWERS = ("score", "text", "tools")  # of a language model, see `recrl.policies.language`
 LOOPS = ("notes", "pages")  # what a loop comes back to, see `recrl.rollouts.pruning`
 MAX_STEPS_HELP = {"help": "Actions after which an episode is truncated."}
 BATCH_SIZE_HELP = {"help": "Environments that are played side by side; the result does not depend on it."}
@@ -122,16 +123,29 @@ class PolicySettings:
     policy: str = field(
         metadata={
             "help": "A scripted policy (random, rule, matching, matching-price, checker, reader[:K], "
-            "planner[:FOLDER], demonstrator), a checkpoint's folder or Hub id, or module:function of your own."
+            "planner[:FOLDER], demonstrator), the folder or Hub id of a scorer, a causal language model or an adapter "
+            "for one, or module:function of your own."
         }
     )
     temperature: float = field(default=1.0, metadata=TEMPERATURE_HELP)
     loop_guard: bool = field(default=False, metadata=LOOP_GUARD_HELP)
+    answers: str | None = field(
+        default=None,
+        metadata={
+            "help": "How a language model acts: by the exact probabilities of the valid actions (score, the default), "
+            "or by writing its action as text or as calls of tools.",
+            "choices": ANSWERS,
+        },
+    )
+    max_prompt_tokens: int | None = field(
+        default=None,
+        metadata={"help": "Most tokens of a language model's prompt; without it as it was trained, or 1024."},
+    )
     batch_size: int = field(default=16, metadata=BATCH_SIZE_HELP)
 
     def __post_init__(self) -> None:
         super().__post_init__()  # type: ignore[misc]  # of the settings that are mixed in
-        check_at_least(self, 1, "batch_size")
+        check_at_least(self, 1, "batch_size", "max_prompt_tokens")
 
     def load_policy(self) -> "Policy":
         """The policy.
@@ -141,7 +155,13 @@ class PolicySettings:
         """
         from recrl.policies.loading import load_policy
 
-        return load_policy(self.policy, temperature=self.temperature, loop_guard=self.loop_guard)
+        return load_policy(
+            self.policy,
+            temperature=self.temperature,
+            loop_guard=self.loop_guard,
+            answers=self.answers,
+            max_prompt_tokens=self.max_prompt_tokens,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,21 +51,26 @@ class Playing:
 
     def add(self, decision: Decision, choice: Choice, observation: str, reward: float, info: dict[str, Any]) -> None:
         """Keeps a step: what was decided, and what the environment answered to it."""
+        written = () if choice.text is None else (choice.text,)
+        valid_actions = (*decision.valid_actions, *written)
+        action_index = len(valid_actions) - 1 if written else choice.action_index
         self.steps.append(
             Step(
                 decision.observation,
                 decision.page,
-                decision.valid_actions,
+                valid_actions,
                 decision.steps_left,
-                choice.action_index,
+                action_index,
                 choice.log_prob,
                 float(reward),
                 choice.right_actions,
                 choice.probabilities,
                 choice.value,
+                bool(written),
+                "invalid_action" not in info,
             )
         )
-        action = decision.valid_actions[choice.action_index]
+        action = valid_actions[action_index]
         self.actions.append(action)
         self.notes = self.notes.after(decision.page, action, info["page"])
         self.observation, self.info = observation, info

@@ -36,7 +36,7 @@ def prune_loops(episode: Episode, env: WebShopEnv, loops: str = "notes") -> Epis
     """
     if episode.truncated:
         return episode
-    pages: list[Hashable] = [(step.page.without_marks(), step.valid_actions) for step in episode.steps]
+    pages: list[Hashable] = [(step.page.without_marks(), step.offered_actions) for step in episode.steps]
     if loops == "notes":
         pages = [(page, decision.notes.known) for page, decision in zip(pages, episode.decisions(), strict=True)]
     places = loop_free_places(pages)
@@ -47,14 +47,17 @@ def prune_loops(episode: Episode, env: WebShopEnv, loops: str = "notes") -> Epis
     reward, terminated = 0.0, False
     for number, step in enumerate(episode.steps[place] for place in places):
         right = [step.valid_actions[index] for index in step.right_actions]
-        if not {step.action, *right} <= set(info["valid_actions"]):
+        actions = (*info["valid_actions"], step.action) if step.written else info["valid_actions"]
+        if not {step.action, *right} <= set(actions):
             return episode
-        before, actions = (observation, info["page"]), info["valid_actions"]
+        before = (observation, info["page"])
         observation, reward, terminated, _, info = env.step(step.action)
-        index, steps_left = actions.index(step.action), env.max_steps - number
+        index = len(actions) - 1 if step.written else actions.index(step.action)
+        steps_left = env.max_steps - number
         right_indices = tuple(sorted(map(actions.index, right)))
         shown = (step.probabilities if actions == step.valid_actions else (), step.value)
-        steps.append(Step(*before, actions, steps_left, index, step.log_prob, float(reward), right_indices, *shown))
+        fields = (*before, actions, steps_left, index, step.log_prob, float(reward), right_indices, *shown)
+        steps.append(Step(*fields, step.written))
     if reward != episode.reward or not terminated or info["reward_parts"] != episode.reward_parts:
         return episode
     return replace(episode, steps=tuple(steps))

@@ -83,7 +83,7 @@ def _step_all(policy: Policy, running: list[Playing], greedy: bool) -> list[Play
     choices = choose(policy, decisions, [episode.rng for episode in running], greedy=greedy)
     ended = []
     for episode, decision, choice in zip(running, decisions, choices, strict=True):
-        action = decision.valid_actions[choice.action_index]
+        action = decision.valid_actions[choice.action_index] if choice.text is None else choice.text
         observation, reward, terminated, truncated, info = episode.env.step(action)
         episode.add(decision, choice, observation, float(reward), info)
         if terminated or truncated:

@@ -51,6 +51,18 @@ from recrl.scoring.losses import right_action_loss
 from recrl.scoring.ragged import PackedActions, gather_rows, pack_actions, ranges, similar_lengths
 
 SIMILARITY_START = 5.0  # weight of the cosine before training: of two actions, one 0.2 nearer gets odds of e to 1
+FIT_START = 8.0  # weight of fit_logit before training: of two products, each gets the odds that the judgement gives it
+
+
+def start_weights(config: ChoiceScoringConfig) -> torch.Tensor:
+    """(1, features) of ``feature_score`` before it learns anything: only the cosine and the judgement count."""
+    num_actions, num_fits = len(config.action_features or []), len(FIT_FEATURES) if config.match_features else 0
+    start = torch.zeros(1, num_actions + num_fits + int(config.similarity))
+    if config.match_features:
+        start[0, num_actions + list(FIT_FEATURES).index("fit_logit")] = FIT_START
+    if config.similarity:
+        start[0, -1] = SIMILARITY_START
+    return start
 
 
 @dataclass
@@ -104,6 +116,7 @@ class BertForChoiceScoring(PreTrainedModel):
     tokens, packed (the tokens of all actions of one decision, side by side), hidden.
     """
 
+    config: ChoiceScoringConfig
     config_class = ChoiceScoringConfig
     base_model_prefix = "choice"
     main_input_name = "state_ids"
@@ -152,10 +165,7 @@ class BertForChoiceScoring(PreTrainedModel):
             # 1 / sqrt(hidden) on every coordinate is scaled dot-product attention.
             init.constant_(module.dot_scale, module.config.hidden_size**-0.5)
             if module.feature_score is not None:
-                start = torch.zeros_like(module.feature_score.weight)
-                if module.config.similarity:
-                    start[0, -1] = SIMILARITY_START
-                init.copy_(module.feature_score.weight, start)
+                init.copy_(module.feature_score.weight, start_weights(module.config).to(module.feature_score.weight))
             if module.feature_layers is not None:
                 for parameter in module.feature_layers[-1].parameters():
                     init.zeros_(parameter)

@@ -60,19 +60,27 @@ class ChoiceDPOConfig(DPOSettings, DPOConfig):  # type: ignore[misc]  # fewer ty
         check_fields("dpo", self)
         super().__post_init__()
         check_machine("dpo", self)
-        for name, values, known in (
-            ("loss_type", self.loss_type, LOSS_TYPES),
-            ("f_divergence_type", [self.f_divergence_type], F_DIVERGENCES),
-        ):
-            unknown = [value for value in values if value not in known]
-            if unknown:
-                raise ConfigError(f"{name}={unknown[0]!r} is unknown; choose among {', '.join(known)}")
-        if not self.beta > 0:
-            raise ConfigError(f"beta={self.beta}, expected a positive number")
+        check_losses(self)
 
 
-def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> PairSet:
+def check_losses(config: DPOConfig) -> None:
+    """Raises ConfigError for a loss or divergence that TRL does not have, or a beta that is not positive."""
+    for name, values, known in (
+        ("loss_type", config.loss_type, LOSS_TYPES),
+        ("f_divergence_type", [config.f_divergence_type], F_DIVERGENCES),
+    ):
+        unknown = [value for value in values if value not in known]
+        if unknown:
+            raise ConfigError(f"{name}={unknown[0]!r} is unknown; choose among {', '.join(known)}")
+    if not config.beta > 0:
+        raise ConfigError(f"beta={config.beta}, expected a positive number")
+
+
+def load_pairs(arguments: DPOArguments, device: Any = "cpu", max_prompt_tokens: int | None = None) -> PairSet:
     """The pairs of the run: the ready dataset's, or made of trajectories with the reference policy.
+
+    Args:
+        max_prompt_tokens: of a language model.
 
     Raises:
         DatasetError: nothing to learn from; see `recrl.preferences.builders`.
@@ -91,6 +99,7 @@ def load_pairs(arguments: DPOArguments, device: Any = "cpu") -> PairSet:
         min_reward=arguments.min_reward,
         weight_by_margin=arguments.weight_by_margin,
         seed=arguments.pairs_seed,
+        max_prompt_tokens=max_prompt_tokens,
     )
     return pairs_of_trajectories(pairing, device=str(device))
 
@@ -115,7 +124,8 @@ def train_dpo(
                 "checkpoints do not hold; remove the folder and start again"
             )
         with config.main_process_first(local=False, desc="making preference pairs"):
-            dataset = _pairs_of_run(run.folder.path, arguments, config)
+            dataset = pairs_of_run(run.folder.path, arguments, config)
+            dataset = _with_reference(dataset, arguments, config)
         catalogs = set(dataset["catalog_sha256"])
         if model.config.catalog_sha256 is None and len(catalogs) == 1:
             model.config.catalog_sha256 = catalogs.copy().pop()
@@ -163,21 +173,27 @@ def train_dpo(
     return Path(config.output_dir or "")
 
 
-def _pairs_of_run(output_dir: Path, arguments: DPOArguments, config: ChoiceDPOConfig) -> Dataset:
+def pairs_of_run(
+    output_dir: Path, arguments: DPOArguments, config: DPOConfig, *, max_prompt_tokens: int | None = None
+) -> Dataset:
     """The pairs from the run's folder, made first if the run is new.
 
     The pairs are read from the disk by every process: TRL's precomputing needs one cache for all.
     """
     folder = output_dir / PREFERENCES_FOLDER
     if not folder.exists():
-        save_pairs(load_pairs(arguments, config.device), folder)
+        save_pairs(load_pairs(arguments, config.device, max_prompt_tokens), folder)
     pairs = dataset_to_preferences(load_preferences(folder))
     resampled = resample_by_weight(pairs, np.random.default_rng([arguments.pairs_seed, 1]))
     if resampled != pairs:
         made, folder = from_config(read_pairs(folder)[TRAINED_ON]), output_dir / RESAMPLED_FOLDER
         if not folder.exists():
             save_pairs(PairSet(resampled, trained_on=made), folder)
-    dataset = load_preferences(folder)
+    return load_preferences(folder)
+
+
+def _with_reference(dataset: Dataset, arguments: DPOArguments, config: ChoiceDPOConfig) -> Dataset:
+    """With the reference's log-probabilities, where they are wanted and known."""
     if arguments.trajectories is not None and config.precompute_ref_log_probs and config.ld_alpha is None:
         # The reference that made the pairs has computed what TRL would precompute.
         sums = zip(*(pair.log_probs for pair in dataset_to_preferences(dataset)), strict=True)

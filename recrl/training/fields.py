@@ -133,14 +133,15 @@ IMITATION: Rules = (
     | _refused("the loss is the plain cross-entropy of the right actions", "label_smoothing_factor")
 )
 
+_DPO_LOSSES = (
+    "loss_type loss_weights beta f_divergence_type f_alpha_divergence_coef label_smoothing use_weighting ld_alpha "
+    "discopop_tau disable_dropout precompute_ref_log_probs sync_ref_model ref_model_mixup_alpha ref_model_sync_steps"
+)
+
 DPO: Rules = (
     _CHOICES
     | _besides("remove_unused_columns precompute_ref_batch_size")
-    | _honoured(
-        "loss_type loss_weights beta f_divergence_type f_alpha_divergence_coef label_smoothing use_weighting "
-        "ld_alpha discopop_tau disable_dropout precompute_ref_log_probs sync_ref_model ref_model_mixup_alpha "
-        "ref_model_sync_steps"
-    )
+    | _honoured(_DPO_LOSSES)
     | _refused("DPO's own is label_smoothing, for the losses that have one", "label_smoothing_factor")
     | _refused(
         "the model is made before it; name it with model_name_or_path",
@@ -152,6 +153,42 @@ DPO: Rules = (
         "max_length truncation_mode padding_free pad_to_multiple_of pad_token dataset_num_proc",
     )
     | _refused(OTHER_MODELS, "activation_offloading")
+)
+
+_LANGUAGE: Rules = (
+    (TRAINER | _besides("use_liger_kernel liger_kernel_config use_cache"))
+    | _honoured(
+        f"average_tokens_across_devices router_aux_loss_coef {_COMPILING} train_sampling_strategy length_column_name"
+    )
+    | _besides("include_num_input_tokens_seen remove_unused_columns pad_to_multiple_of activation_offloading")
+    | _refused("the loss is that of the answers' tokens", "label_smoothing_factor")
+    | _refused("give `accelerate launch` a configuration file", "parallelism_config")
+    | _refused(
+        "the model is loaded before it; name it with model_name_or_path, and its precision with dtype",
+        "model_init_kwargs",
+    )
+    | _refused("no code of a model's folder is run", "trust_remote_code")
+)
+
+SFT: Rules = (
+    _LANGUAGE
+    | _honoured("max_length shuffle_dataset packing packing_strategy neftune_noise_alpha")
+    | _besides("padding_free")
+    | _refused("rows are made of demonstrations, by the model's own template", "chat_template_path dataset_text_field "
+               "dataset_kwargs dataset_num_proc eos_token pad_token truncation_mode")
+    | _refused(NO_EVALUATION, "eval_packing")
+    | _refused("the loss is that of the answers alone", "completion_only_loss assistant_only_loss")
+    | _refused("nll is the loss of SFT", "loss_type")
+)  # fmt: skip
+
+DPO_LANGUAGE: Rules = (
+    _LANGUAGE
+    | _honoured(f"max_length neftune_noise_alpha {_DPO_LOSSES}")
+    | _besides("precompute_ref_batch_size")
+    | _refused("there are no heads", "head_learning_rate")
+    | _refused("DPO's own is label_smoothing, for the losses that have one", "label_smoothing_factor")
+    | _refused("sides that are too long are left out, not cut", "truncation_mode")
+    | _refused("the collator pads", "padding_free pad_to_multiple_of pad_token dataset_num_proc")
 )
 
 JUDGEMENT: Rules = (
@@ -218,6 +255,8 @@ RULES: Mapping[str, Rules] = {
     "self_improvement": DPO,
     "ppo": PPO,
     "search": QUERY_MODEL,
+    "sft": SFT,
+    "dpo_language": DPO_LANGUAGE,
 }
 TITLES = {
     "judgement": "the judgement",
@@ -225,6 +264,8 @@ TITLES = {
     "dpo": "DPO",
     "ppo": "PPO",
     "search": "the query model",
+    "sft": "SFT",
+    "dpo_language": "DPO of a language model",
 }
 
 
@@ -312,6 +353,8 @@ def fields_table() -> Iterator[str]:
         "dpo": "dpo, self_improvement",
         "ppo": "ppo",
         "search": "search",
+        "sft": "sft",
+        "dpo_language": "dpo_language",
     }
     for recipe, title in shown.items():
         rules = RULES[recipe]

@@ -23,7 +23,7 @@ from recrl.errors import DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.scoring.losses import best_is_right, right_action_loss
-from recrl.scoring.model import BertForChoiceScoring
+from recrl.scoring.model import BertForChoiceScoring, start_weights
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.progress import shown_progress
 from recrl.training.runs import for_trainer, save_result, training_run
@@ -47,7 +47,7 @@ class ImitationConfig(ImitationSettings, TrainingArguments):  # type: ignore[mis
 
 def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
     """Every decision of the episodes with two valid actions or more, labelled with the actions that its teacher holds
-    right; where the step says nothing of them, with the action that was taken.
+    right; where the step says nothing of them, with the action that was taken, unless the environment refused it.
 
     Raises:
         DatasetError: no decision has two valid actions or more.
@@ -56,7 +56,7 @@ def decisions_of(episodes: Sequence[Episode]) -> list[LabelledDecision]:
         LabelledDecision(decision, step.right_actions or (step.action_index,))
         for episode in episodes
         for decision, step in zip(episode.decisions(), episode.steps, strict=True)
-        if len(step.valid_actions) > 1
+        if len(step.valid_actions) > 1 and step.accepted
     ]
     if not rows:
         raise DatasetError(
@@ -118,8 +118,8 @@ def chooses(model: BertForChoiceScoring) -> bool:
     """Whether the scorer was trained to choose actions; one that was only trained to judge products was not."""
     if model.match_head is None or model.feature_score is None:
         return True
-    num_trained = model.feature_score.weight.shape[1] - int(model.config.similarity)  # the cosine's starts above 0
-    return bool(model.feature_score.weight[0, :num_trained].any())
+    weight = model.feature_score.weight
+    return not torch.equal(weight, start_weights(model.config).to(weight))
 
 
 def fit_feature_weights(

@@ -180,7 +180,9 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
             said = arguments.said(wording)
             found += searches(said, (said.goals[index] for index in goals))
             if arguments.made_goals_per_product:
-                found += searches(said, made_goals(said, config.seed, arguments.made_goals_per_product))
+                found += searches(
+                    said, made_goals(said, config.seed, arguments.made_goals_per_product, arguments.split_by)
+                )
         targets = sorted({one.target for one in found})
         held_out = set(rng.permutation(targets)[: max(1, round(arguments.held_out_share * len(targets)))].tolist())
         names, variants = arguments.match_features, arguments.variants

@@ -1,8 +1,13 @@
-"""The only module that knows TRL's internals: a choice scorer as DPOTrainer's language model.
+"""The only module that knows TRL's internals: choice scorers, and decisions of language models, in its DPOTrainer.
 
-One decision is one completion token; the vocabulary is the slots of the page's valid actions. So a side of a pair is a
-sequence of a start token and a slot for each of its moves, one for a pair of actions, several for a pair of episodes,
-and every loss, reference, metric and checkpoint of TRL works as it is.
+**Choice scorers** are presented as language models. One decision is one completion token; the vocabulary is the slots
+of the page's valid actions. So a side of a pair is a sequence of a start token and a slot for each of its moves, one
+for a pair of actions, several for a pair of episodes, and every loss, reference, metric and checkpoint of TRL works as
+it is.
+
+**Language models** need no presenting, but a side of several moves is several prompts with an answer each. They stand
+in one sequence whose positions start anew with every prompt; without an attention mask and a cache transformers keeps
+such parts from seeing one another, so an answer has the log-probability that it has when it is chosen.
 
 Written against trl 1.16 (pinned in pyproject.toml). What is relied on there, in ``trl/trainer/dpo_trainer.py``:
 - every batch key other than ``completion_mask`` and ``ref_*`` reaches the model's ``forward`` untouched;
@@ -54,6 +59,41 @@ def check_trl() -> None:
             f"trl {trl.__version__} no longer has {', '.join(absent)}, on which recrl/training/trl_adapter.py relies; "
             "install trl>=1.16,<1.17"
         )
+
+
+class SideCollator:
+    """Turns rows of tokenised sides into a DPO batch; the first half of its rows is chosen, the second rejected.
+
+    A row has for each side ``_ids``, ``_positions`` (from 0 in every prompt) and ``_mask`` (1 at answers). The tensors:
+    ``input_ids``, ``position_ids``, ``attention_mask``, ``completion_mask``, all (rows, tokens), padded at the end.
+    """
+
+    def __init__(self, pad_token_id: int) -> None:
+        self.pad_token_id = pad_token_id
+
+    def __call__(self, pairs: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        sides = [(pair, side) for side in ("chosen", "rejected") for pair in pairs]
+        width = max(len(pair[f"{side}_ids"]) for pair, side in sides)
+        shape = (len(sides), width)  # (rows, tokens)
+        batch = {
+            "input_ids": torch.full(shape, self.pad_token_id),
+            "position_ids": torch.arange(width).repeat(len(sides), 1),
+            "attention_mask": torch.zeros(shape, dtype=torch.long),  # counts tokens in the metric num_tokens
+            "completion_mask": torch.zeros(shape, dtype=torch.long),
+        }
+        for row, (pair, side) in enumerate(sides):
+            length = len(pair[f"{side}_ids"])
+            batch["input_ids"][row, :length] = torch.tensor(pair[f"{side}_ids"])
+            batch["position_ids"][row, :length] = torch.tensor(pair[f"{side}_positions"])
+            batch["position_ids"][row, length:] = (
+                batch["position_ids"][row, length - 1] + 1 + torch.arange(width - length)
+            )
+            batch["attention_mask"][row, :length] = 1
+            batch["completion_mask"][row, :length] = torch.tensor(pair[f"{side}_mask"])
+        for name in REFERENCE_COLUMNS:
+            if name in pairs[0]:
+                batch[name] = torch.tensor([pair[name] for pair in pairs])
+        return batch
 
 
 class PairCollator:
@@ -202,3 +242,44 @@ class ChoiceDPOTrainer(DPOTrainer):
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Writes nothing: TRL's card is about a causal language model. `recrl.publishing.push` writes the card."""
+
+
+SIDE_COLUMNS = tuple(f"{side}_{part}" for side in ("chosen", "rejected") for part in ("ids", "positions", "mask"))
+
+
+def _drop_attention_mask(model: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Padding stands behind what is scored, where causal attention does not look; the positions say the rest."""
+    return args, kwargs | {"attention_mask": None}
+
+
+class LanguageDPOTrainer(DPOTrainer):
+    """TRL's DPOTrainer on a causal language model and rows that `SideCollator` reads.
+
+    Args:
+        model, tokenizer: the policy.
+        ref_model, args, train_dataset, callbacks, peft_config: as in DPOTrainer.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, ref_model: Any = None, **settings: Any) -> None:
+        check_trl()
+        if ref_model is not None:
+            ref_model.register_forward_pre_hook(_drop_attention_mask, with_kwargs=True)
+        super().__init__(
+            model=model,
+            ref_model=ref_model,
+            processing_class=tokenizer,
+            data_collator=SideCollator(tokenizer.pad_token_id),
+            **settings,
+        )
+        policy: Any = self.model
+        policy.register_forward_pre_hook(_drop_attention_mask, with_kwargs=True)
+
+    def _prepare_dataset(self, dataset: Any, *args: Any, **kwargs: Any) -> Any:
+        """The rows are tokenised already."""
+        return dataset
+
+    def _set_signature_columns_if_needed(self) -> None:
+        self._signature_columns: Any = [*SIDE_COLUMNS, *REFERENCE_COLUMNS]
+
+    def create_model_card(self, *args: Any, **kwargs: Any) -> None:
+        """Writes nothing; `recrl.publishing.push` writes the card."""

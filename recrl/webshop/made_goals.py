@@ -1,14 +1,15 @@
 """Goals made for products from their own attributes and options: more training goals than the catalogue has itself.
 
-Only products that the split by product does not test on can be targets: its training targets, and products that have no
-goal at all. A made goal is put together as the catalogue's synthetic goals are: attributes, a kind of product, one
-value of each option group, a price bound from `recrl.webshop.goals.draw_bound`. It is worded as those are, too: the
-frames of the training targets' own instructions are taken, with their attributes and kind left out, and each new
-attribute goes to a place where it, or another with the same last word, stands in them. In a catalogue whose goals are
-reworded, made goals are said in people's words too.
+Under the split by product only products that it does not test on can be targets: its training targets, and products
+that have no goal at all. Under the split by goal, whose products are tested anyway, any product can, and a goal that
+asks for what a test or dev goal asks of the same product, attributes and options, is not made. A made goal is put
+together as the catalogue's synthetic goals are: attributes, a kind of product, one value of each option group, a price
+bound from `recrl.webshop.goals.draw_bound`. It is worded as those are, too: the frames of the training targets' own
+instructions are taken, with their attributes and kind left out, and each new attribute goes to a place where it, or
+another with the same last word, stands in them. In a catalogue whose goals are reworded, made goals are said in
+people's words too.
 
-The goals are a list of their own: the catalogue's goals and their indices stay as they are. They are for training under
-the split by product; under the split by goal they may equal a test goal.
+The goals are a list of their own: the catalogue's goals and their indices stay as they are.
 """
 
 import functools
@@ -17,7 +18,7 @@ import math
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,7 @@ MOST_ATTRIBUTES = 4  # of a made goal
 GOALS_KEPT, PRODUCTS_KEPT = 4096, 256  # made goals, and products' goals, that are remembered
 SMOOTHING = 0.1  # occurrences that every place of an attribute, and every attribute in goals, is given beside its own
 ATTRIBUTE, KIND = "{attribute}", "{kind}"
+Wish = tuple[frozenset[str], frozenset[str]]  # attributes, and values of options
 _SLOTS = re.compile(r"(\{attribute\}|\{kind\})")
 
 
@@ -151,8 +153,16 @@ class MadeGoals(LazySequence[Goal]):
         targets: (products,) positions of the target products.
     """
 
-    def __init__(self, catalog: Catalog, seed: int, targets: list[int], counts: list[int], wording: Wording) -> None:
-        self._catalog, self._seed, self._wording = catalog, seed, wording
+    def __init__(
+        self,
+        catalog: Catalog,
+        seed: int,
+        targets: list[int],
+        counts: list[int],
+        wording: Wording,
+        held_out: Mapping[str, frozenset[Wish]],
+    ) -> None:
+        self._catalog, self._seed, self._wording, self._held_out = catalog, seed, wording, held_out
         self.targets = np.array(targets)
         self._starts = np.concatenate(([0], np.cumsum(counts)))
         super().__init__(int(self._starts[-1]), kept=GOALS_KEPT, what="made goal")
@@ -172,13 +182,14 @@ class MadeGoals(LazySequence[Goal]):
         product = self._catalog.products[int(self.targets[row])]
         rng = random.Random(f"{self._seed} {product.asin}")  # by asin, so that other products do not matter
         attributes, options = wishable_attributes(product), wishable_options(product)
-        made: dict[tuple[frozenset[str], tuple[str, ...]], Goal] = {}
+        made: dict[Wish, Goal] = {}
+        held_out = self._held_out.get(product.asin, frozenset())
         even = False
         while len(made) < self._starts[row + 1] - self._starts[row]:
             wanted = self._draw_attributes(attributes, rng, even=even)
             chosen = {group: rng.choice(values) for group, values in options.items()}
-            wish = (frozenset(wanted), tuple(chosen.values()))
-            even = wish in made  # the next draw, so that rare wishes do not keep it waiting
+            wish = (frozenset(wanted), frozenset(chosen.values()))
+            even = wish in made or wish in held_out  # the next draw, so that rare wishes do not keep it waiting
             if not even:
                 bound, text = draw_bound(product.price, rng), word(self._wording, kind_of(product), wanted, rng)
                 said, plain = self._say(product, text, wanted, chosen, bound, len(made))
@@ -217,28 +228,38 @@ class MadeGoals(LazySequence[Goal]):
         return tuple(wanted)
 
 
-def made_goals(catalog: Catalog, seed: int, per_product: int) -> MadeGoals:
-    """Goals for every product that is no test or dev target of the split by product and that has attributes to ask for.
+def made_goals(catalog: Catalog, seed: int, per_product: int, split_by: str = "product") -> MadeGoals:
+    """Goals for training under a split, for every product that has attributes to ask for: by product of all that are no
+    test or dev target, by goal of all, without the wishes of test and dev goals.
 
     Args:
-        seed: of all draws; the goals of a product follow from it, the product and the shop's wording alone.
+        seed: of all draws; the goals of a product follow from it, the product, the shop's wording and what is held out.
         per_product: goals of each product, or as many as its attributes and options can make.
+        split_by: one of `recrl.webshop.goals.SPLIT_BY`.
 
     Raises:
         CatalogError: ``per_product`` is below 1, or no product is left.
     """
     if per_product < 1:
         raise CatalogError(f"per_product={per_product}, expected at least 1")
-    held_out = {
-        catalog.goals[int(index)].asin for split in ("test", "dev") for index in catalog.goals.split(split, "product")
-    }
-    others = [place for place, product in enumerate(catalog.products) if product.asin not in held_out]
+    held_out: dict[str, set[Wish]] = defaultdict(set)
+    for split in ("test", "dev"):
+        for index in catalog.goals.split(split, split_by):
+            goal = catalog.goals[int(index)]
+            held_out[goal.asin].add((frozenset(goal.attributes), frozenset(goal.options.values())))
+    others = [
+        place for place, product in enumerate(catalog.products) if split_by == "goal" or product.asin not in held_out
+    ]
     wording = read_wording(catalog.products[place] for place in others)
-    counts = {place: min(per_product, _num_wishes(catalog.products[place], wording)) for place in others}
-    targets = [place for place in others if counts[place]]
+    counts = {}
+    for place in others:
+        product = catalog.products[place]
+        counts[place] = min(per_product, _num_wishes(product, wording) - len(held_out.get(product.asin, ())))
+    targets = [place for place in others if counts[place] > 0]
     if not targets:
         raise CatalogError("no product outside the test and dev splits has attributes, so no goal can be made")
-    return MadeGoals(catalog, seed, targets, [counts[place] for place in targets], wording)
+    wishes = {asin: frozenset(found) for asin, found in held_out.items()}
+    return MadeGoals(catalog, seed, targets, [counts[place] for place in targets], wording, wishes)
 
 
 def kind_of(product: Product) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from recrl.errors import ConfigError
-from recrl.experiment.arms import KINDS, STANDARD, find_arms
+from recrl.experiment.arms import KINDS, SETTINGS, STANDARD, find_arms
 from recrl.experiment.config import DEFAULTS, TINY, PaperConfig
 from recrl.experiment.plan import Plan, make_plan
 from recrl.policies.loading import RULES
@@ -25,7 +25,7 @@ def trainings(plan: Plan) -> list[str]:
 
 
 def test_every_kind_has_settings_that_its_recipe_knows() -> None:
-    assert set(KINDS) == set(DEFAULTS) == set(TINY)
+    assert set(SETTINGS) == set(DEFAULTS) == set(TINY)
     for kinds in (DEFAULTS, TINY):
         PaperConfig(**kinds).check_stages()  # type: ignore[arg-type]
 
@@ -65,6 +65,18 @@ def test_a_variant_makes_anew_what_it_changes_and_what_needs_that() -> None:
     assert trainings(plan_of(arms=["ablation-without-notes"])) == shared
     tuned = trainings(plan_of(arms=["ablation-tuned-encoder"]))
     assert tuned == [*shared[:-1], "product/seed_0/ablation-tuned-encoder/reading_imitation"]
+
+
+def test_own_play_begins_with_the_untrained_scorer_and_imitates_all_rounds_so_far() -> None:
+    plan = plan_of(arms=["own-play", "untrained"])
+    [last] = [one for one in plan.stages.values() if one.kind == "own_imitation_3"]
+    assert last.needs == tuple(
+        f"product/seed_0/{kind}" for kind in ("own_play_1", "own_play_2", "own_play_3", "judgement")
+    )
+    assert plan.stages["product/seed_0/own_play_1"].needs == ("product/seed_0/judgement",)
+    assert plan.stages["product/seed_0/own_play_3"].needs == ("product/seed_0/own_imitation_2",)
+    [trained] = [one for one in plan.measurements if one.arm.name == "own-play"]
+    assert len(trained.own) == 6  # its start is the judgement alone
 
 
 @pytest.mark.parametrize(

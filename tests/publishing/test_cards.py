@@ -388,5 +388,7 @@ def test_ordinary_names_stay_as_they_are() -> None:
 def test_the_templates_are_part_of_the_package() -> None:
     folder = files("recrl.publishing") / "templates"
     names = {path.name for path in folder.iterdir()}
-    assert names == {"scorer_card.md", "query_model_card.md", "trajectories_card.md", "preferences_card.md"}
+    assert names == {
+        "scorer_card.md", "language_card.md", "query_model_card.md", "trajectories_card.md", "preferences_card.md",
+    }  # fmt: skip
     assert all((folder / name).read_text(encoding="utf-8").startswith("---\n{{ card_data }}\n---\n") for name in names)

@@ -15,6 +15,7 @@ from trl import DPOConfig, TrlParser
 
 from recrl.errors import ConfigError
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
+from recrl.training.dpo_language import LanguageDPOConfig
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.fields import RULES, TITLES, Use
 from recrl.training.imitation import ImitationArguments, ImitationConfig
@@ -23,13 +24,16 @@ from recrl.training.ppo.config import PPOConfig
 from recrl.training.recipe import parse_recipe
 from recrl.training.search import QueryArguments, QueryConfig
 from recrl.training.self_improvement import SelfImprovementArguments
+from recrl.training.settings.language import AdapterArguments
 from recrl.training.settings.ppo import PPOArguments
+from recrl.training.settings.sft import SFTArguments
+from recrl.training.sft import LanguageSFTConfig
 from recrl.training.tuning import TuningArguments
 
 ROOT = Path(__file__).parents[2]
 CONFIGS: dict[str, Any] = {
     "imitation": ImitationConfig, "dpo": ChoiceDPOConfig, "self_improvement": ChoiceDPOConfig, "ppo": PPOConfig,
-    "search": QueryConfig, "judgement": JudgementConfig,
+    "search": QueryConfig, "judgement": JudgementConfig, "sft": LanguageSFTConfig, "dpo_language": LanguageDPOConfig,
 }  # fmt: skip
 REFUSED = [
     (recipe, field.name, field.default if field.default_factory is MISSING else field.default_factory())
@@ -94,8 +98,8 @@ def test_what_ppo_honours_is_read_by_its_loop() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        DPOArguments, EnvironmentArguments, ImitationArguments, JudgementArguments, PPOArguments, QueryArguments,
-        SelfImprovementArguments, TuningArguments,
+        AdapterArguments, DPOArguments, EnvironmentArguments, ImitationArguments, JudgementArguments, PPOArguments,
+        QueryArguments, SFTArguments, SelfImprovementArguments, TuningArguments,
     ],
 )  # fmt: skip
 def test_every_field_of_our_arguments_is_read(arguments: Any) -> None:

@@ -15,10 +15,14 @@ from recrl.episodes.decisions import LabelledDecision
 from recrl.errors import CheckpointError, ConfigError, DatasetError
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
+from recrl.scoring.inputs import PLAIN_FEATURES
+from recrl.scoring.judgement import FIT_FEATURES
+from recrl.scoring.model import BertForChoiceScoring
 from recrl.training.imitation import (
     ImitationArguments,
     ImitationConfig,
     ImitationTrainer,
+    chooses,
     decisions_of,
     fit_feature_weights,
     train_imitation,
@@ -72,6 +76,23 @@ def test_it_learns(demonstrations: Path, tiny_encoder: Path, tmp_path: Path, use
         )
         merged = model.bert.encoder.layer[0].attention.self.query.weight
         assert not torch.equal(merged, start["encoder.layer.0.attention.self.query.weight"])
+
+
+def test_a_new_scorer_with_a_judgement_prefers_what_it_judges_to_fit_and_has_not_learned_to_choose(
+    tiny_encoder: Path,
+) -> None:
+    plain, _ = BertForChoiceScoring.from_encoder(tiny_encoder, similarity=False)
+    model, _ = BertForChoiceScoring.from_encoder(tiny_encoder, match_features=["title_words"])
+    assert model.feature_score is not None
+    weights = model.feature_score.weight.detach()[0]
+    assert weights.nonzero().flatten().tolist() == [
+        len(PLAIN_FEATURES) + list(FIT_FEATURES).index("fit_logit"), len(weights) - 1
+    ]  # fmt: skip
+    assert not chooses(model)
+    with torch.no_grad():
+        model.feature_score.weight[0, 0] = 0.1
+    assert chooses(model)
+    assert chooses(plain)  # without a judgement nothing was trained before
 
 
 def learned(labels: list[LabelledDecision], scorer: Path) -> tuple[float, torch.Tensor]:

