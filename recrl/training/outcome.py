@@ -36,6 +36,15 @@ def _dpo(metrics: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _sft(metrics: Mapping[str, Any]) -> list[str]:
+    if metrics.get("last_token_accuracy") is None:
+        return []
+    return [
+        f"{metrics['last_token_accuracy']:.1%} right tokens on the last of {metrics['num_rows']} rows, which it was "
+        "trained on; how it shops, an evaluation says"
+    ]
+
+
 def _judgement(metrics: Mapping[str, Any]) -> list[str]:
     loss = metrics["held_out_log_loss"]
     return [
@@ -88,6 +97,8 @@ def _kept(what: str, number: int, score: float, goals: float) -> str:
 _RESULTS = {
     "imitation": _imitation,
     "dpo": _dpo,
+    "sft": _sft,
+    "dpo-language": _dpo,
     "judgement": _judgement,
     "search": _search,
     "ppo": _ppo,

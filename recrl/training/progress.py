@@ -15,14 +15,17 @@ from transformers import PrinterCallback, ProgressCallback, TrainerCallback
 
 logger = logging.getLogger(__name__)
 
+_PAIRS = (
+    ("loss", "loss", "{:.3f}"),
+    ("rewards/accuracies", "pairs in order", "{:.1%}"),
+    ("rewards/margins", "margin", "{:.3f}"),
+)
 # Method -> what its line shows: the log's name, the word for it, and how it is written.
 FIGURES = {
     "imitation": (("loss", "loss", "{:.3f}"), ("accuracy", "right actions", "{:.1%}")),
-    "dpo": (
-        ("loss", "loss", "{:.3f}"),
-        ("rewards/accuracies", "pairs in order", "{:.1%}"),
-        ("rewards/margins", "margin", "{:.3f}"),
-    ),
+    "dpo": _PAIRS,
+    "sft": (("loss", "loss", "{:.3f}"), ("mean_token_accuracy", "right tokens", "{:.1%}")),
+    "dpo-language": _PAIRS,
     "judgement": (("loss", "loss", "{:.3f}"), ("learning_rate", "learning rate", "{:.1e}")),
     "search": (("loss", "loss", "{:.3f}"), ("learning_rate", "learning rate", "{:.1e}")),
     "ppo": (
