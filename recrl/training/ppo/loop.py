@@ -133,11 +133,7 @@ def ppo_loop(state: PPOState, bar: Bar) -> None:
     if state.update == 0:
         state.start_on_dev = keep_best(state)
         if state.start_on_dev:
-            bar.line(
-                "the start on {dev/episodes:.0f} dev goals: success {dev/success:.1f}%, score {dev/score:.1f}".format(
-                    **state.start_on_dev
-                )
-            )
+            bar.line(f"the start on dev goals: score {state.start_on_dev['dev/score']:.1f}")
     while state.update < config.num_updates:
         state.update += 1
         started = time.monotonic()
