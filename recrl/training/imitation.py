@@ -26,7 +26,7 @@ from recrl.scoring.losses import best_is_right, right_action_loss
 from recrl.scoring.model import BertForChoiceScoring, start_weights
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.progress import shown_progress
-from recrl.training.runs import for_trainer, save_result, training_run
+from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
 from recrl.training.settings.imitation import ImitationArguments, ImitationSettings
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
 
@@ -215,6 +215,7 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
             args=trainer_config,
             train_dataset=rows,
             data_collator=lambda batch: collator.labelled(batch).tensors(),
+            callbacks=[SealCheckpoints()],
         )
         with shown_progress(trainer, "imitation"):
             result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)

@@ -22,7 +22,7 @@ from recrl.queries.proposing import MAX_INSTRUCTION_TOKENS, MAX_QUERY_TOKENS
 from recrl.queries.seq2seq import new_query_model
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.progress import shown_progress
-from recrl.training.runs import for_trainer, save_result, training_run
+from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
 from recrl.training.settings.search import QueryArguments, QuerySettings
 
 logger = logging.getLogger(__name__)
@@ -129,6 +129,7 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
             args=trainer_config,
             train_dataset=encode(tokenizer, examples, start_token),
             data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
+            callbacks=[SealCheckpoints()],
         )
         with shown_progress(trainer, "search"):
             result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
