@@ -37,7 +37,8 @@ from recrl.preferences.data import (
 )
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.runs import for_trainer, save_result, training_run
+from recrl.training.progress import shown_progress
+from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
 from recrl.training.settings.dpo import DPOArguments, DPOSettings
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
@@ -144,14 +145,15 @@ def train_dpo(
                 ref_model=None if ref_source is None else load_scorer(ref_source)[0],
                 args=trainer_config,
                 train_dataset=dataset,
-                callbacks=list(callbacks),
+                callbacks=[SealCheckpoints(), *callbacks],
                 peft_config=lora_config(model, tuning) if tuning.use_peft else None,
             )
         except (ValueError, NotImplementedError) as error:
             if isinstance(error, RecrlError):
                 raise
             raise ConfigError(f"TRL refuses this configuration: {error}") from error
-        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        with shown_progress(trainer, "dpo"):
+            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         logs = [entry for entry in trainer.state.log_history if "loss" in entry]
         metrics = {
             "method": "dpo",
