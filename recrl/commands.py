@@ -5,6 +5,7 @@ command takes it, or one that inherits from it and adds what only the command do
 """
 
 import json
+import logging
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ def quickstart(config: QuickstartConfig) -> None:
     from recrl.quickstart import run_quickstart
 
     quiet_libraries()
+    logging.getLogger("recrl.training.progress").setLevel(logging.WARNING)  # a line a stage is enough
     line = ProgressLine()
     table = run_quickstart(config, say=line.say)
     line.end()
@@ -144,6 +146,11 @@ class ShopConfig(PlaySettings):
     goal_index: int | None = field(
         default=None, metadata={"help": "The goal to play; without it one of the split is drawn."}
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.environment is not None:
+            raise ConfigError("recrl shop plays shops; leave out environment")
 
 
 def shop(config: ShopConfig) -> None:
