@@ -1,6 +1,6 @@
 """What sealing costs: hashing a finished folder, opening it for the first time and again, and a line of a journal.
 
-    python benchmarks/seals.py [--megabytes 90]
+python benchmarks/seals.py [--megabytes 90]
 """
 
 import argparse

@@ -27,19 +27,23 @@ def make_parser() -> Any:
 
 def main() -> None:
     """Parses, makes what is missing as far as the budget goes, and says what is still missing."""
+    import logging
     from pathlib import Path
 
     from recrl.experiment.paper import run_paper, write_docs
+    from recrl.reports.making import end_with_report
     from recrl.terminal import ProgressLine, quiet_libraries
     from recrl.training.recipe import parse_recipe
 
     [config] = parse_recipe(make_parser())
     quiet_libraries()
+    logging.getLogger("recrl.training.progress").setLevel(logging.WARNING)  # a line a stage is enough
     line = ProgressLine()
     if config.write_docs is not None:
         missing, written = write_docs(config, Path(config.write_docs)), Path(config.write_docs)
     else:
         missing, written = run_paper(config, say=line.say), Path(config.output_dir)
+        end_with_report(written, line.say)
     line.end()
     print(f"{written / 'results.md'} holds the report")
     if missing:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from recrl.environments.protocols import Task
 from recrl.errors import NoPairsError
 from recrl.evaluation.results import load_result, save_result
 from recrl.files import write_json
@@ -40,7 +41,6 @@ from recrl.training.runs import (
 )
 from recrl.training.settings.self_improvement import SelfImprovementArguments
 from recrl.training.tuning import TuningArguments
-from recrl.webshop.catalog import Catalog
 
 logger = logging.getLogger(__name__)
 
@@ -67,16 +67,16 @@ def train_self_improvement(
         CatalogError, CheckpointError, ConfigError, DatasetError: see the modules that read them.
     """
     output_dir = Path(config.output_dir or "")
-    catalog, queries = environment.load_catalog(), environment.load_queries()
+    task, queries = environment.load_task(), environment.load_queries()
     # Fails before anything is written.
-    environment.check_dev_goals(ScorerPolicy.from_pretrained(arguments.model_name_or_path, device="cpu"), catalog)
+    environment.check_dev_goals(ScorerPolicy.from_pretrained(arguments.model_name_or_path, device="cpu"), task)
 
     def on_dev(scorer: str, folder: Path) -> dict[str, float]:
         """Success and score on dev goals, played once, by the main process."""
 
         def play() -> None:
             policy = ScorerPolicy.from_pretrained(scorer, device=str(config.device))
-            save_result(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
+            save_result(folder / DEV_FILE, environment.evaluate_on_dev(policy, task, queries))
 
         made_by_main_process(config, folder / DEV_FILE, play)
         result = load_result(folder / DEV_FILE)
@@ -93,6 +93,9 @@ def train_self_improvement(
     with training_run("self-improvement", config, settings, files=FILES) as run:
         records: list[dict[str, Any]] = [{"round": 0, **on_dev(scorer_of(0), output_dir / "round_0"), "best": True}]
         best = records[0]
+        logger.info(
+            "the start on %(num_dev_episodes)d dev goals: success %(dev_success).1f%%, score %(dev_score).1f", best
+        )
         for number in range(1, arguments.num_rounds + 1):
             folder = output_dir / f"round_{number}"
             record: dict[str, Any] = {"round": number, "start": best["round"]}
@@ -112,13 +115,23 @@ def train_self_improvement(
             record["best"] = record["dev_score"] > best["dev_score"]
             best = record if record["best"] else best
             records.append(record)
-            logger.info(
-                "round %d: %s", number, {name: value for name, value in records[-1].items() if name != "left_out"}
-            )
+            logger.info("%s", _round_line(record, arguments.num_rounds))
         if config.should_save:
             write_json(output_dir / ROUNDS_FILE, records)
-            _finish(run, scorer_of(best["round"]), records, catalog, environment, arguments, config)
+            _finish(run, scorer_of(best["round"]), records, task, environment, arguments, config)
     return output_dir
+
+
+def _round_line(record: dict[str, Any], num_rounds: int) -> str:
+    """What the log says of a round."""
+    kept = "the best so far" if record["best"] else "not better than the best so far"
+    parts = (
+        f"round {record['round']}/{num_rounds}",
+        f"sampled success {record['sampled_success']:.1f}%",
+        f"{record['num_pairs']} pairs",
+        f"dev success {record['dev_success']:.1f}%, score {record['dev_score']:.1f}: {kept}",
+    )
+    return "  ".join(parts)
 
 
 def _play(
@@ -135,6 +148,7 @@ def _play(
         TrajectoryConfig(
             policy=policy,
             output_dir=str(folder),
+            environment=environment.environment,
             catalog=environment.catalog,
             goal_seed=environment.goal_seed,
             human_goals=environment.human_goals,
@@ -208,14 +222,14 @@ def _finish(
     run: TrainingRun,
     best: str,
     records: list[dict[str, Any]],
-    catalog: Catalog,
+    task: Task,
     environment: EnvironmentArguments,
     arguments: SelfImprovementArguments,
     config: ChoiceDPOConfig,
 ) -> None:
     """Puts the best scorer into the run's folder, then the metrics, which mark the run as complete."""
     model, tokenizer = load_scorer(best)
-    model.config.catalog_sha256 = catalog.sha256
+    model.config.catalog_sha256 = task.sha256
     save_scorer(model, tokenizer, run.folder.path)
     played = {
         "training": sum(record.get("num_episodes", 0) for record in records),
@@ -231,9 +245,9 @@ def _finish(
         "num_processes": config.world_size,
         "global_step": sum(record.get("global_step", 0) for record in records),
         **report_best(max(record["round"] for record in records if record["best"]), "round"),
-        "protocol": catalog.protocol(environment.split_by),
-        "catalog_sha256": catalog.sha256,
-        "goals_sha256": catalog.goals_sha256,
+        "protocol": task.protocol(environment.split_by),
+        "catalog_sha256": task.sha256,
+        "goals_sha256": task.goals_sha256,
         "rounds": records,
     }
     run.complete(about)

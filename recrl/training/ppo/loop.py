@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from accelerate.utils import gather_object
 
+from recrl.environments.protocols import Environment
 from recrl.episodes.data import load_episodes
 from recrl.episodes.training_goals import TrainingGoals, from_config, merged, to_config, training_goals
 from recrl.errors import ConfigError
@@ -35,10 +36,10 @@ from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
+from recrl.training.progress import Bar, log_line
 from recrl.training.runs import report_best, training_run
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
-from recrl.webshop.env import WebShopEnv
 
 logger = logging.getLogger(__name__)
 
@@ -58,24 +59,24 @@ def train_ppo(
             f"imitation_coef={config.imitation_coef} and demonstrations={arguments.demonstrations!r}: expected both or "
             "neither"
         )
-    catalog = environment.load_catalog()
+    task = environment.load_task()
     demonstrated = {source: load_episodes(source) for source in arguments.demonstrations or ()}
     shown = [episode for episodes in demonstrated.values() for episode in episodes]
     demonstrations = decisions_of(shown) if shown else []
     model, tokenizer = load_scorer(arguments.model_name_or_path)
     queries = environment.load_queries()
     if config.eval_every > 0:
-        environment.check_dev_goals(ScorerPolicy(model, tokenizer, name=arguments.model_name_or_path), catalog)
-    model.config.catalog_sha256 = catalog.sha256
-    own = (TrainingGoals.of_split(catalog, "train", environment.split_by),)
+        environment.check_dev_goals(ScorerPolicy(model, tokenizer, name=arguments.model_name_or_path), task)
+    model.config.catalog_sha256 = task.sha256
+    own = (TrainingGoals.of_split(task, "train", environment.split_by),)
     of_shown = (training_goals(episodes, source) for source, episodes in demonstrated.items())
     model.config.trained_on = to_config(merged(from_config(model.config.trained_on), own, *of_shown))
 
-    def make_env(number: int) -> WebShopEnv:
-        return environment.make_env(catalog, queries, np.random.default_rng([config.seed, number, 0]))
+    def make_env(number: int) -> Environment:
+        return environment.make_env(task, queries, np.random.default_rng([config.seed, number, 0]))
 
     def on_dev(policy: ScorerPolicy) -> dict[str, float]:
-        result = environment.evaluate_on_dev(policy, catalog, queries)
+        result = environment.evaluate_on_dev(policy, task, queries)
         return {"dev/success": result.success_rate, "dev/score": result.score, "dev/episodes": result.num_episodes}
 
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
@@ -86,7 +87,8 @@ def train_ppo(
         )
         if run.checkpoint is not None:
             resume_checkpoint(state, run.checkpoint)
-        ppo_loop(state)
+        with Bar("ppo") as bar:
+            ppo_loop(state, bar)
         if config.should_save:
             played = _episodes_played(state)
             logger.info("played %(training)d episodes in training and %(dev)d on dev goals", played)
@@ -100,9 +102,9 @@ def train_ppo(
                 **({"num_decisions": len(demonstrations)} if demonstrations else {}),
                 "global_step": config.num_updates,
                 **report_best(state.best_update, "update"),
-                "protocol": catalog.protocol(environment.split_by),
-                "catalog_sha256": catalog.sha256,
-                "goals_sha256": catalog.goals_sha256,
+                "protocol": task.protocol(environment.split_by),
+                "catalog_sha256": task.sha256,
+                "goals_sha256": task.goals_sha256,
                 **describe_queries(queries),
                 "log_history": state.log,
             }
@@ -118,8 +120,8 @@ def _episodes_played(state: PPOState) -> dict[str, int]:
     return {"training": sum(int(entry["episode/count"]) for entry in state.log), "dev": sum(start + on_dev)}
 
 
-def ppo_loop(state: PPOState) -> None:
-    """Runs the updates that are left and logs each in ``state.log``.
+def ppo_loop(state: PPOState, bar: Bar) -> None:
+    """Runs the updates that are left and logs each in ``state.log`` and a line of ``bar``.
 
     The best scorer on dev goals, or where none are played the last, ends up in the run's folder.
     """
@@ -130,6 +132,8 @@ def ppo_loop(state: PPOState) -> None:
     begun = time.monotonic() - 60 * (state.log[-1]["train/minutes"] if state.log else 0.0)
     if state.update == 0:
         state.start_on_dev = keep_best(state)
+        if state.start_on_dev:
+            bar.line(f"the start on dev goals: score {state.start_on_dev['dev/score']:.1f}")
     while state.update < config.num_updates:
         state.update += 1
         started = time.monotonic()
@@ -160,7 +164,9 @@ def ppo_loop(state: PPOState) -> None:
         state.log.append(finite_or_none(entry))
         accelerator.log({name: value for name, value in entry.items() if name in METRICS}, step=state.update)
         if accelerator.is_main_process:
-            logger.info("%s", {name: round(value, 4) for name, value in entry.items()})
+            left = (time.monotonic() - begun) / state.update * (config.num_updates - state.update)
+            bar.update(state.update, config.num_updates)
+            bar.line(log_line("update", state.update, config.num_updates, left, entry, "ppo"))
         if not last and state.update % config.save_every == 0:
             save_checkpoint(state)
     save_result(state)

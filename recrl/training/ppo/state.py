@@ -11,9 +11,10 @@ import torch
 from accelerate import Accelerator
 from transformers import enable_full_determinism, get_scheduler, set_seed
 
+from recrl.environments.protocols import Environment
 from recrl.episodes.decisions import LabelledDecision
 from recrl.policies.scorer import ScorerPolicy
-from recrl.training.ppo.collector import Collector, Env
+from recrl.training.ppo.collector import Collector
 from recrl.training.ppo.config import PPOConfig
 from recrl.training.tuning import TuningArguments, decayed_parameters, parameter_groups, prepare_for_training
 
@@ -67,7 +68,7 @@ class PPOState:
         cls,
         model: Any,
         tokenizer: Any,
-        make_env: Callable[[int], Env],
+        make_env: Callable[[int], Environment],
         tuning: TuningArguments,
         config: PPOConfig,
         *,
@@ -84,7 +85,7 @@ class PPOState:
             cpu=config.use_cpu,
             mixed_precision="bf16" if config.bf16 else "fp16" if config.fp16 else None,
             log_with=None if config.report_to in ("none", []) else config.report_to,
-            project_dir=config.output_dir,
+            project_dir=str(Path(config.output_dir or "") / "runs"),  # where transformers' trainer puts them too
         )
         enable_full_determinism(config.seed) if config.full_determinism else set_seed(config.seed)
         start = copy.deepcopy(model).to(accelerator.device) if config.kl_coef else None
