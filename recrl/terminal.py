@@ -48,27 +48,9 @@ def print_any_text() -> None:
 
 
 def obey_signals() -> None:
-    """Lets SIGTERM end a command as Ctrl-C does, and neither be lost where Python drops exceptions: in the callbacks of
-    weak references and in ``__del__``.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return  # a test, or somebody else's program
-
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    earlier = sys.unraisablehook
-    if earlier is not _raise_again:
-        _other_hooks.append(earlier)
-        sys.unraisablehook = _raise_again
-
-
-_other_hooks: list[Any] = []  # what was to be told of dropped exceptions before
-
-
-def _raise_again(unraisable: Any) -> None:
-    if isinstance(unraisable.exc_value, KeyboardInterrupt):
-        threading.Timer(0.05, signal.raise_signal, (signal.SIGINT,)).start()  # when the callback is over
-    else:
-        _other_hooks[-1](unraisable)
+    """Lets SIGTERM end a command as Ctrl-C does."""
+    if threading.current_thread() is threading.main_thread():  # no other can; it is somebody else's program then
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class ProgressLine:
