@@ -22,6 +22,7 @@ from small_catalog import ITEMS, plain_nouns, write_catalog
 
 PACKAGE = Path(recrl.__file__).parent
 # Their `from_pretrained` calls transformers' with what is asked for here; PEFT's adapts a model that is loaded already.
+TALKS = ("shop.py", "showing.py")  # what a person plays with, or turns the pages of
 OURS = {"ScorerPolicy", "QueryModel", "LanguagePolicy", "cls", "PeftModel"}
 
 
@@ -49,7 +50,7 @@ def test_every_load_says_that_no_code_runs(path: Path) -> None:
         elif receiver in ("yaml", "pickle", "np", "numpy"):
             assert name not in ("load", "unsafe_load", "full_load", "loads") or not keywords.get("allow_pickle")
             assert receiver not in ("yaml", "pickle") or name not in ("load", "unsafe_load", "full_load", "loads")
-        assert not (receiver == "" and name in ("eval", "exec", "compile", "input")) or path.name == "shop.py"
+        assert not (receiver == "" and name in ("eval", "exec", "compile", "input")) or path.name in TALKS
 
 
 EVIL = "from pathlib import Path\nPath(__file__).with_name('MARK').touch()\nPath({mark!r}).touch()\n"
