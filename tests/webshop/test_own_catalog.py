@@ -117,7 +117,7 @@ def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
         imported(table, tmp_path / "raw")
     said = str(caught.value)
     assert said.startswith(f"3 of 5 rows of {table} are invalid: ")
-    for part in ("1 with an id that another row has (row 2: 'A1' of row 1)", "1 with an unreadable price (row 2: 'free'",
+    for part in ("1 with an id that another row has (row 2: 'A1' of row 1)", "1 with an unreadable price (row 2: ",
                  "1 without an id (row 3)", "1 without a title (row 4)", "1 without a price (row 4)"):  # fmt: skip
         assert part in said
     assert not (tmp_path / "raw").exists()
