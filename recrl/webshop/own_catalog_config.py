@@ -48,10 +48,13 @@ class CatalogImportConfig:
         check_values(self)
         if self.default_price is not None and not self.default_price > 0:
             raise ConfigError(f"default_price={self.default_price}, expected more than 0")
-        self.named_columns()
 
     def named_columns(self) -> dict[str, str]:
-        """What a product has -> the column that was named for it."""
+        """What a product has -> the column that was named for it.
+
+        Raises:
+            ConfigError: a product has no such thing.
+        """
         found = {}
         for text in (part for one in self.columns for part in one.split(",")):
             name, _, column = text.partition("=")
