@@ -25,6 +25,7 @@ ROOMS = (
     "version errors files seals journals",
     "terminal settings values shipped runs hub pretrained tables verifying",
     "webshop",
+    "environments",
     "episodes",
     "scoring",
     "queries",

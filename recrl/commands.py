@@ -146,6 +146,11 @@ class ShopConfig(PlaySettings):
         default=None, metadata={"help": "The goal to play; without it one of the split is drawn."}
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.environment is not None:
+            raise ConfigError("recrl shop plays shops; leave out environment")
+
 
 def shop(config: ShopConfig) -> None:
     from recrl.shop import shop

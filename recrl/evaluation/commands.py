@@ -27,10 +27,10 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
     if config.output_json:
         check_result_path(config.output_json)
     baseline = load_result(config.baseline) if config.baseline else None
-    catalog, policy, queries = config.load_catalog(), config.load_policy(), config.load_queries()
+    task, policy, queries = config.load_task(), config.load_policy(), config.load_queries()
     result = evaluate(
         policy,
-        catalog,
+        task,
         split=config.split,
         split_by=config.split_by,
         num_episodes=config.num_episodes,
