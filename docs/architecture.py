@@ -38,6 +38,7 @@ ROOMS = (
     "evaluation",
     "training",
     "publishing",
+    "reports",
     "experiment",
     "quickstart shop launching recipes",
     "commands cli __main__",

@@ -79,10 +79,10 @@ def as_words(config: Any) -> list[str]:
             continue
         if setting.kind is bool:
             words.append(f"--{setting.name}" if value else f"--no_{setting.name}")
+        elif setting.positional:
+            words = [*map(str, value if setting.many else [value]), *words]
         elif setting.many:
             words += [f"--{setting.name}", *value]
-        elif setting.positional:
-            words.insert(0, str(value))
         else:
             words.append(f"--{setting.name}={value}")
     return words
@@ -247,7 +247,10 @@ def test_every_flag_says_in_a_phrase_what_it_is(command: Command) -> None:
 
 
 # All can be set but those of one or the other.
-EXCLUSIVE = (("human_goals", "goals_per_product", "environment"), ("wording", "agent", "environment"))
+EXCLUSIVE = (
+    ("human_goals", "goals_per_product", "environment", "goal"),
+    ("wording", "agent", "environment", "failures"),
+)
 
 
 def example_of(command: Command, left_out: tuple[str, ...]) -> Any:

@@ -35,6 +35,7 @@ FILES = {
     JOURNAL_FILE: "a round a line: who played which goal, and what came of it",
     REPORT_FILE: "posteriors, estimates and running means of every run, for every agent",
     TABLE_FILE: "the table alone",
+    "report.html": "one page with everything, for a browser",
     "comparison.png": "running means and the probability of being the best; also as `comparison.svg`",
 }
 
