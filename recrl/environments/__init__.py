@@ -2,10 +2,6 @@
 
 `Environment` says what an environment gives, `Task` what goes with it: goals, splits, fingerprints. Collectors,
 recipes, evaluation and comparison know these two alone. WebShop is one task (`recrl.environments.webshop`); any
-<<<<<<< HEAD
-Gymnasium environment that lists its valid actions becomes another by `recrl.GymTask`.
-"""
-=======
 Gymnasium environment that lists its valid actions becomes another by `GymTask`.
 
 The protocols are had without a catalogue, so the names below are imported when they are first asked for (PEP 562).
@@ -39,4 +35,3 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
         return value
->>>>>>> main
