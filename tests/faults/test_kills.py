@@ -8,6 +8,7 @@ The slow tier draws 20 kills by seed, the exhaustive one 200:
 
 import os
 import random
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +61,8 @@ def train(folder: Path) -> None:
     train_imitation(given, TuningArguments(), config)
 
 
+# What a training run that was killed after its result, and so is complete, was about to remove.
+AFTER_THE_RESULT = r"^out/(checkpoint-|\.recrl\.lock|\.README\.md\.tmp-)"
 WORKS: dict[str, Work] = {"collect": collect, "compare": play_off, "build": build, "train": train}
 
 
@@ -102,6 +105,8 @@ def content(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
+        if re.search(AFTER_THE_RESULT, name):
+            continue
         if not path.is_file() or path.name in ("README.md", MANIFEST, "training_args.bin", "journal.jsonl"):
             found[name] = None
         elif path.suffix == ".json" and path.parent == folder / "out":
