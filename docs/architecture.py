@@ -31,6 +31,7 @@ ROOMS = (
     "language",
     "policies",
     "rollouts",
+    "serving",
     "wrappers",
     "importing",
     "preferences",

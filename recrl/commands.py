@@ -17,6 +17,7 @@ from recrl.preferences.config import PairingConfig
 from recrl.preferences.exporting import ExportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
+from recrl.serving.config import ServerConfig
 from recrl.settings import part, to_seed
 from recrl.terminal import ProgressLine, quiet_libraries, show
 
@@ -270,6 +271,19 @@ def export(config: ExportConfig) -> None:
         print(f"left out: {count} {reason}")
     for what, count in summary["cut"].items():
         print(f"cut to max_prompt_tokens={config.max_prompt_tokens}: {what}, in {count} rows")
+
+
+def serve_environment(config: ServerConfig) -> None:
+    try:
+        from recrl.serving.server import make_server
+    except ImportError as error:
+        raise ConfigError(f"the server needs OpenEnv ({error}): pip install 'recrl[openenv]'") from error
+
+    server = make_server(config)
+    print(
+        f"serving at http://{config.host}:{config.port}, for {config.max_sessions} sessions; Ctrl-C ends it", flush=True
+    )
+    server.run()
 
 
 def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
