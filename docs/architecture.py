@@ -39,14 +39,14 @@ ROOMS = (
     "training",
     "publishing",
     "experiment",
-    "quickstart shop launching recipes",
+    "quickstart shop advising launching recipes",
     "commands cli __main__",
 )
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version errors files": "Errors for bad input; files written whole or not at all.",
     "terminal settings values shipped runs hub pretrained tables": "What any room may use: settings, runs, the Hub.",
-    "quickstart shop launching recipes": "The whole way to a table; an episode by hand; recipes.",
+    "quickstart shop advising launching recipes": "The whole way to a table; an episode by hand; recipes.",
     "commands cli __main__": "The command line: parses, calls, prints.",
 }
 

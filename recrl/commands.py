@@ -144,6 +144,9 @@ class ShopConfig(PlaySettings):
     goal_index: int | None = field(
         default=None, metadata={"help": "The goal to play; without it one of the split is drawn."}
     )
+    advisor: str | None = field(
+        default=None, metadata={"help": "A policy, named as --policy, that says on each page what it would do."}
+    )
 
 
 def shop(config: ShopConfig) -> None:
@@ -154,7 +157,13 @@ def shop(config: ShopConfig) -> None:
     if config.query_model is not None:
         quiet_libraries()
         settings["queries"] = config.load_queries()
-    shop(settings, goal_index=config.goal_index, seed=config.seed)
+    advisor = None
+    if config.advisor is not None:
+        from recrl.policies.loading import load_policy
+
+        quiet_libraries()
+        advisor = load_policy(config.advisor)
+    shop(settings, goal_index=config.goal_index, seed=config.seed, advisor=advisor)
 
 
 @dataclass(frozen=True, kw_only=True)

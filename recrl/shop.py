@@ -8,6 +8,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from recrl.advising import Advisor
+from recrl.policies.base import Policy
 from recrl.terminal import plain
 from recrl.webshop import actions
 from recrl.webshop.best_purchase import best_options, best_reward
@@ -23,7 +25,13 @@ HELP = (
 
 
 def play(
-    env: WebShopEnv, lines: Iterable[str], console: Console, *, goal_index: int | None = None, seed: int = 0
+    env: WebShopEnv,
+    lines: Iterable[str],
+    console: Console,
+    *,
+    goal_index: int | None = None,
+    seed: int = 0,
+    advisor: Policy | None = None,
 ) -> None:
     """Plays one episode.
 
@@ -31,12 +39,16 @@ def play(
         env: takes the actions.
         lines: what the person types, one line at a time; the episode is left when they end.
         goal_index: the goal; None draws one with ``seed``.
+        advisor: says on each page what it would do.
     """
     options = None if goal_index is None else {"goal_index": goal_index}
     _, info = env.reset(seed=seed, options=options)
     console.print(Panel(_text(info["instruction"]), title=f"goal {info['goal_index']}: you want this", expand=False))
     console.print(HELP, style="dim", markup=False)
     draw(env.screen, console)
+    beside = None if advisor is None else Advisor(advisor, env, info)
+    if beside is not None:
+        console.print(_text(beside.advice(), style="italic"))
     for steps, action in enumerate(_actions(lines, env, console), start=1):
         _, reward, terminated, truncated, info = env.step(action)
         if "invalid_action" in info:
@@ -49,6 +61,9 @@ def play(
             console.print(f"That was the last of {steps} steps; nothing was bought, so the reward is 0.")
             return
         draw(env.screen, console)
+        if beside is not None:
+            beside.follow(action, float(reward), info)
+            console.print(_text(beside.advice(), style="italic"))
     console.print("\nYou left without buying; the reward is 0.")
 
 
@@ -168,10 +183,10 @@ def typed_lines(prompt: str = "> ") -> Iterator[str]:
             return
 
 
-def shop(env_settings: dict[str, Any], *, goal_index: int | None, seed: int) -> None:
-    """Plays an episode in this terminal; ``env_settings`` go to `WebShopEnv`.
+def shop(env_settings: dict[str, Any], *, goal_index: int | None, seed: int, advisor: Policy | None = None) -> None:
+    """Plays an episode in this terminal; ``env_settings`` go to `WebShopEnv`, the rest as to `play`.
 
     Raises:
         CatalogError: the catalogue, the split or the goal cannot be used.
     """
-    play(WebShopEnv(**env_settings), typed_lines(), Console(), goal_index=goal_index, seed=seed)
+    play(WebShopEnv(**env_settings), typed_lines(), Console(), goal_index=goal_index, seed=seed, advisor=advisor)

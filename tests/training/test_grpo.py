@@ -1,5 +1,6 @@
 """GRPO in the shop: what the environment tells TRL, the budget of tokens, and a few real steps."""
 
+import json
 import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -8,20 +9,18 @@ from typing import Any
 import pytest
 
 from language_model import make_language_model
-from recrl.episodes.data import episodes_to_dataset
 from recrl.errors import ConfigError
 from recrl.language.chat import Chat
 from recrl.language.tools import TOOLS, call_of, tool_schemas
 from recrl.policies.language import LanguagePolicy
 from recrl.policies.loading import load_policy
 from recrl.preferences.exporting import load_tokenizer
+from recrl.publishing.push import push_run
 from recrl.rollouts.rollout import rollout
 from recrl.training.grpo import LanguageGRPOConfig, train_grpo
 from recrl.training.language import with_template
 from recrl.training.settings.grpo import GRPOArguments, GRPOShop
 from recrl.training.settings.language import AdapterArguments
-from recrl.training.settings.sft import SFTArguments
-from recrl.training.sft import LanguageSFTConfig, train_sft
 from recrl.training.webshop_spec import WebShopSpec, WebShopToolEnv
 
 
@@ -122,36 +121,58 @@ def test_a_budget_without_room_for_an_episode_is_refused_with_the_arithmetic(spe
         spec.check_budget(chat, max(4000, needed["completion_tokens"]), 4096)
 
 
-@pytest.mark.slow
-def test_a_model_that_was_taught_the_calls_shops_and_learns(spec: WebShopSpec, model: Path, tmp_path: Path) -> None:
-    """SFT on one demonstrated episode until it is known by heart, then real GRPO steps on its goal."""
-    episode = demonstrated(spec)
-    episodes_to_dataset([episode] * 8).save_to_disk(str(tmp_path / "demonstrations"))
-    data = [str(tmp_path / "demonstrations")]
-    start = train_sft(
-        SFTArguments(str(model), data, unit="episode", tools=True, chat_template="qwen2_5"),
-        AdapterArguments(use_peft=False, max_prompt_tokens=4096),
-        LanguageSFTConfig(output_dir=str(tmp_path / "sft"), use_cpu=True, num_train_epochs=60, learning_rate=5e-3,
-                          per_device_train_batch_size=8, max_length=8192, disable_tqdm=True),
-    )  # fmt: skip
-    seen: list[dict[str, float]] = []
+def as_demonstrated(trainer: Any, prompt_ids: list[list[int]], actions: list[str]) -> list[list[int]]:
+    """Answers in the model's place: every other episode follows a demonstration, the rest give up."""
+    tokenizer, answers = trainer.processing_class, []
+    for place, prompt in enumerate(prompt_ids):
+        done = tokenizer.decode(prompt).count("<tool_response>")
+        text = "I give up."
+        if done or place % 2:
+            call = call_of(actions[done]) if done < len(actions) else None
+            text = "Bought." if call is None else f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
+        answers.append(tokenizer(f"{text}<|im_end|>", add_special_tokens=False)["input_ids"])
+    return answers
 
+
+@pytest.mark.slow
+def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRL plays its tool loop, scores, and updates; what is generated is given, so that calls and rewards are known."""
     from transformers import TrainerCallback
+    from trl import GRPOTrainer
+
+    episode = demonstrated(WebShopSpec(num_goals=1, seed=0))
+    actions = [step.action for step in episode.steps]
+    monkeypatch.setattr(
+        GRPOTrainer,
+        "_generate_single_turn",
+        lambda self, prompt_ids, *_, **__: (as_demonstrated(self, prompt_ids, actions), None),
+    )
+    seen: list[dict[str, float]] = []
 
     class Logs(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
             seen.append(dict(logs))
 
     run = train_grpo(
-        GRPOArguments(str(start), num_goals=1, most_words=None),
+        GRPOArguments(str(model), chat_template="qwen2_5", num_goals=1, most_words=4),
         GRPOShop(max_episode_steps=8),
-        AdapterArguments(max_prompt_tokens=4096),
+        AdapterArguments(),
         LanguageGRPOConfig(output_dir=str(tmp_path / "grpo"), use_cpu=True, max_steps=2, num_generations=4,
-                           per_device_train_batch_size=4, max_completion_length=6000, temperature=0.7,
+                           per_device_train_batch_size=4, max_completion_length=2000, learning_rate=1e-3,
                            logging_steps=1, disable_tqdm=True, seed=0),
         callbacks=[Logs()],
     )  # fmt: skip
-    assert [log["tools/call_frequency"] > 0 for log in seen[:2]] == [True, True]
-    assert all(0 <= log["reward"] <= 1 for log in seen[:2])
-    assert all(log["completions/mean_length"] > 0 for log in seen[:2])
+    for log in seen[:2]:
+        assert log["reward"] == pytest.approx(0.5)  # half of the episodes bought the right thing
+        assert log["tools/call_frequency"] == pytest.approx(len(actions) / 2)
+        assert log["tools/failure_frequency"] == 0
+        assert log["completions/mean_length"] > 0
     assert isinstance(load_policy(str(run), answers="tools"), LanguagePolicy)
+    assert "Group relative policy optimisation" in card_of(run)
+
+
+def card_of(run: Path) -> str:
+    push_run(LanguageGRPOConfig(output_dir=str(run), use_cpu=True))
+    return (run / "README.md").read_text()
