@@ -83,6 +83,8 @@ COMMANDS = (
             "let agents play side by side, with episodes allotted by Thompson's rule", KEPT),
     Command("evaluate-search", SearchEvaluationConfig, commands.evaluate_search,
             "say what a query model proposes, and what its queries find"),
+    Command("verify", commands.VerifyConfig, commands.verify,
+            "say what a folder, a file or a repository on the Hub is, and what of it is damaged"),
     Command("convert-checkpoint", commands.ConvertCheckpointConfig, commands.convert_checkpoint,
             "turn WebShop's published choice model into a scorer"),
 )  # fmt: skip

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from recrl.errors import ConfigError, RecrlError
+from recrl.errors import ConfigError, DatasetError, RecrlError
 from recrl.evaluation.config import ComparisonConfig, EvaluationConfig, SearchEvaluationConfig
 from recrl.importing.config import ImportConfig
 from recrl.preferences.config import PairingConfig
@@ -351,15 +351,12 @@ def compare(config: CompareConfig) -> None:
     from recrl.evaluation import comparison
     from recrl.evaluation.comparison_plots import draw_comparison
     from recrl.evaluation.comparison_tables import comparison_table
-    from recrl.files import write_text
 
     quiet_libraries()
     line = ProgressLine()
-    report = comparison.compare(part(config, ComparisonConfig), progress=line.say)
+    draw = draw_comparison if config.plots else lambda report, folder: []
+    report = comparison.compare(part(config, ComparisonConfig), progress=line.say, draw=draw)
     line.end()
-    write_text(Path(config.output_dir) / "table.md", comparison_table(report, "md"))
-    if config.plots:
-        draw_comparison(report, Path(config.output_dir))
     if config.format == "json":
         show(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
@@ -375,6 +372,33 @@ def evaluate_search(config: SearchEvaluationConfig) -> None:
     report = run_search_evaluation(config, progress=lambda done, total: line(f"{done}/{total} texts"))
     line.end()
     show(report_tables(report))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyConfig:
+    """What is verified."""
+
+    path: str = field(
+        metadata={
+            "help": "Folder or file that recrl has written, or the Hub id of a model or dataset.",
+            "positional": True,
+        }
+    )
+
+
+def verify(config: VerifyConfig) -> None:
+    from recrl.verifying import verify
+
+    found = verify(config.path)
+    for one in found:
+        show(f"{one.path}: {one.what}{'' if one.damage else ', unaltered' if one.checked else ''}")
+        for text in one.damage:
+            show(f"  damaged: {text}")
+        if one.damage:
+            show(f"  to do: {one.again}")
+    damaged = sum(bool(one.damage) for one in found)
+    if damaged:
+        raise DatasetError(f"{config.path} is damaged in {damaged} of {len(found)} places; what to do stands above")
 
 
 @dataclass(frozen=True, kw_only=True)

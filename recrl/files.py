@@ -42,16 +42,33 @@ def sha256_of(path: str | Path) -> str:
 
 @contextlib.contextmanager
 def clear_disk_errors(target: str | Path) -> Iterator[None]:
-    """Turns "no space left", "quota exceeded" and "read-only" into a StorageError that names the target."""
+    """Turns "no space left", "quota exceeded", "read-only" and the like into a StorageError that names the target."""
     try:
         yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG):
-            raise StorageError(
-                f"could not write {target}: {error.strerror}; nothing half-written was left under that name. "
-                "Free space or choose another folder, then run the same command again."
-            ) from error
-        raise
+    except Exception as error:
+        reason = disk_error(error)
+        if reason is None:
+            raise
+        raise StorageError(
+            f"could not write {target}: {reason}; nothing half-written was left under that name. "
+            "Free space or choose another folder, then run the same command again."
+        ) from error
+
+
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
+
+
+def disk_error(error: BaseException) -> str | None:
+    """What the disk said, if that is what an error is about; safetensors and torch have errors of their own for it."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.strerror if error.errno in DISK_ERRORS else None
+    text = str(error)
+    for number in DISK_ERRORS:
+        if f"(os error {number})" in text:  # what Rust says
+            return os.strerror(number)
+    if "PytorchStreamWriter" in text or "inline_container" in text:  # torch does not say why it could not write
+        return "no space left, or it cannot be written to"
+    return None
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -69,7 +86,7 @@ def write_text(path: str | Path, text: str) -> None:
                 file.write(text)
                 file.flush()
                 os.fsync(file.fileno())
-            os.chmod(temporary, 0o666 & ~_umask())
+            os.chmod(temporary, 0o666 & ~umask())
             os.replace(temporary, path)
         except BaseException:
             Path(temporary).unlink(missing_ok=True)
@@ -82,7 +99,12 @@ def write_json(path: str | Path, value: Any) -> None:
     Raises:
         ValueError: it holds NaN or an infinity, which JSON does not have; see `finite_or_none`.
     """
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """The text that `write_json` writes."""
+    return json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def finite_or_none(value: Any) -> Any:
@@ -106,7 +128,7 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
         try:
-            os.chmod(temporary, 0o777 & ~_umask())
+            os.chmod(temporary, 0o777 & ~umask())
             yield temporary
             if path.exists():
                 retired = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent)) / "content"
@@ -120,7 +142,7 @@ def replace_folder(path: str | Path) -> Iterator[Path]:
             raise
 
 
-def _umask() -> int:
+def umask() -> int:
     """The process's file mode creation mask, which can only be read by setting it."""
     mask = os.umask(0)
     os.umask(mask)

@@ -11,6 +11,7 @@ written last and marks the run as complete. A lock ends with the process that ho
 
 import contextlib
 import enum
+import functools
 import json
 import logging
 import os
@@ -24,7 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError, DatasetError, RecrlError, StorageError
-from recrl.files import clear_disk_errors, read_json, write_json, write_text
+from recrl.files import clear_disk_errors, write_text
+from recrl.journals import Journal
+from recrl.seals import MANIFEST, read_sealed_json, seal_folder, sealed_text, write_sealed_json
 from recrl.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -42,55 +45,6 @@ class RunState(enum.Enum):
     NEW = "new"
     INTERRUPTED = "interrupted"
     COMPLETE = "complete"
-
-
-@dataclass(frozen=True)
-class Journal:
-    """What a run has done so far: one JSON object a line, each on the disk before the next one is begun."""
-
-    path: Path
-
-    def append(self, record: Mapping[str, Any]) -> None:
-        """Writes a record and waits until it is on the disk.
-
-        Raises:
-            StorageError: the disk is full or not writable; the records before are kept.
-        """
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-        with clear_disk_errors(self.path), open(self.path, "a", encoding="utf-8") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
-
-    def read(self) -> list[dict[str, Any]]:
-        """All records, none if there is no file. A last line that a kill cut off is removed from the file.
-
-        Raises:
-            DatasetError: any other line is damaged.
-        """
-        if not self.path.exists():
-            return []
-        content = self.path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        records = []
-        for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
-            try:
-                record = json.loads(line.decode("utf-8-sig"))
-            except ValueError as error:
-                raise self.damaged(number, str(error)) from error
-            if not isinstance(record, dict):
-                raise self.damaged(number, "expected a JSON object")
-            records.append(record)
-        if len(whole) < len(content):
-            with clear_disk_errors(self.path):
-                os.truncate(self.path, len(whole))
-        return records
-
-    def damaged(self, line: int, reason: str) -> DatasetError:
-        """The error for a record that cannot be used, for callers to raise too; lines count from 1."""
-        return DatasetError(
-            f"{self.path} is corrupt in line {line} ({reason}); remove {self.path.parent} and start again"
-        )
 
 
 @dataclass(frozen=True)
@@ -122,7 +76,7 @@ class RunFolder:
     scratch: Sequence[str] = ()
     runs_once: bool = False
 
-    @property
+    @functools.cached_property
     def journal(self) -> Journal:
         """The run's journal; its file is made with the first record."""
         return Journal(self.path / JOURNAL_FILE)
@@ -168,7 +122,7 @@ class RunFolder:
                 for leftover in self._leftovers():
                     shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
                 if self._recorded() != self._wanted():
-                    write_json(self.path / self.settings_file, self._wanted())
+                    write_sealed_json(self.path / self.settings_file, self._wanted())
                 if state is not RunState.COMPLETE:
                     self._explain()
                 try:
@@ -185,12 +139,14 @@ class RunFolder:
                     self.path.rmdir()
 
     def complete(self, result: Mapping[str, Any], outcome: str | None = None) -> None:
-        """Writes the result, which marks the run as complete, then the README.
+        """Seals the folder (`recrl.seals`), writes the result, which marks the run as complete, then the README.
 
         Args:
             outcome: Markdown that says what came out; None for a list of the result's numbers and texts.
         """
-        write_json(self.path / self.result_file, result)
+        text = sealed_text(result)
+        seal_folder(self.path, self.kind, command=self.command, pending={self.result_file: text})
+        write_text(self.path / self.result_file, text)
         self._explain(outcome_of(result) if outcome is None else outcome)
 
     def readme(self, outcome: str | None = None) -> str:
@@ -249,7 +205,7 @@ class RunFolder:
         """The temporary files and folders of `recrl.files` that a killed process has left, of this run's names only."""
         names = [self.settings_file]
         if (self.path / self.settings_file).exists():
-            names += [self.result_file, README_FILE, *self.files, *self.scratch]
+            names += [self.result_file, MANIFEST, README_FILE, *self.files, *self.scratch]
         ours = re.compile(rf"\.({'|'.join(map(re.escape, names))})\.(old\.)?[a-z0-9_]{{8}}")
         return [path for path in _entries(self.path) if ours.fullmatch(path.name)]
 
@@ -325,8 +281,8 @@ def read_object(path: Path, folder: Path) -> dict[str, Any]:
         DatasetError: it is damaged; the message advises to remove ``folder``.
     """
     try:
-        value = read_json(path)
-    except ValueError as error:
+        value = read_sealed_json(path)
+    except (ValueError, RecursionError) as error:
         raise DatasetError(
             f"{path} is corrupt ({error}); choose another --output_dir, or remove {folder} and start again"
         ) from error

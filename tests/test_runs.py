@@ -16,7 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recrl.errors import ConfigError, DatasetError, StorageError
-from recrl.runs import LOCK_FILE, README_MARK, Journal, RunFolder, RunState
+from recrl.journals import Journal
+from recrl.runs import LOCK_FILE, README_MARK, RunFolder, RunState
+from recrl.seals import read_sealed_json
 
 
 def run_folder(path: Path, **changed: Any) -> RunFolder:
@@ -51,9 +53,9 @@ def test_a_run_is_new_then_interrupted_then_complete(tmp_path: Path) -> None:
         assert state is RunState.INTERRUPTED
         run.complete({"score": 12.34567, "agents": ["rule", "reader"]})
     assert run.state() is RunState.COMPLETE
-    assert json.loads((run.path / "config.json").read_text()) == {"seed": 0, "policies": ["rule", "reader"]}
+    assert read_sealed_json(run.path / "config.json") == {"seed": 0, "policies": ["rule", "reader"]}
     assert json.loads((run.path / "report.json").read_text())["score"] == 12.34567
-    assert set(contents(run.path)) == {"config.json", "journal.jsonl", "report.json", "README.md"}
+    assert set(contents(run.path)) == {"config.json", "journal.jsonl", "report.json", "manifest.json", "README.md"}
 
 
 def test_the_folder_explains_itself(tmp_path: Path) -> None:
@@ -115,8 +117,8 @@ def test_a_kill_at_any_step_blocks_nothing(tmp_path: Path) -> None:
         if states[-1] is RunState.NEW:  # nothing is recorded yet, so the corrected command may come as well
             run = replace(run, settings={"seed": 7})
         work(run)
-        assert json.loads((run.path / "report.json").read_text()) == {"records": 3}
-        assert set(contents(run.path)) == {"config.json", "journal.jsonl", "report.json", "README.md"}
+        assert read_sealed_json(run.path / "report.json") == {"records": 3}
+        assert set(contents(run.path)) == {"config.json", "journal.jsonl", "report.json", "manifest.json", "README.md"}
     assert {state: states.count(state) > 3 for state in RunState} == dict.fromkeys(RunState, True)
     assert states == sorted(states, key=list(RunState).index)
 

@@ -21,7 +21,8 @@ from recrl.webshop.building import build_catalog
 from small_catalog import ITEMS, plain_nouns, write_catalog
 
 PACKAGE = Path(recrl.__file__).parent
-OURS = {"ScorerPolicy", "QueryModel", "cls"}  # their `from_pretrained` calls transformers' with what is asked for here
+# Their `from_pretrained` calls transformers' with what is asked for here; PEFT's adapts a model that is loaded already.
+OURS = {"ScorerPolicy", "QueryModel", "LanguagePolicy", "cls", "PeftModel"}
 
 
 def calls_in(path: Path) -> list[tuple[str, str, dict[str, Any]]]:

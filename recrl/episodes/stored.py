@@ -8,6 +8,7 @@ from recrl.errors import DatasetError, HubError
 from recrl.files import read_json
 from recrl.hub import find_source
 from recrl.pretrained import refused
+from recrl.seals import check_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,6 +33,7 @@ def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Da
         raise DatasetError(f"{expected}: {error}") from error
     local = Path(source).exists()
     if local:
+        check_folder(Path(source), DatasetError, f"{expected}; make it again, or copy it again from where it was made")
         _check_files(Path(source), expected)
     with refused(DatasetError, expected):
         try:

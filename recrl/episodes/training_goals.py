@@ -5,7 +5,6 @@ recorded by its name, and by what tells whether a catalogue has the same one; go
 recorded one by one.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from recrl.errors import CheckpointError
+from recrl.seals import read_sealed_json
 from recrl.webshop.goals import read_protocol
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _collected(source: str | Path | None) -> dict[str, dict[str, Any]]:
     if path is None or not path.is_file():
         return {}
     try:
-        summary = json.loads(path.read_text(encoding="utf-8"))
+        summary = read_sealed_json(path)
         return {
             summary["goals_sha256"]: {name: summary["config"][name] for name in ("split", "goal_seed", "human_goals")}
         }

@@ -8,9 +8,9 @@ from recrl.evaluation.measure import check_result_path, evaluate
 from recrl.evaluation.result_types import Result
 from recrl.evaluation.results import load_result, save_result
 from recrl.evaluation.search import evaluate_search
-from recrl.files import write_json
 from recrl.queries.pairs import load_pairs
 from recrl.queries.proposing import QueryModel
+from recrl.seals import write_sealed_json
 
 Progress = Callable[[int, int], None]
 
@@ -68,5 +68,5 @@ def run_search_evaluation(config: SearchEvaluationConfig, progress: Progress | N
         progress=progress,
     )
     if config.output_json:
-        write_json(config.output_json, report)
+        write_sealed_json(config.output_json, report)
     return report

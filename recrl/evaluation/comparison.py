@@ -20,19 +20,21 @@ from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.estimates import Round, make_report, posterior
 from recrl.evaluation.report import Report
 from recrl.evaluation.seen_goals import check_seen_goals
+from recrl.files import write_text
+from recrl.journals import Journal
 from recrl.policies.base import Policy, knows_goal
 from recrl.policies.loading import load_policy
 from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.rollout import rollout
-from recrl.runs import JOURNAL_FILE, Journal, RunFolder
+from recrl.runs import JOURNAL_FILE, RunFolder
 from recrl.webshop.catalog import Catalog
 
-SETTINGS_FILE, REPORT_FILE = "config.json", "report.json"
+SETTINGS_FILE, REPORT_FILE, TABLE_FILE = "config.json", "report.json", "table.md"
 FILES = {
     SETTINGS_FILE: "all settings",
     JOURNAL_FILE: "a round a line: who played which goal, and what came of it",
     REPORT_FILE: "posteriors, estimates and running means of every run, for every agent",
-    "table.md": "the table alone",
+    TABLE_FILE: "the table alone",
     "comparison.png": "running means and the probability of being the best; also as `comparison.svg`",
 }
 
@@ -42,12 +44,14 @@ def compare(
     *,
     policies: Sequence[Policy] | None = None,
     progress: Callable[[str], None] = lambda text: None,
+    draw: Callable[[Report, Path], object] = lambda report, folder: None,
 ) -> Report:
     """Plays all runs, or what is left of them, and reports; the report is also written to ``report.json``.
 
     Args:
         policies: instead of ``config.policies``, which then only name them.
         progress: called with a line of text after every round.
+        draw: called with the report and the folder, for pictures.
 
     Raises:
         ConfigError: the output folder holds another comparison.
@@ -91,7 +95,10 @@ def compare(
             weights_sha256=weights if any(weights) else None,
             **describe_queries(queries),
         )
-        run_folder.complete(report.to_json(), comparison_table(report, "md"))
+        table = comparison_table(report, "md")
+        write_text(run_folder.path / TABLE_FILE, table)
+        draw(report, run_folder.path)
+        run_folder.complete(report.to_json(), table)
     return report
 
 
@@ -117,7 +124,7 @@ def _read_rounds(journal: Journal, num_agents: int) -> list[Round]:
     for line, record in enumerate(journal.read(), start=1):
         try:
             one = Round(**record)
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise journal.damaged(line, str(error)) from error
         if len(one.probabilities) != num_agents:
             raise journal.damaged(line, f"a round of {len(one.probabilities)} agents, expected {num_agents}")

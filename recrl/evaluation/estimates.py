@@ -32,6 +32,22 @@ class Round:
     rewards: list[float]
     trials: list[int]
 
+    def __post_init__(self) -> None:
+        count, size = len(self.probabilities), len(self.arms)
+        whole = (self.run, self.number, *self.arms, *self.goals, *self.trials)
+        if not all(type(value) is int and value >= 0 for value in whole):
+            raise ValueError("run, number, arms, goals and trials are whole numbers from 0 on")
+        if not len(self.goals) == len(self.rewards) == len(self.trials) == size:
+            raise ValueError(
+                f"{size} arms, {len(self.goals)} goals, {len(self.rewards)} rewards: expected as many of each"
+            )
+        if not all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in (*self.rewards, *self.trials)):
+            raise ValueError("rewards and trials are numbers from 0 to 1")
+        if not all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in self.probabilities):
+            raise ValueError("probabilities are numbers from 0 to 1")
+        if any(arm >= count for arm in self.arms):
+            raise ValueError(f"arm {max(self.arms)} of {count} agents")
+
 
 def posterior(config: ComparisonConfig, rounds: Sequence[Round], count: int) -> tuple[np.ndarray, np.ndarray]:
     """(agents,) the parameters of the Beta posteriors after some rounds."""

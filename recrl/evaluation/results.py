@@ -31,7 +31,7 @@ from recrl.evaluation.statistics import (
     wilson_interval,
 )
 from recrl.evaluation.typed_json import read_versioned
-from recrl.files import write_json
+from recrl.seals import write_sealed_json
 
 RECORD_MEANS = ("reward", "success", "num_steps", "truncated")
 
@@ -222,7 +222,7 @@ def save_result(path: str | Path, result: Result) -> None:
     Raises:
         StorageError: the disk is full or not writable; ``path`` keeps its former content.
     """
-    write_json(path, result.to_json())
+    write_sealed_json(path, result.to_json())
 
 
 def load_result(path: str | Path) -> Result:

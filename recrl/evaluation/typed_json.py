@@ -15,6 +15,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from recrl.errors import DatasetError
 from recrl.files import read_text
+from recrl.seals import unsealed
 
 FORMAT_VERSION = 3  # is written; earlier ones are read
 VERSION_FIELD = "format_version"
@@ -95,7 +96,7 @@ def read_versioned(
     if not Path(path).is_file():
         raise DatasetError(f"{path}: no such file; expected a {what}")
     try:
-        value = json.loads(read_text(path), parse_constant=_refuse_constant)
+        value = unsealed(json.loads(read_text(path), parse_constant=_refuse_constant))
     except (OSError, ValueError, RecursionError) as error:  # not readable, not UTF-8, not JSON
         raise DatasetError(f"{path} cannot be read as a {what}: {error}; {advice}") from error
     if not isinstance(value, dict):

@@ -11,8 +11,8 @@ from recrl.experiment.arms import KINDS, place_of
 from recrl.experiment.making import collections_in
 from recrl.experiment.plan import Measurement, Plan
 from recrl.experiment.stages import StageLog
-from recrl.files import read_json
 from recrl.rollouts.collecting import SUMMARY_FILE
+from recrl.runs import read_object
 from recrl.training.runs import training_metrics
 
 
@@ -122,7 +122,7 @@ def cost_of(stages: Iterable[str], plan: Plan, log: StageLog) -> Cost:
 def _episodes_of(folder: Path, kind: str) -> tuple[int, int]:
     """Episodes that a stage kept and played."""
     if KINDS[kind].collects:
-        summaries = [read_json(Path(one) / SUMMARY_FILE) for one in collections_in(folder)]
+        summaries = [read_object(Path(one) / SUMMARY_FILE, Path(one)) for one in collections_in(folder)]
         return sum(one["num_trajectories"] for one in summaries), sum(one["num_episodes"] for one in summaries)
     return 0, sum(training_metrics(folder).get("num_episodes_played", {}).values())
 

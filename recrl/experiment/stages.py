@@ -15,8 +15,9 @@ from typing import Any
 
 from recrl.errors import ConfigError
 from recrl.experiment.making import Say
+from recrl.journals import Journal
 from recrl.rollouts.collecting import JOURNAL_ENDING
-from recrl.runs import Journal, refuse_other_settings
+from recrl.runs import refuse_other_settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +62,9 @@ class StageLog:
 
     def __init__(self, folder: Path, journal: Journal) -> None:
         self.folder, self.journal, self.records = folder, journal, journal.read()
+        for line, record in enumerate(self.records, start=1):
+            if not isinstance(record.get("stage"), str):
+                raise journal.damaged(line, "expected the name of a stage")
 
     def path(self, name: str) -> Path:
         """Where a stage is."""

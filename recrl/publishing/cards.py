@@ -14,6 +14,7 @@ from recrl.errors import CheckpointError, DatasetError, RecrlError
 from recrl.files import read_json, write_text
 from recrl.publishing.markdown import code_span, escaped, one_line, python_string
 from recrl.runs import README_FILE, README_MARK
+from recrl.seals import read_sealed_json
 from recrl.training.runs import CONFIG_FILE, training_metrics
 from recrl.version import __version__
 
@@ -44,7 +45,7 @@ def model_card(folder: Path, *, repo_id: str, results: Sequence[Any] = ()) -> st
     """
     metrics = training_metrics(folder)
     try:
-        settings = read_json(folder / CONFIG_FILE)
+        settings = read_sealed_json(folder / CONFIG_FILE)
         if metrics.get("method") in LANGUAGE_METHODS:
             return _language_card(folder, repo_id, results, metrics, settings)
         config = read_json(folder / "config.json")
@@ -105,7 +106,7 @@ def dataset_card(folder: Path, *, repo_id: str) -> str:
     if not path.exists():
         return _preference_card(folder, repo_id)
     try:
-        return _trajectory_card(read_json(path), repo_id)
+        return _trajectory_card(read_sealed_json(path), repo_id)
     except (ValueError, KeyError) as error:
         raise DatasetError(f"{path} is corrupt ({error!r}); collect the trajectories again") from error
 

@@ -25,6 +25,7 @@ from recrl.errors import CheckpointError, ConfigError, HubError
 from recrl.hub import find_source
 from recrl.pretrained import load_config, load_tokenizer, refused
 from recrl.scoring.encoders import default_encoder, public_name
+from recrl.seals import check_folder
 
 logger = logging.getLogger(__name__)
 
@@ -51,6 +52,8 @@ def load_seq2seq(source: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
         found = find_source(source)
     except HubError as error:
         raise CheckpointError(f"{what}: {error}. {advice}") from error
+    if Path(found).is_dir():
+        check_folder(Path(found), CheckpointError, "copy it again from where it was made, or train it again")
     with refused(CheckpointError, what, advice), _without_load_report():
         config = load_config(found)
         model: Any = AutoModelForSeq2SeqLM.from_pretrained(

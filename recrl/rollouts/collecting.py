@@ -19,7 +19,8 @@ import numpy as np
 from recrl.episodes.data import episode_to_row, episodes_to_dataset, row_to_episode
 from recrl.episodes.training_goals import SUMMARY_FILE
 from recrl.errors import DatasetError
-from recrl.files import replace_folder, sha256_of, write_json, write_text
+from recrl.files import replace_folder, sha256_of, write_text
+from recrl.journals import Journal
 from recrl.policies.base import Policy
 from recrl.policies.loading import load_policy
 from recrl.policies.taught import Taught
@@ -27,11 +28,13 @@ from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.config import TrajectoryConfig
 from recrl.rollouts.pruning import prune_loops
 from recrl.rollouts.rollout import rollout
-from recrl.runs import JOURNAL_FILE, README_FILE, Journal, RunFolder, outcome_of, read_object, refuse_other_settings
+from recrl.runs import JOURNAL_FILE, README_FILE, RunFolder, outcome_of, read_object, refuse_other_settings
+from recrl.seals import check_folder, seal_folder, write_sealed_json
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.env import WebShopEnv
 
 JOURNAL_ENDING = ".collecting"
+COLLECT_AGAIN = "remove it and collect it again, or take another --output_dir"
 FREE_FIELDS = ("batch_size", "max_episodes", "output_dir")  # may differ when a collection goes on: no influence
 DATASET_FILES = {
     "data-*.arrow": "the episodes, a row each; `datasets.load_from_disk` and `recrl.episodes.load_episodes` read them",
@@ -146,7 +149,8 @@ def _finished(output_dir: Path, config: TrajectoryConfig) -> dict[str, Any] | No
             raise DatasetError(f"{output_dir} exists and holds no finished collection; choose another --output_dir")
         return None
     summary = read_object(path, output_dir)
-    if "config" not in summary:
+    check_folder(output_dir, DatasetError, COLLECT_AGAIN)
+    if not isinstance(summary.get("config"), dict):
         raise DatasetError(f"{output_dir} holds no collection of ours; choose another --output_dir")
     refuse_other_settings(f"{output_dir} holds a complete collection", summary["config"], recorded(config), FREE_FIELDS)
     return summary
@@ -248,8 +252,9 @@ def _write_dataset(
     rows = [record["row"] for record in records if record["row"] is not None]
     with replace_folder(output_dir) as folder:
         episodes_to_dataset(row_to_episode(row) for row in rows).save_to_disk(str(folder))
-        write_json(folder / SUMMARY_FILE, summary)
+        write_sealed_json(folder / SUMMARY_FILE, summary)
         write_text(folder / README_FILE, dataset.readme(outcome_of(summary)))
+        seal_folder(folder, "trajectory dataset", command=run.command)
 
 
 def _summary(

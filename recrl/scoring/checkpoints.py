@@ -7,11 +7,15 @@ from typing import Any
 import torch
 
 from recrl.errors import CheckpointError, HubError
+from recrl.files import clear_disk_errors
 from recrl.hub import find_source
 from recrl.pretrained import load_config, load_tokenizer, refused
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.model import BertForChoiceScoring
+from recrl.seals import check_folder, seal_folder
+
+AGAIN = "copy it again from where it was made, or remove it and train it again"
 
 
 def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
@@ -25,6 +29,8 @@ def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
         found = find_source(source)
     except HubError as error:
         raise CheckpointError(f"{what}: {error}") from error
+    if Path(found).is_dir():
+        check_folder(Path(found), CheckpointError, AGAIN)
     with refused(CheckpointError, what, "If a run was interrupted, resume it; else train or download it again."):
         config = load_config(found)
         if not isinstance(config, ChoiceScoringConfig):
@@ -44,7 +50,15 @@ def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
 
 
 def save_scorer(model: Any, tokenizer: Any, folder: str | Path) -> None:
-    """Saves a scorer with its tokenizer as `load_scorer` reads it; LoRA adapters are merged into a copy of it."""
+    """Saves a scorer with its tokenizer as `load_scorer` reads it, and seals the folder (`recrl.seals`).
+
+    LoRA adapters are merged into a copy of it.
+
+    Raises:
+        StorageError: the disk is full or not writable.
+    """
     plain = copy.deepcopy(model).merge_and_unload() if hasattr(model, "merge_and_unload") else model
-    plain.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    with clear_disk_errors(folder):
+        plain.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        seal_folder(Path(folder), "scorer")

@@ -17,6 +17,7 @@ from recrl.pretrained import load_tokenizer, refused
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.model import BertForChoiceScoring
+from recrl.seals import seal_folder
 
 TOKENIZER = "bert-base-uncased"
 HEADS = {
@@ -123,6 +124,7 @@ def convert_published(
     with replace_folder(output_dir) as temporary:
         model.save_pretrained(temporary)
         made.save_pretrained(temporary)
+        seal_folder(temporary, "scorer", command="recrl convert-checkpoint")
     return notes
 
 

@@ -37,7 +37,7 @@ from recrl.preferences.data import (
 )
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.runs import for_trainer, save_result, training_run
+from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
 from recrl.training.settings.dpo import DPOArguments, DPOSettings
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
@@ -144,7 +144,7 @@ def train_dpo(
                 ref_model=None if ref_source is None else load_scorer(ref_source)[0],
                 args=trainer_config,
                 train_dataset=dataset,
-                callbacks=list(callbacks),
+                callbacks=[SealCheckpoints(), *callbacks],
                 peft_config=lora_config(model, tuning) if tuning.use_peft else None,
             )
         except (ValueError, NotImplementedError) as error:

@@ -33,7 +33,7 @@ from recrl.training.dpo import (
 )
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result
-from recrl.training.runs import for_trainer, training_run
+from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.dpo_language import LanguageDPOArguments, LanguageDPOSettings
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.trl_adapter import SIDE_COLUMNS, LanguageDPOTrainer
@@ -97,7 +97,7 @@ def train_dpo_language(
                 ref_model=_reference(arguments, adapters, config, is_adapted=adapters.use_peft),
                 args=trainer_config,
                 train_dataset=dataset,
-                callbacks=list(callbacks),
+                callbacks=[SealCheckpoints(), *callbacks],
                 peft_config=peft_config,
             )
         result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)

@@ -25,7 +25,7 @@ from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.scoring.losses import best_is_right, right_action_loss
 from recrl.scoring.model import BertForChoiceScoring, start_weights
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.runs import for_trainer, save_result, training_run
+from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
 from recrl.training.settings.imitation import ImitationArguments, ImitationSettings
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
 
@@ -214,6 +214,7 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
             args=trainer_config,
             train_dataset=rows,
             data_collator=lambda batch: collator.labelled(batch).tensors(),
+            callbacks=[SealCheckpoints()],
         )
         result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         logs = [entry for entry in trainer.state.log_history if "loss" in entry]

@@ -37,7 +37,7 @@ from recrl.training.judgement_examples import (
     make_examples,
     searches,
 )
-from recrl.training.runs import for_trainer, training_run
+from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.judgement import JudgementArguments, JudgementSettings
 from recrl.webshop.made_goals import made_goals
 from recrl.webshop.pages import HITS_PER_PAGE
@@ -206,7 +206,11 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
         standardise(head, examples)
         trainer_config = for_trainer(config)
         trainer = Trainer(
-            model=_Judged(head, arguments.listwise), args=trainer_config, train_dataset=examples, data_collator=collate
+            model=_Judged(head, arguments.listwise),
+            args=trainer_config,
+            train_dataset=examples,
+            data_collator=collate,
+            callbacks=[SealCheckpoints()],
         )
         result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         head.cpu()

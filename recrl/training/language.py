@@ -12,7 +12,7 @@ from typing import Any
 from recrl.errors import ConfigError, RecrlError
 from recrl.files import clear_disk_errors
 from recrl.language.models import ADAPTER_FILE, RECORD_FILE, Record, load_language_model
-from recrl.training.runs import TrainingRun
+from recrl.training.runs import TrainingRun, check_weights
 from recrl.training.settings.language import AdapterArguments
 
 FILES = {
@@ -116,6 +116,7 @@ def save_language_result(
     """
     output_dir = Path(trainer.args.output_dir)
     model = trainer.accelerator.unwrap_model(trainer.model)
+    check_weights(model)
     with clear_disk_errors(output_dir):
         if merge:
             if trainer.args.should_save:

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainerCallback
 
 from recrl.errors import CheckpointError
 from recrl.files import clear_disk_errors, finite_or_none, read_json
-from recrl.runs import RunFolder
+from recrl.runs import RunFolder, read_object
+from recrl.seals import MANIFEST, check_folder, seal_folder
 from recrl.version import versions
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ def training_run(
     Raises:
         ConfigError: the folder holds something else, a run with other settings, or a complete one; or another process
             works in it.
+        CheckpointError: the checkpoint from which the run would go on was altered.
     """
     _bound_waiting(config)
     groups = {name: _plain(group) for name, group in (dict(settings) | {"trainer": config}).items()}
@@ -101,6 +104,7 @@ def training_run(
         runs_once=True,
     )
     with contextlib.ExitStack() as claimed:
+        claimed.enter_context(clear_disk_errors(folder.path))
         with config.main_process_first(local=False, desc="claiming the run's folder"):
             if config.should_save:
                 claimed.enter_context(folder.claim())
@@ -108,6 +112,11 @@ def training_run(
             else:
                 folder.state()
             checkpoint = last_checkpoint(folder.path)
+            if config.should_save and checkpoint is not None:
+                again = (
+                    f"remove {checkpoint}; the same command then goes on from the checkpoint before, or from the start"
+                )
+                check_folder(checkpoint, CheckpointError, again)
         yield TrainingRun(folder, checkpoint)
 
 
@@ -155,6 +164,7 @@ def remove_cut_off_checkpoints(output_dir: str | Path) -> None:
     """Removes every ``checkpoint-N`` that a kill cut off."""
     for folder in _checkpoints(output_dir):
         if not _is_whole(folder):
+            logger.warning("%s was cut off while it was written; it is removed", folder)
             shutil.rmtree(folder)
 
 
@@ -169,12 +179,27 @@ def _step(checkpoint: Path) -> int:
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    """The trainer writes ``trainer_state.json`` last, so a folder without a readable one was cut off."""
+    """The trainer writes ``trainer_state.json`` last, then comes the seal: a folder without the one or a readable other
+    was cut off.
+    """
+    if (checkpoint / MANIFEST).exists():
+        return True
     try:
         read_json(checkpoint / "trainer_state.json")
-    except (FileNotFoundError, json.JSONDecodeError):
+    except (FileNotFoundError, ValueError):
         return False
     return True
+
+
+class SealCheckpoints(TrainerCallback):
+    """Seals every checkpoint that a transformers trainer writes, so that an altered one is not gone on from."""
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Called in every process when it has written its part."""
+        if args.world_size > 1 and torch.distributed.is_initialized():
+            torch.distributed.barrier()
+        if args.should_save:
+            seal_folder(Path(args.output_dir) / f"checkpoint-{state.global_step}", "checkpoint")
 
 
 def _plain(config: Any) -> dict[str, Any]:
@@ -198,6 +223,7 @@ def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any], run: Trai
     Every process must call it. LoRA adapters are kept in ``adapter/`` and merged into the saved model.
     """
     output_dir = Path(trainer.args.output_dir)
+    check_weights(trainer.accelerator.unwrap_model(trainer.model))
     with clear_disk_errors(output_dir):
         if hasattr(trainer.accelerator.unwrap_model(trainer.model), "merge_and_unload"):
             trainer.save_model(str(output_dir / "adapter"))
@@ -210,6 +236,20 @@ def save_result(trainer: Any, tokenizer: Any, metrics: dict[str, Any], run: Trai
     if trainer.args.should_save:
         run.complete(metrics)
     trainer.accelerator.wait_for_everyone()
+
+
+def check_weights(model: torch.nn.Module) -> None:
+    """Refuses to save a model that training has destroyed.
+
+    Raises:
+        CheckpointError: a weight is NaN or infinite.
+    """
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise CheckpointError(
+                f"training has diverged: {name} holds NaN or infinity, and nothing was saved. Start again in another "
+                "folder with a lower learning_rate, or without fp16"
+            )
 
 
 def report_best(best: int, what: str) -> dict[str, Any]:
@@ -232,8 +272,10 @@ def training_metrics(output_dir: str | Path) -> dict[str, Any]:
     """The metrics of a complete run.
 
     Raises:
-        CheckpointError: the run is not complete.
+        CheckpointError: the run is not complete, or its folder was altered.
+        DatasetError: the metrics are damaged.
     """
     if not is_complete(output_dir):
         raise CheckpointError(f"{output_dir} holds no complete run ({METRICS_FILE} is missing); run the recipe again")
-    return read_json(Path(output_dir) / METRICS_FILE)
+    check_folder(Path(output_dir), CheckpointError, f"remove {output_dir} and run the recipe again")
+    return read_object(Path(output_dir) / METRICS_FILE, Path(output_dir))

@@ -25,7 +25,7 @@ from recrl.language.tools import tool_schemas
 from recrl.preferences.messages import Rows, Writer, check_rows
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
-from recrl.training.runs import for_trainer, training_run
+from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.settings.sft import SFTArguments, SFTSettings
 
@@ -86,7 +86,7 @@ def train_sft(
                 train_dataset=Dataset.from_list(made.rows),
                 processing_class=tokenizer,
                 peft_config=peft_config,
-                callbacks=list(callbacks),
+                callbacks=[SealCheckpoints(), *callbacks],
             )
         result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         logs = [entry for entry in trainer.state.log_history if "loss" in entry]

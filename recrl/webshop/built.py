@@ -20,9 +20,10 @@ import numpy as np
 
 from recrl.errors import CatalogError
 from recrl.files import cache_dir, replace_folder
+from recrl.seals import MANIFEST, hash_of
 from recrl.webshop.goal_list import GOAL_ARRAYS, GoalList, draw_goals, goals_fingerprint
 from recrl.webshop.products import PRODUCTS_FILE, ProductStore
-from recrl.webshop.sealed import MANIFEST, hash_of, made_once, map_array, read_sealed, seal
+from recrl.webshop.sealed import made_once, map_array, read_sealed, seal
 from recrl.webshop.wording import VERSION
 
 INDEX_FOLDER = "index"

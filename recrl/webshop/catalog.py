@@ -12,12 +12,13 @@ import numpy as np
 
 from recrl.errors import CatalogError
 from recrl.files import sha256_of
+from recrl.seals import MANIFEST, hash_of
 from recrl.webshop.built import INDEX_FOLDER, is_built, open_goals
 from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS, check_split, check_wording, protocol_name
 from recrl.webshop.lazy import LazySequence
 from recrl.webshop.products import PRODUCTS_FILE, ProductStore
 from recrl.webshop.rawfiles import find_raw_files
-from recrl.webshop.sealed import MANIFEST, cache_key, cached_folder, hash_of, read_sealed
+from recrl.webshop.sealed import cache_key, cached_folder, read_sealed
 from recrl.webshop.search import MAX_HITS, SearchIndex
 
 WEBSHOP_1K = (1000, 6910, 0)  # products, goals, goal seed

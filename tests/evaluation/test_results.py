@@ -19,6 +19,7 @@ from recrl.evaluation.result_types import EpisodeRecord, Result
 from recrl.evaluation.results import aggregate_seeds, compare_results, load_result, save_result, summarise
 from recrl.files import write_json
 from recrl.policies.loading import load_policy
+from recrl.seals import read_sealed_json
 from recrl.webshop.catalog import load_catalog
 
 VERSION_1 = Path(__file__).parent / "result_version_1.json"  # written before files had a version
@@ -46,7 +47,7 @@ def write(folder: Path, value: object) -> Path:
 def test_a_file_from_before_versions_is_read_and_its_values_are_written_again(tmp_path: Path) -> None:
     result = load_result(VERSION_1)
     save_result(tmp_path / "new" / "result.json", result)
-    written = json.loads((tmp_path / "new" / "result.json").read_text())
+    written = read_sealed_json(tmp_path / "new" / "result.json")
     assert written == as_today(recorded())
     assert list(written) == ["format_version", *recorded()]
     assert load_result(tmp_path / "new" / "result.json") == result
@@ -268,7 +269,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
 def test_a_report_comes_back_from_its_file(report: Report) -> None:
     path = Path(report.config["output_dir"]) / "report.json"
     assert load_report(path) == report
-    written = json.loads(path.read_text())
+    written = read_sealed_json(path)
     assert written["format_version"] == 3
     assert "query_model" not in written
     del written["format_version"]  # as it was before there were versions

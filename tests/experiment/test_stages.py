@@ -10,7 +10,7 @@ import pytest
 
 from recrl.errors import ConfigError
 from recrl.experiment.stages import Stage, StageLog, run_stages
-from recrl.runs import Journal
+from recrl.journals import Journal
 
 
 class Work:

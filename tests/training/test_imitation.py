@@ -161,7 +161,9 @@ def test_resume_equals_uninterrupted(
     with monkeypatch.context() as patch:
         start = ImitationTrainer.__init__
         patch.setattr(
-            ImitationTrainer, "__init__", lambda self, **kwargs: start(self, **kwargs, callbacks=[InterruptAt(10)])
+            ImitationTrainer,
+            "__init__",
+            lambda self, callbacks, **kwargs: start(self, callbacks=[*callbacks, InterruptAt(10)], **kwargs),
         )
         with pytest.raises(KeyboardInterrupt):
             train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut"))

@@ -93,6 +93,7 @@ def test_a_training_run_says_what_it_is_and_goes_on_from_its_checkpoint(tmp_path
     assert {path.name for path in (tmp_path / "run").iterdir()} == {
         "README.md",
         "config_resolved.json",
+        "manifest.json",
         "training_metrics.json",
     }
     assert "- global_step: 7\n" in (tmp_path / "run" / "README.md").read_text()

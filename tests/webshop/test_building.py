@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
+from recrl import seals
 from recrl.errors import CatalogError, StorageError
 from recrl.webshop import building, sealed
 from recrl.webshop.building import build_catalog
@@ -222,8 +223,8 @@ def test_files_are_read_once_and_again_when_they_changed(
     monkeypatch.setenv("RECRL_CACHE", str(tmp_path / "cache"))
     folder = build(many, tmp_path / "built")
     read: list[str] = []
-    real = sealed.sha256_of
-    monkeypatch.setattr(sealed, "sha256_of", lambda path: read.append(Path(path).name) or real(path))
+    real = seals.sha256_of
+    monkeypatch.setattr(seals, "sha256_of", lambda path: read.append(Path(path).name) or real(path))
     load_catalog(folder)
     assert read == []  # the build has just hashed them
     shutil.rmtree(tmp_path / "cache" / "verified")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from recrl.files import read_json, replace_folder, write_json
 from recrl.scoring.checkpoints import load_scorer, save_scorer
+from recrl.seals import seal_folder
 from recrl.training.ppo.state import PPOState
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ def save_checkpoint(state: PPOState) -> None:
             "demonstration_generator": state.demonstration_rng.bit_generator.state,
         }
         write_json(half / STATE_FILE, saved)
+        seal_folder(half, "checkpoint")
         half.replace(folder)
         for earlier in state.output_dir.glob("checkpoint-*"):
             if earlier != folder:
