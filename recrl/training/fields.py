@@ -160,7 +160,7 @@ _LANGUAGE: Rules = (
     | _honoured(
         f"average_tokens_across_devices router_aux_loss_coef {_COMPILING} train_sampling_strategy length_column_name"
     )
-    | _besides("include_num_input_tokens_seen remove_unused_columns pad_to_multiple_of activation_offloading")
+    | _besides("include_num_input_tokens_seen remove_unused_columns pad_to_multiple_of")
     | _refused("the loss is that of the answers' tokens", "label_smoothing_factor")
     | _refused("give `accelerate launch` a configuration file", "parallelism_config")
     | _refused(
@@ -173,7 +173,7 @@ _LANGUAGE: Rules = (
 SFT: Rules = (
     _LANGUAGE
     | _honoured("max_length shuffle_dataset packing packing_strategy neftune_noise_alpha")
-    | _besides("padding_free")
+    | _besides("padding_free activation_offloading")
     | _refused("rows are made of demonstrations, by the model's own template", "chat_template_path dataset_text_field "
                "dataset_kwargs dataset_num_proc eos_token pad_token truncation_mode")
     | _refused(NO_EVALUATION, "eval_packing")
@@ -184,7 +184,7 @@ SFT: Rules = (
 DPO_LANGUAGE: Rules = (
     _LANGUAGE
     | _honoured(f"max_length neftune_noise_alpha {_DPO_LOSSES}")
-    | _besides("precompute_ref_batch_size")
+    | _besides("precompute_ref_batch_size activation_offloading")
     | _refused("there are no heads", "head_learning_rate")
     | _refused("DPO's own is label_smoothing, for the losses that have one", "label_smoothing_factor")
     | _refused("sides that are too long are left out, not cut", "truncation_mode")

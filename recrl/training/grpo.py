@@ -20,7 +20,7 @@ from recrl.language.models import Record, context_length, read_record
 from recrl.language.tools import tool_schemas
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
-from recrl.training.runs import for_trainer, training_run
+from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.grpo import GRPOArguments, GRPOSettings, GRPOShop
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.webshop_spec import WebShopSpec
@@ -83,7 +83,7 @@ def train_grpo(
                 environment_factory=spec.environment_factory,
                 reward_funcs=spec.reward_funcs,
                 peft_config=peft_config,
-                callbacks=list(callbacks),
+                callbacks=[SealCheckpoints(), *callbacks],
             )
         trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         logs = [entry for entry in trainer.state.log_history if "reward" in entry]

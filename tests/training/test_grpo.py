@@ -14,7 +14,7 @@ from recrl.language.chat import Chat
 from recrl.language.tools import TOOLS, call_of, tool_schemas
 from recrl.policies.language import LanguagePolicy
 from recrl.policies.loading import load_policy
-from recrl.preferences.exporting import load_tokenizer
+from recrl.preferences.exporting import tokenizer_of
 from recrl.publishing.push import push_run
 from recrl.rollouts.rollout import rollout
 from recrl.training.grpo import LanguageGRPOConfig, train_grpo
@@ -35,7 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def tools_chat(model: Path) -> Chat:
-    tokenizer = load_tokenizer(str(model))
+    tokenizer = tokenizer_of(str(model))
     with_template(tokenizer, "qwen2_5")
     return Chat(tokenizer, tools=tool_schemas())
 
