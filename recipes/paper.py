@@ -27,6 +27,7 @@ def make_parser() -> Any:
 
 def main() -> None:
     """Parses, makes what is missing as far as the budget goes, and says what is still missing."""
+    import logging
     from pathlib import Path
 
     from recrl.experiment.paper import run_paper, write_docs
@@ -35,6 +36,7 @@ def main() -> None:
 
     [config] = parse_recipe(make_parser())
     quiet_libraries()
+    logging.getLogger("recrl.training.progress").setLevel(logging.WARNING)  # a line a stage is enough
     line = ProgressLine()
     if config.write_docs is not None:
         missing, written = write_docs(config, Path(config.write_docs)), Path(config.write_docs)

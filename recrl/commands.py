@@ -5,6 +5,7 @@ command takes it, or one that inherits from it and adds what only the command do
 """
 
 import json
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,7 @@ def quickstart(config: QuickstartConfig) -> None:
     from recrl.quickstart import run_quickstart
 
     quiet_libraries()
+    logging.getLogger("recrl.training.progress").setLevel(logging.WARNING)  # a line a stage is enough
     line = ProgressLine()
     table = run_quickstart(config, say=line.say)
     line.end()

@@ -12,6 +12,7 @@ from typing import Any
 
 from recrl.launching import LAUNCH_FLAGS, launch, take_launch_flags
 from recrl.settings import Parser
+from recrl.terminal import quiet_libraries, show
 
 
 @dataclass(frozen=True)
@@ -181,8 +182,17 @@ def _train(recipe: Recipe, words: Sequence[str]) -> None:
         launch(["train", recipe.name, *others], flags)
         return
     from recrl.publishing.push import push_run
+    from recrl.training.outcome import outcome_lines
     from recrl.training.recipe import parse_recipe
+    from recrl.training.runs import training_metrics
 
     configs = parse_recipe(make_parser(recipe), others)
-    _load(recipe.train)(*configs)
-    push_run(configs[-1])
+    config = configs[-1]
+    quiet_libraries()
+    folder = _load(recipe.train)(*configs)
+    address = push_run(config)
+    if config.should_save:
+        for line in outcome_lines(folder, training_metrics(folder)):
+            show(line)
+        if address is not None:
+            show(f"pushed: {address}")

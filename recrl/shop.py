@@ -10,18 +10,20 @@ from rich.text import Text
 
 from recrl.advising import Advisor
 from recrl.policies.base import Policy
+from recrl.settings import nearest
 from recrl.terminal import plain
 from recrl.webshop import actions
 from recrl.webshop.best_purchase import best_options, best_reward
 from recrl.webshop.catalog import Product
 from recrl.webshop.env import WebShopEnv
-from recrl.webshop.goals import Goal
+from recrl.webshop.goals import SPLITS, Goal
 from recrl.webshop.screens import Screen
 
 HELP = (
-    "Type a number to click, words to search for them, an action such as click[buy now], 'help', or 'quit'. "
+    "Type a number or what it stands for to click it, words to search for them, 'help', or 'quit'. "
     "Only 'Buy Now' ends the episode with a reward."
 )
+PAGE_NAMES = {"search": "search", "results": "results", "item": "product"}
 
 
 def play(
@@ -44,6 +46,8 @@ def play(
     options = None if goal_index is None else {"goal_index": goal_index}
     _, info = env.reset(seed=seed, options=options)
     console.print(Panel(_text(info["instruction"]), title=f"goal {info['goal_index']}: you want this", expand=False))
+    if goal_index is not None and goal_index not in env.goal_indices:
+        console.print(_text(_other_split(env, goal_index), style="yellow"))
     console.print(HELP, style="dim", markup=False)
     draw(env.screen, console)
     beside = None if advisor is None else Advisor(advisor, env, info)
@@ -67,17 +71,31 @@ def play(
     console.print("\nYou left without buying; the reward is 0.")
 
 
+def _other_split(env: WebShopEnv, goal_index: int) -> str:
+    """What is said of a goal that is not in the split that was asked for."""
+    splits = [name for name in SPLITS if name != "all" and goal_index in env.catalog.split(name, env.split_by)]
+    where = f"it is in {splits[0]}" if splits else "it is in none"
+    return f"goal {goal_index} is not in the {env.split} split by {env.split_by}; {where}"
+
+
 def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterator[str]:
     """What the lines mean on the page of the moment."""
+    offered_search = ""  # words that were no button of a product's page, until they are confirmed
     for line in lines:
-        typed = line.strip()
+        typed, confirmed, offered_search = line.strip(), offered_search, ""
         if typed in ("quit", "exit", "q"):
             return
+        if confirmed and typed.lower() in ("y", "yes"):
+            yield actions.search(confirmed)
+            continue
         if typed in ("help", "?", ""):
             console.print(HELP, style="dim", markup=False)
             continue
-        offered = _searches(env.screen) or [actions.click(name) for name in _clicks(env.screen)]
-        if typed.isascii() and typed.isdigit():
+        clicks = _clicks(env.screen)
+        offered = _searches(env.screen) or [actions.click(name) for name in clicks]
+        if typed.lower() in clicks and not (typed.isdigit() and 1 <= int(typed) <= len(offered)):
+            yield actions.click(typed.lower())
+        elif typed.isascii() and typed.isdigit():
             if not 1 <= int(typed) <= len(offered):
                 expected = (
                     f"expected 1 to {len(offered)}" if offered else "this page has none; type words to search for"
@@ -87,8 +105,20 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
             yield offered[int(typed) - 1]
         elif actions.is_meant(typed):
             yield typed
+        elif env.screen.state.kind in ("item", "sub"):  # a search would leave the product and its options
+            offered_search = typed
+            meant = nearest(typed.lower(), clicks)
+            hint = f"did you mean {meant!r}? " if meant else ""
+            said = f"nothing here is called {typed!r}; {hint}To leave this product and search for {typed!r}, type y."
+            console.print(_text(said, style="yellow"))
         else:
             yield actions.search(typed)
+
+
+def _page_name(screen: Screen) -> str:
+    """What the page is called above its content."""
+    state = screen.state
+    return f"product: {state.sub_page}" if state.kind == "sub" else PAGE_NAMES.get(state.kind, state.kind)
 
 
 def _text(text: str, style: str = "") -> Text:
@@ -112,7 +142,7 @@ def _clicks(screen: Screen) -> list[str]:
 def draw(screen: Screen, console: Console) -> None:
     """The page as a person reads it, with a number before everything that can be clicked."""
     numbers = {name: number for number, name in enumerate(_clicks(screen), start=1)}
-    console.rule(f"[bold]{screen.state.kind}[/bold]")
+    console.rule(f"[bold]{_page_name(screen)}[/bold]")
     if screen.state.kind == "search":
         console.print("Type what to search for.")
         for place, search in enumerate(_searches(screen), start=1):

@@ -88,9 +88,13 @@ class ProgressLine:
 
 def quiet_libraries() -> None:
     """Leaves the terminal to our own progress."""
+    import warnings
+
     import datasets
     import transformers
 
+    for message in ("'pin_memory' argument", ".*is deprecated and will be removed in v6"):
+        warnings.filterwarnings("ignore", message=message)
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()

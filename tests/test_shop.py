@@ -1,6 +1,7 @@
 """Shopping by hand: what is drawn, what a typed line means, and how the reward is explained."""
 
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -55,10 +56,36 @@ def test_what_was_missed_is_said() -> None:
 
 def test_lines_that_mean_nothing_cost_no_step() -> None:
     shown = played(["help", "", "99", "hat", "0", "77", "quit"], max_steps=2)
-    assert shown.count("Type a number to click") == 3
+    assert shown.count("Type a number or what it stands for") == 3
     assert "99 is on no button; this page has none; type words to search for" in shown
     assert "77 is on no button; expected 1 to 12" in shown
     assert "You left without buying; the reward is 0." in shown
+
+
+def test_what_is_displayed_is_clicked_by_its_name() -> None:
+    env = WebShopEnv(split="all")
+    env.reset(options={"goal_index": 3})
+    target = env.catalog.product(env.goal.asin)
+    lines = [env.goal.name, target.asin, *best_options(target, env.goal).values(), "Buy Now"]
+    assert f"You bought {target.asin}: reward 1.000 - success" in played(lines)
+
+
+def test_an_unknown_word_leaves_no_product_silently() -> None:
+    lines = ["hat", "3", "buy nwo"]
+    shown = played([*lines, "buy now"])
+    assert "nothing here is called 'buy nwo'; did you mean 'buy now'?" in shown
+    assert "You bought " in shown
+    assert played([*lines, "y"]).count("Page 1 (Total results: ") == 2
+    assert "'y'" in played([*lines, "hm", "features", "y"])  # an offer is for the next line alone
+
+
+def test_sub_pages_have_names_and_goals_outside_the_split_are_said() -> None:
+    assert "product: Features" in played(["hat", "3", "features"])
+    output = io.StringIO()
+    env = WebShopEnv(split="train")
+    outside = next(index for index in range(100) if index not in env.goal_indices)
+    play(env, ["quit"], Console(file=output, width=100, color_system=None), goal_index=outside)
+    assert re.search(rf"goal {outside} is not in the train split by product; it is in (dev|test)", output.getvalue())
 
 
 def test_an_invalid_action_and_the_step_limit_are_said() -> None:

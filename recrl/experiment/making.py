@@ -194,8 +194,8 @@ def imitate(folder: Path, place: Place, settings: Settings, say: Say) -> None:
 
     given = dict(settings)
     names = [name for name in given if name == "taught" or name.startswith("demonstrations")]
-    folders = [folder for name in names if (folder := given.pop(name))]
-    given["demonstrations"] = [one for found in folders for one in collections_in(found)]
+    folders = [given.pop(name) for name in names]
+    given["demonstrations"] = [one for found in folders if found for one in collections_in(found)]
     new = {} if given.get("start_from") else {"model_name_or_path": place.encoder}
     _train(train_imitation, imitation_classes(), folder, place, given | new)
 

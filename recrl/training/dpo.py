@@ -37,6 +37,7 @@ from recrl.preferences.data import (
 )
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.fields import check_fields, check_machine
+from recrl.training.progress import shown_progress
 from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
 from recrl.training.settings.dpo import DPOArguments, DPOSettings
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
@@ -151,7 +152,8 @@ def train_dpo(
             if isinstance(error, RecrlError):
                 raise
             raise ConfigError(f"TRL refuses this configuration: {error}") from error
-        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        with shown_progress(trainer, "dpo"):
+            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         logs = [entry for entry in trainer.state.log_history if "loss" in entry]
         metrics = {
             "method": "dpo",

@@ -33,6 +33,7 @@ from recrl.training.dpo import (
 )
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result
+from recrl.training.progress import shown_progress
 from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.dpo_language import LanguageDPOArguments, LanguageDPOSettings
 from recrl.training.settings.language import AdapterArguments
@@ -100,7 +101,8 @@ def train_dpo_language(
                 callbacks=[SealCheckpoints(), *callbacks],
                 peft_config=peft_config,
             )
-        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        with shown_progress(trainer, "dpo-language"):
+            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         logs = [entry for entry in trainer.state.log_history if "loss" in entry]
         metrics = {
             "method": "dpo-language",

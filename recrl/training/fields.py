@@ -351,7 +351,7 @@ def _check_tracker(recipe: str, name: str) -> None:
     if name not in known:
         raise ConfigError(f"report_to={name!r} is unknown here; choose among {', '.join(sorted(known))}, or none")
     if name not in get_available_reporting_integrations():
-        raise ConfigError(f"report_to={name!r}, which is not installed; install it, or leave report_to out")
+        raise ConfigError(f"report_to={name!r}, which is not installed; `pip install {name}`, or leave report_to out")
 
 
 def _check_optimizer(config: Any) -> None:

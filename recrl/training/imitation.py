@@ -25,6 +25,7 @@ from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.scoring.losses import best_is_right, right_action_loss
 from recrl.scoring.model import BertForChoiceScoring, start_weights
 from recrl.training.fields import check_fields, check_machine
+from recrl.training.progress import shown_progress
 from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
 from recrl.training.settings.imitation import ImitationArguments, ImitationSettings
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
@@ -216,7 +217,8 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
             data_collator=lambda batch: collator.labelled(batch).tensors(),
             callbacks=[SealCheckpoints()],
         )
-        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        with shown_progress(trainer, "imitation"):
+            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         logs = [entry for entry in trainer.state.log_history if "loss" in entry]
         metrics = {
             "method": "imitation",

@@ -37,6 +37,7 @@ from recrl.training.judgement_examples import (
     make_examples,
     searches,
 )
+from recrl.training.progress import shown_progress
 from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.judgement import JudgementArguments, JudgementSettings
 from recrl.webshop.made_goals import made_goals
@@ -212,7 +213,8 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
             data_collator=collate,
             callbacks=[SealCheckpoints()],
         )
-        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        with shown_progress(trainer, "judgement"):
+            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         head.cpu()
         before = judged(head, calibration)
         calibrate(head, calibration)

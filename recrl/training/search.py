@@ -21,6 +21,7 @@ from recrl.queries.pairs import content_words, is_held_out, left_out_words, load
 from recrl.queries.proposing import MAX_INSTRUCTION_TOKENS, MAX_QUERY_TOKENS
 from recrl.queries.seq2seq import new_query_model
 from recrl.training.fields import check_fields, check_machine
+from recrl.training.progress import shown_progress
 from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
 from recrl.training.settings.search import QueryArguments, QuerySettings
 
@@ -130,7 +131,8 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
             data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
             callbacks=[SealCheckpoints()],
         )
-        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        with shown_progress(trainer, "search"):
+            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         of_held_out = [(pair.instruction, query) for pair in held_out for query in pair.queries]
         held_out_loss = trainer.evaluate(encode(tokenizer, of_held_out, start_token))["eval_loss"]
         metrics = {

@@ -93,6 +93,9 @@ def train_self_improvement(
     with training_run("self-improvement", config, settings, files=FILES) as run:
         records: list[dict[str, Any]] = [{"round": 0, **on_dev(scorer_of(0), output_dir / "round_0"), "best": True}]
         best = records[0]
+        logger.info(
+            "the start on %(num_dev_episodes)d dev goals: success %(dev_success).1f%%, score %(dev_score).1f", best
+        )
         for number in range(1, arguments.num_rounds + 1):
             folder = output_dir / f"round_{number}"
             record: dict[str, Any] = {"round": number, "start": best["round"]}
@@ -112,13 +115,23 @@ def train_self_improvement(
             record["best"] = record["dev_score"] > best["dev_score"]
             best = record if record["best"] else best
             records.append(record)
-            logger.info(
-                "round %d: %s", number, {name: value for name, value in records[-1].items() if name != "left_out"}
-            )
+            logger.info("%s", _round_line(record, arguments.num_rounds))
         if config.should_save:
             write_json(output_dir / ROUNDS_FILE, records)
             _finish(run, scorer_of(best["round"]), records, catalog, environment, arguments, config)
     return output_dir
+
+
+def _round_line(record: dict[str, Any], num_rounds: int) -> str:
+    """What the log says of a round."""
+    kept = "the best so far" if record["best"] else "not better than the best so far"
+    parts = (
+        f"round {record['round']}/{num_rounds}",
+        f"sampled success {record['sampled_success']:.1f}%",
+        f"{record['num_pairs']} pairs",
+        f"dev success {record['dev_success']:.1f}%, score {record['dev_score']:.1f}: {kept}",
+    )
+    return "  ".join(parts)
 
 
 def _play(

@@ -25,6 +25,7 @@ from recrl.language.tools import tool_schemas
 from recrl.preferences.messages import Rows, Writer, check_rows
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
+from recrl.training.progress import shown_progress
 from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.settings.sft import SFTArguments, SFTSettings
@@ -88,7 +89,8 @@ def train_sft(
                 peft_config=peft_config,
                 callbacks=[SealCheckpoints(), *callbacks],
             )
-        result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        with shown_progress(trainer, "sft"):
+            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         logs = [entry for entry in trainer.state.log_history if "loss" in entry]
         metrics = {
             "method": "sft",

@@ -45,6 +45,15 @@ class StopAt:
 
 
 @pytest.mark.slow
+def test_own_play_learns_from_the_episodes_of_all_rounds(tmp_path: Path) -> None:
+    assert run_paper(tiny(tmp_path, arms=["untrained", "own-play"])) == []
+    kept = {row["arm"]: row["kept_trajectories"] for row in rows_of(tmp_path)}
+    assert kept == {"untrained": 0, "own-play": 3 * 4}
+    metrics = json.loads((tmp_path / "product/seed_0/own_imitation_3/training_metrics.json").read_text())
+    assert metrics["num_demonstrations"] == 12
+
+
+@pytest.mark.slow
 def test_from_end_to_end_in_parts_and_again(tmp_path: Path) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     assert run_paper(tiny(whole)) == []

@@ -148,7 +148,7 @@ def test_what_transformers_trainer_cannot_do_here(
 def test_a_tracker_that_is_not_installed_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("transformers.integrations.get_available_reporting_integrations", list)
     for recipe in TITLES:
-        with pytest.raises(ConfigError, match="report_to='tensorboard', which is not installed; install it, or leave"):
+        with pytest.raises(ConfigError, match="'tensorboard', which is not installed; `pip install tensorboard`, or"):
             CONFIGS[recipe](output_dir=str(tmp_path), use_cpu=True, report_to="tensorboard")
 
 

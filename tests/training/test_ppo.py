@@ -36,6 +36,7 @@ from recrl.training.ppo.losses import (
 from recrl.training.ppo.metrics import METRICS
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import minibatch_loss, update_model
+from recrl.training.progress import Bar
 from recrl.training.runs import last_checkpoint, training_metrics
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
@@ -112,7 +113,7 @@ def new_state(
 
 def run(scorer: Path, shop: Any, output_dir: Path, **changed: Any) -> tuple[list[dict[str, float]], Path]:
     state = new_state(scorer, shop, output_dir, **changed)
-    ppo_loop(state)
+    ppo_loop(state, Bar("ppo"))
     return state.log, output_dir
 
 
@@ -449,7 +450,7 @@ def test_the_warm_up_brings_the_values_to_the_returns(tiny_scorer: Path, tmp_pat
     )  # fmt: skip
     with torch.no_grad():
         state.policy.model.value_head[2].bias.fill_(start)
-    ppo_loop(state)
+    ppo_loop(state, Bar("ppo"))
     assert state.log[0]["policy/passes"] == 10
     assert state.log[1]["policy/passes"] == 3
     first, second = state.log
@@ -534,7 +535,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(
     state = new_state(tiny_scorer, shop, tmp_path / "cut", **settings)
     resume_checkpoint(state, checkpoint)
     before = state.log[-1]["train/minutes"]
-    ppo_loop(state)
+    ppo_loop(state, Bar("ppo"))
     log = state.log
     assert log[2]["train/minutes"] > before > 0
     left_out = {"train/steps_per_second", "train/minutes"}
@@ -553,7 +554,7 @@ def test_the_best_on_dev_goals_is_kept_even_if_it_is_the_start(tiny_scorer: Path
         tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run", num_updates=2, eval_every=1, value_warmup=0,
         on_dev=lambda policy: {"dev/score": next(scores), "dev/success": 1.0},
     )  # fmt: skip
-    ppo_loop(state)
+    ppo_loop(state, Bar("ppo"))
     assert (state.best_update, state.best_score) == (0, 50.0)
     assert [entry["dev/score"] for entry in state.log] == [40.0, 45.0]
     before = load_scorer(tiny_scorer)[0].state_dict()

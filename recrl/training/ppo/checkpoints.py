@@ -1,6 +1,5 @@
 """What PPO writes: the best scorer on dev goals so far, and checkpoints that a run goes on from to the same numbers."""
 
-import logging
 import shutil
 from pathlib import Path
 
@@ -8,8 +7,6 @@ from recrl.files import read_json, replace_folder, write_json
 from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.seals import seal_folder
 from recrl.training.ppo.state import PPOState
-
-logger = logging.getLogger(__name__)
 
 BEST_FOLDER = "best"
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint, as with transformers' trainer
@@ -24,7 +21,6 @@ def keep_best(state: PPOState) -> dict[str, float]:
     metrics: dict[str, float] = {}
     if state.on_dev is not None and state.accelerator.is_main_process:
         metrics = dict(state.on_dev(state.policy))
-        logger.info("update %d on dev goals: %s", state.update, metrics)
         if metrics["dev/score"] > state.best_score:
             state.best_update, state.best_score = state.update, metrics["dev/score"]
             with replace_folder(state.output_dir / BEST_FOLDER) as temporary:

@@ -35,6 +35,7 @@ from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
+from recrl.training.progress import Bar, log_line
 from recrl.training.runs import report_best, training_run
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
@@ -86,7 +87,8 @@ def train_ppo(
         )
         if run.checkpoint is not None:
             resume_checkpoint(state, run.checkpoint)
-        ppo_loop(state)
+        with Bar("ppo") as bar:
+            ppo_loop(state, bar)
         if config.should_save:
             played = _episodes_played(state)
             logger.info("played %(training)d episodes in training and %(dev)d on dev goals", played)
@@ -118,8 +120,8 @@ def _episodes_played(state: PPOState) -> dict[str, int]:
     return {"training": sum(int(entry["episode/count"]) for entry in state.log), "dev": sum(start + on_dev)}
 
 
-def ppo_loop(state: PPOState) -> None:
-    """Runs the updates that are left and logs each in ``state.log``.
+def ppo_loop(state: PPOState, bar: Bar) -> None:
+    """Runs the updates that are left and logs each in ``state.log`` and a line of ``bar``.
 
     The best scorer on dev goals, or where none are played the last, ends up in the run's folder.
     """
@@ -130,6 +132,8 @@ def ppo_loop(state: PPOState) -> None:
     begun = time.monotonic() - 60 * (state.log[-1]["train/minutes"] if state.log else 0.0)
     if state.update == 0:
         state.start_on_dev = keep_best(state)
+        if state.start_on_dev:
+            bar.line(f"the start on dev goals: score {state.start_on_dev['dev/score']:.1f}")
     while state.update < config.num_updates:
         state.update += 1
         started = time.monotonic()
@@ -160,7 +164,9 @@ def ppo_loop(state: PPOState) -> None:
         state.log.append(finite_or_none(entry))
         accelerator.log({name: value for name, value in entry.items() if name in METRICS}, step=state.update)
         if accelerator.is_main_process:
-            logger.info("%s", {name: round(value, 4) for name, value in entry.items()})
+            left = (time.monotonic() - begun) / state.update * (config.num_updates - state.update)
+            bar.update(state.update, config.num_updates)
+            bar.line(log_line("update", state.update, config.num_updates, left, entry, "ppo"))
         if not last and state.update % config.save_every == 0:
             save_checkpoint(state)
     save_result(state)

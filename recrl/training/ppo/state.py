@@ -84,7 +84,7 @@ class PPOState:
             cpu=config.use_cpu,
             mixed_precision="bf16" if config.bf16 else "fp16" if config.fp16 else None,
             log_with=None if config.report_to in ("none", []) else config.report_to,
-            project_dir=config.output_dir,
+            project_dir=str(Path(config.output_dir or "") / "runs"),  # where transformers' trainer puts them too
         )
         enable_full_determinism(config.seed) if config.full_determinism else set_seed(config.seed)
         start = copy.deepcopy(model).to(accelerator.device) if config.kl_coef else None

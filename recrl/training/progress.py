@@ -1,0 +1,124 @@
+"""What is said while something trains: one line for each log step, and on a terminal a bar of the steps.
+
+A line has the step, the loss, the figures that matter for the method, and the time that is left; everything else that
+is logged goes to the tracker (``report_to``) and into the run's metrics.
+"""
+
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+
+logger = logging.getLogger(__name__)
+
+_PAIRS = (
+    ("loss", "loss", "{:.3f}"),
+    ("rewards/accuracies", "pairs in order", "{:.1%}"),
+    ("rewards/margins", "margin", "{:.3f}"),
+)
+# Method -> what its line shows: the log's name, the word for it, and how it is written.
+FIGURES = {
+    "imitation": (("loss", "loss", "{:.3f}"), ("accuracy", "right actions", "{:.1%}")),
+    "dpo": _PAIRS,
+    "sft": (("loss", "loss", "{:.3f}"), ("mean_token_accuracy", "right tokens", "{:.1%}")),
+    "dpo-language": _PAIRS,
+    "judgement": (("loss", "loss", "{:.3f}"), ("learning_rate", "learning rate", "{:.1e}")),
+    "search": (("loss", "loss", "{:.3f}"), ("learning_rate", "learning rate", "{:.1e}")),
+    "ppo": (
+        ("episode/success", "sampled success", "{:.1f}%"),
+        ("policy/kl_reference", "KL to the start", "{:.3f}"),
+        ("dev/score", "dev score", "{:.1f}"),
+    ),
+}
+
+
+def log_line(what: str, done: int, total: int, seconds: float, logs: Mapping[str, Any], method: str) -> str:
+    """A line of the log.
+
+    Args:
+        what: is counted: "step"; done, total: how many; seconds: since the first of them, in this process.
+        logs: name -> number; those of `FIGURES` that it has are shown.
+    """
+    shown = [f"{word} {form.format(logs[name])}" for name, word, form in FIGURES[method] if logs.get(name) is not None]
+    return "  ".join([f"{what} {done}/{total}", *shown, f"{duration(seconds)} left"])
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+class Bar:
+    """A bar of what is done, on a terminal alone; lines stand above it."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._bar, self._task = what, None, None  # type: Any, Any, Any
+
+    def __enter__(self) -> "Bar":
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._task = self._bar.add_task(self._what, total=None)
+            self._bar.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, total: int) -> None:
+        """Moves the bar."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+    def line(self, text: str) -> None:
+        """A line of the log, above the bar."""
+        if self._bar is not None and logger.isEnabledFor(logging.INFO):
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            logger.info("%s", text)
+
+
+class _LogLines(TrainerCallback):
+    """Says what a transformers trainer logs, in the main process."""
+
+    def __init__(self, method: str, bar: Bar) -> None:
+        self.method, self.bar = method, bar
+        self.first, self.started = 0, time.monotonic()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self.first, self.started = state.global_step, time.monotonic()
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero:
+            self.bar.update(state.global_step, state.max_steps)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if not state.is_world_process_zero or "loss" not in (logs or {}):
+            return
+        done, total = state.global_step, state.max_steps
+        a_step = (time.monotonic() - self.started) / max(1, done - self.first)
+        self.bar.line(log_line("step", done, total, a_step * (total - done), logs, self.method))
+
+
+@contextlib.contextmanager
+def shown_progress(trainer: Any, method: str) -> Iterator[None]:
+    """While active, a transformers trainer talks by `log_line` and a bar, instead of its own dictionaries and bars.
+
+    Args:
+        method: of `FIGURES`.
+    """
+    for one in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(one)
+    with Bar(method) as bar:
+        trainer.add_callback(_LogLines(method, bar))
+        yield
