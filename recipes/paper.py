@@ -31,6 +31,7 @@ def main() -> None:
     from pathlib import Path
 
     from recrl.experiment.paper import run_paper, write_docs
+    from recrl.reports.making import end_with_report
     from recrl.terminal import ProgressLine, quiet_libraries
     from recrl.training.recipe import parse_recipe
 
@@ -42,6 +43,7 @@ def main() -> None:
         missing, written = write_docs(config, Path(config.write_docs)), Path(config.write_docs)
     else:
         missing, written = run_paper(config, say=line.say), Path(config.output_dir)
+        end_with_report(written, line.say)
     line.end()
     print(f"{written / 'results.md'} holds the report")
     if missing:

@@ -12,6 +12,7 @@ from gymnasium.envs.registration import register, registry
 from recrl.version import __version__
 
 if TYPE_CHECKING:
+    from recrl.environments import GymTask, check_environment
     from recrl.episodes import Decision, Episode, Notes, Step, load_episodes
     from recrl.evaluation import compare_results, evaluate, load_result
     from recrl.policies import Choice, Policy, load_policy
@@ -29,6 +30,7 @@ __all__ = [
     "Choice",
     "Decision",
     "Episode",
+    "GymTask",
     "Notes",
     "Policy",
     "QueryModel",
@@ -37,6 +39,7 @@ __all__ = [
     "WebShopEnv",
     "__version__",
     "build_preferences",
+    "check_environment",
     "compare_results",
     "evaluate",
     "generate_trajectories",
@@ -49,6 +52,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "recrl.environments": ("GymTask", "check_environment"),
     "recrl.episodes": ("Decision", "Episode", "Notes", "Step", "load_episodes"),
     "recrl.evaluation": ("compare_results", "evaluate", "load_result"),
     "recrl.policies": ("Choice", "Policy", "load_policy"),

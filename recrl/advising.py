@@ -21,7 +21,7 @@ class Advisor:
     """
 
     def __init__(self, policy: Policy, env: WebShopEnv, info: dict[str, Any]) -> None:
-        self.policy = policy
+        self.policy, self.env = policy, env
         self.playing = Playing(0, env, np.random.default_rng(0), env.render(), info)
 
     def advice(self) -> str:
@@ -41,4 +41,4 @@ class Advisor:
         decision, name = self.playing.decision(), action.lower()
         taken = next((place for place, one in enumerate(decision.valid_actions) if one.lower() == name), None)
         choice = Choice(-1, 0.0, text=action) if taken is None else Choice(taken, 0.0)
-        self.playing.add(decision, choice, self.playing.env.render(), reward, info)
+        self.playing.add(decision, choice, self.env.render(), reward, info, terminated=False)

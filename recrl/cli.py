@@ -18,6 +18,7 @@ from recrl.preferences.exporting import ExportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.recipes import RECIPES
 from recrl.recipes import main as run_recipe
+from recrl.reports.config import ReportConfig, ShowConfig
 from recrl.serving.config import ServerConfig
 from recrl.settings import Parser, build
 from recrl.terminal import print_any_text, show, start_logging
@@ -81,6 +82,10 @@ COMMANDS = (
             "play every goal of a split once, and print success and score with 95% intervals"),
     Command("compare", commands.CompareConfig, commands.compare,
             "let agents play side by side, with episodes allotted by Thompson's rule", KEPT),
+    Command("show", ShowConfig, commands.show_episode,
+            "show an episode page by page: what it saw, how probable each action was, why it earned what it did"),
+    Command("report", ReportConfig, commands.report,
+            "write one page of what runs have come to: results, curves, failures, and every episode to step through"),
     Command("evaluate-search", SearchEvaluationConfig, commands.evaluate_search,
             "say what a query model proposes, and what its queries find"),
     Command("verify", commands.VerifyConfig, commands.verify,

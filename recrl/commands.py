@@ -7,7 +7,7 @@ command takes it, or one that inherits from it and adds what only the command do
 import json
 import logging
 import os
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from recrl.importing.config import ImportConfig
 from recrl.preferences.config import PairingConfig
 from recrl.preferences.exporting import ExportConfig
 from recrl.quickstart import QuickstartConfig
+from recrl.reports.config import ReportConfig, ShowConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
 from recrl.serving.config import ServerConfig
 from recrl.settings import part, to_seed
@@ -149,6 +150,11 @@ class ShopConfig(PlaySettings):
     advisor: str | None = field(
         default=None, metadata={"help": "A policy, named as --policy, that says on each page what it would do."}
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.environment is not None:
+            raise ConfigError("recrl shop plays shops; leave out environment")
 
 
 def shop(config: ShopConfig) -> None:
@@ -310,9 +316,12 @@ def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
 
 def evaluate(config: EvaluationConfig) -> None:
     from recrl.evaluation.commands import run_evaluation
-    from recrl.evaluation.failure_tables import example_lines, failure_table
+    from recrl.evaluation.failure_tables import example_lines, failure_table, first_of_each, summary_table
     from recrl.evaluation.tables import comparison_lines, print_table
     from recrl.publishing.cards import write_results
+    from recrl.reports.finding import Run
+    from recrl.reports.hints import page_of, show_command
+    from recrl.reports.making import make_report
     from recrl.runs import README_FILE
     from recrl.training.runs import is_complete
 
@@ -325,10 +334,20 @@ def evaluate(config: EvaluationConfig) -> None:
     result, folder = next(iter(results.values())), Path(config.policy)
     if result.comparison is not None:
         show("\n".join(comparison_lines(result.comparison)))
-    if result.failures is not None:
+    if config.failures is not None and result.failures is not None:
         failure_table(result.failures, result.num_episodes).print()
-        for text in example_lines(result.failures, config.failures or 0):
+        for text in example_lines(result.failures, config.failures):
             show(text)
+    if result.failures is not None and result.failures.num_failures:
+        summary_table(result.failures, result.num_episodes).print()
+        show("An example of each, page by page:")
+        for goal in first_of_each(result.failures).values():
+            show(f"  {show_command(config, goal)}")
+    if config.report is not None:
+        found = Run(Path(config.report), result.policy, results=results, settings=asdict(config))
+        say = f"the report is {make_report(page_of(config), line.say, found=[found])}; open it in a browser"
+        line.end()
+        show(say)
     if config.split == "test" and is_complete(folder) and os.access(folder, os.W_OK):
         card = folder / README_FILE
         try:
@@ -353,16 +372,35 @@ def compare(config: CompareConfig) -> None:
     from recrl.evaluation import comparison
     from recrl.evaluation.comparison_plots import draw_comparison
     from recrl.evaluation.comparison_tables import comparison_table
+    from recrl.reports.making import end_with_report
 
     quiet_libraries()
     line = ProgressLine()
     draw = draw_comparison if config.plots else lambda report, folder: []
     report = comparison.compare(part(config, ComparisonConfig), progress=line.say, draw=draw)
     line.end()
+    end_with_report(config.output_dir, line.say)
     if config.format == "json":
         show(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
     else:
         show(comparison_table(report, config.format))
+
+
+def show_episode(config: ShowConfig) -> None:
+    from recrl.reports import showing
+
+    quiet_libraries()
+    showing.show(config, wait=showing.wait_for_enter)
+
+
+def report(config: ReportConfig) -> None:
+    from recrl.reports.making import make_report
+
+    quiet_libraries()
+    line = ProgressLine()
+    written = make_report(config, say=line.say)
+    line.end()
+    show(f"the report is {written} ({written.stat().st_size / 1e6:.1f} MB); open it in a browser")
 
 
 def evaluate_search(config: SearchEvaluationConfig) -> None:

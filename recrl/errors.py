@@ -32,6 +32,10 @@ class PolicyError(RecrlError):
     """A policy that is unknown or cannot be used here."""
 
 
+class TaskError(RecrlError):
+    """An environment of one's own, or its goals, that cannot be played; see `recrl.environments`."""
+
+
 class HubError(RecrlError):
     """A push to or a pull from the Hugging Face Hub that failed."""
 

@@ -40,6 +40,7 @@ FILES = {
     "evaluation": "the results of every agent and ceiling on test goals, with all episodes",
     "table.json": "the results without their episodes; written last",
     "table.md": "the table alone",
+    "report.html": "one page for a browser: results, curves, failures, every episode to step through",
 }
 
 
@@ -206,6 +207,7 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
     agent = AGENTS[config.agent]
     from recrl.evaluation.tables import markdown_table
     from recrl.publishing.cards import write_results
+    from recrl.reports.making import end_with_report
 
     number, last = itertools.count(1), 5 if agent.judgement is None else 6
 
@@ -254,6 +256,7 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
         table = markdown_table(results, baseline=START)
         write_text(folder / "table.md", table)
         run.complete({name: result.headline() for name, result in results.items()}, table)
+        end_with_report(folder, say)
     return table
 
 

@@ -33,7 +33,8 @@ VERIFY = "`recrl verify` lists what is damaged"
 # What a seal does not cover: pages that are rewritten, locks, journals (whose lines have checksums of their own), and
 # what only a running training needs, which is not published either.
 UNSEALED = (
-    "README.md", MANIFEST, ".*", "journal.jsonl", "training_args.bin", "checkpoint-*", "runs", "best", "round_*"
+    "README.md", "report.html", MANIFEST, ".*", "journal.jsonl", "training_args.bin", "checkpoint-*", "runs", "best",
+    "round_*",
 )  # fmt: skip
 
 _said: set[Path] = set()

@@ -75,7 +75,8 @@ class Setting:
             return
         options = {"type": functools.partial(flag_value, self.hint)} | options
         if self.positional:
-            parser.add_argument(self.name, nargs=None if self.required else "?", **options)
+            count = ("+" if self.required else "*") if self.many else (None if self.required else "?")
+            parser.add_argument(self.name, nargs=count, **options)
             return
         if self.many:
             options["nargs"] = "+"
@@ -329,7 +330,7 @@ class Parser(argparse.ArgumentParser):
             if action.dest in values:
                 action.default, action.required = values[action.dest], False
                 if not action.option_strings:
-                    action.nargs = "?"
+                    action.nargs = "*" if action.nargs == "+" else "?"
 
     def _unknown(self, kind: str, word: str, known: Iterable[str]) -> NoReturn:
         meant = nearest(word, known)

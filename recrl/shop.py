@@ -5,18 +5,17 @@ from typing import Any
 
 from rich.console import Console
 from rich.panel import Panel
-from rich.table import Table
 from rich.text import Text
 
 from recrl.advising import Advisor
 from recrl.policies.base import Policy
+from recrl.reports.purchase import print_receipt, shown
 from recrl.settings import nearest
 from recrl.terminal import plain
 from recrl.webshop import actions
-from recrl.webshop.best_purchase import best_options, best_reward
-from recrl.webshop.catalog import Product
 from recrl.webshop.env import WebShopEnv
-from recrl.webshop.goals import SPLITS, Goal
+from recrl.webshop.goals import SPLITS
+from recrl.webshop.receipts import make_receipt
 from recrl.webshop.screens import Screen
 
 HELP = (
@@ -45,21 +44,21 @@ def play(
     """
     options = None if goal_index is None else {"goal_index": goal_index}
     _, info = env.reset(seed=seed, options=options)
-    console.print(Panel(_text(info["instruction"]), title=f"goal {info['goal_index']}: you want this", expand=False))
+    console.print(Panel(shown(info["instruction"]), title=f"goal {info['goal_index']}: you want this", expand=False))
     if goal_index is not None and goal_index not in env.goal_indices:
-        console.print(_text(_other_split(env, goal_index), style="yellow"))
+        console.print(shown(_other_split(env, goal_index), style="yellow"))
     console.print(HELP, style="dim", markup=False)
     draw(env.screen, console)
     beside = None if advisor is None else Advisor(advisor, env, info)
     if beside is not None:
-        console.print(_text(beside.advice(), style="italic"))
+        console.print(shown(beside.advice(), style="italic"))
     for steps, action in enumerate(_actions(lines, env, console), start=1):
         _, reward, terminated, truncated, info = env.step(action)
         if "invalid_action" in info:
-            console.print(_text(f"nothing happened: {info['invalid_action']}", style="yellow"))
+            console.print(shown(f"nothing happened: {info['invalid_action']}", style="yellow"))
         if terminated:
-            product = env.catalog.product(env.screen.state.asin)
-            explain(product, env.goal, env.screen.state.options, float(reward), info["reward_parts"], console)
+            state = env.screen.state
+            print_receipt(make_receipt(env.catalog, env.goal, state.asin, state.options), console)
             return
         if truncated:
             console.print(f"That was the last of {steps} steps; nothing was bought, so the reward is 0.")
@@ -67,7 +66,7 @@ def play(
         draw(env.screen, console)
         if beside is not None:
             beside.follow(action, float(reward), info)
-            console.print(_text(beside.advice(), style="italic"))
+            console.print(shown(beside.advice(), style="italic"))
     console.print("\nYou left without buying; the reward is 0.")
 
 
@@ -100,7 +99,7 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
                 expected = (
                     f"expected 1 to {len(offered)}" if offered else "this page has none; type words to search for"
                 )
-                console.print(_text(f"{typed} is on no button; {expected}", style="yellow"))
+                console.print(shown(f"{typed} is on no button; {expected}", style="yellow"))
                 continue
             yield offered[int(typed) - 1]
         elif actions.is_meant(typed):
@@ -110,7 +109,7 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
             meant = nearest(typed.lower(), clicks)
             hint = f"did you mean {meant!r}? " if meant else ""
             said = f"nothing here is called {typed!r}; {hint}To leave this product and search for {typed!r}, type y."
-            console.print(_text(said, style="yellow"))
+            console.print(shown(said, style="yellow"))
         else:
             yield actions.search(typed)
 
@@ -119,11 +118,6 @@ def _page_name(screen: Screen) -> str:
     """What the page is called above its content."""
     state = screen.state
     return f"product: {state.sub_page}" if state.kind == "sub" else PAGE_NAMES.get(state.kind, state.kind)
-
-
-def _text(text: str, style: str = "") -> Text:
-    """A text of the catalogue or a person as it is: no markup, no control characters."""
-    return Text(plain(text), style=style)
 
 
 def _searches(screen: Screen) -> list[str]:
@@ -147,7 +141,7 @@ def draw(screen: Screen, console: Console) -> None:
         console.print("Type what to search for.")
         for place, search in enumerate(_searches(screen), start=1):
             words = action.argument if (action := actions.parse(search)) else search
-            console.print(_text(f"[{place} {words}]", style="bold cyan"))
+            console.print(shown(f"[{place} {words}]", style="bold cyan"))
         return
     text = Text()
     after = ""  # the role of the line before
@@ -165,43 +159,6 @@ def draw(screen: Screen, console: Console) -> None:
         text.append(f"[{label}{plain(line.text)}]", style=f"reverse {style}" if line.clicked else style)
         after = line.role
     console.print(text)
-
-
-def explain(
-    product: Product,
-    goal: Goal,
-    options: dict[str, str],
-    reward: float,
-    parts: dict[str, float | bool],
-    console: Console,
-) -> None:
-    """Where the reward comes from, and what would have been better."""
-    wanted = goal.options.items() if isinstance(goal.options, dict) else [("", value) for value in goal.options]
-    bought = f"You bought {product.asin}: reward {reward:.3f}" + (" - success" if reward == 1 else "")
-    table = Table(title=_text(bought, style="table.title"))
-    table.add_column("asked for")
-    table.add_column("got")
-    table.add_column("share")
-    kind = "same search category" if parts["query_match"] else "another search category"
-    found = f"{kind}, title score {parts['title_score']:.2f}"
-    table.add_row("the right kind of product", found, f"x {parts['r_type']}")
-    table.add_row(_text(", ".join(goal.attributes)), _text(", ".join(product.attributes)), _share(parts, "att"))
-    if "r_option" in parts:
-        asked = ", ".join(f"{name}: {value}".removeprefix(": ") for name, value in wanted)
-        chosen = ", ".join(f"{name}: {value}" for name, value in options.items()) or "none chosen"
-        table.add_row(_text(asked), _text(chosen), _share(parts, "option"))
-    table.add_row(f"at most ${goal.price_upper:.2f}", f"${product.price:.2f}", _share(parts, "price"))
-    console.print(table)
-    console.print("reward = kind x (sum of share x weight)", style="dim", highlight=False)
-    if reward < 1:
-        best = best_options(product, goal)
-        named = ", ".join(f"{name}: {value}" for name, value in best.items()) or "no option"
-        console.print(_text(f"This product could have given {best_reward(product, goal):.3f}, with {named}."))
-        console.print(_text(f"Meant was {goal.asin}: {goal.name}"))
-
-
-def _share(parts: dict[str, Any], name: str) -> str:
-    return f"{float(parts[f'r_{name}']):.2f} x {parts[f'w_{name}']:.2f}"
 
 
 def typed_lines(prompt: str = "> ") -> Iterator[str]:

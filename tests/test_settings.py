@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recrl.cli import COMMANDS, Command, make_parser
 from recrl.errors import ConfigError
 from recrl.evaluation.config import EvaluationConfig
-from recrl.rollouts.config import ShopSettings
+from recrl.rollouts.config import TaskSettings
 from recrl.settings import Parser, Setting, build, check_values, part, read_yaml, settings_of, to_seed
 from recrl.training.dpo import DPOArguments
 from recrl.training.environment import EnvironmentArguments
@@ -79,10 +79,10 @@ def as_words(config: Any) -> list[str]:
             continue
         if setting.kind is bool:
             words.append(f"--{setting.name}" if value else f"--no_{setting.name}")
+        elif setting.positional:
+            words = [*map(str, value if setting.many else [value]), *words]
         elif setting.many:
             words += [f"--{setting.name}", *value]
-        elif setting.positional:
-            words.insert(0, str(value))
         else:
             words.append(f"--{setting.name}={value}")
     return words
@@ -246,7 +246,11 @@ def test_every_flag_says_in_a_phrase_what_it_is(command: Command) -> None:
     parser_for(command).format_help()  # a stray % would end in an error
 
 
-EXCLUSIVE = (("human_goals", "goals_per_product"), ("wording", "agent"))  # all can be set but those of one or the other
+# All can be set but those of one or the other.
+EXCLUSIVE = (
+    ("human_goals", "goals_per_product", "environment", "goal"),
+    ("wording", "agent", "environment", "failures"),
+)
 
 
 def example_of(command: Command, left_out: tuple[str, ...]) -> Any:
@@ -310,6 +314,6 @@ def test_recipes_and_commands_share_the_settings_of_what_plays() -> None:
     of_recipes, of_commands = ({one.name: one for one in settings_of(config)} for config in (
         EnvironmentArguments, EvaluationConfig))  # fmt: skip
     shared = of_recipes.keys() & of_commands.keys()
-    assert shared == {one.name for one in fields(ShopSettings)} | {"allow_seen_goals"}
+    assert shared == {one.name for one in fields(TaskSettings)} | {"allow_seen_goals"}
     for name in shared:
         assert of_recipes[name].metadata == of_commands[name].metadata

@@ -12,7 +12,7 @@ from recrl.webshop.pages import Page, page_features, page_to_row, row_to_page
 from recrl.webshop.reading import read_page
 
 if TYPE_CHECKING:
-    from recrl.webshop.env import WebShopEnv
+    from recrl.environments.protocols import Environment
 
 PROBABILITY_TOLERANCE = 1e-3  # by which the probabilities of a page may miss 1, being rounded
 
@@ -38,7 +38,7 @@ class Decision:
     steps_left: int
     notes: Notes
     memory: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    env: "WebShopEnv | None" = field(default=None, compare=False, repr=False)
+    env: "Environment | None" = field(default=None, compare=False, repr=False)
 
     @property
     def instruction(self) -> str:

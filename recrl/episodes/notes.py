@@ -104,7 +104,7 @@ class Notes:
 
     def _doing(self, page: Page, action: str) -> "Notes":
         parsed = actions.parse(action)
-        if parsed is None:
+        if parsed is None or page.kind == "text":
             return self
         name = parsed.argument.lower()
         if parsed.verb == actions.SEARCH:

@@ -8,16 +8,14 @@ recorded one by one.
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from recrl.environments.protocols import GoalSource
 from recrl.errors import CheckpointError
 from recrl.seals import read_sealed_json
 from recrl.webshop.goals import read_protocol
-
-if TYPE_CHECKING:
-    from recrl.webshop.catalog import Catalog
 
 SUMMARY_FILE = "trajectories.json"  # beside a collection's dataset: its settings and counts
 
@@ -43,8 +41,8 @@ class TrainingGoals:
     goal_indices: tuple[int, ...] = ()
 
     @classmethod
-    def of_split(cls, catalog: "Catalog", split: str, split_by: str) -> "TrainingGoals":
-        """A split of a catalogue."""
+    def of_split(cls, catalog: GoalSource, split: str, split_by: str) -> "TrainingGoals":
+        """A split of a catalogue, or of another source of goals."""
         return cls(
             protocol=catalog.protocol(split_by),
             catalog_sha256=catalog.sha256,
@@ -55,12 +53,12 @@ class TrainingGoals:
             human_goals=catalog.human_goals,
         )
 
-    def indices(self, catalog: "Catalog") -> np.ndarray | None:
+    def indices(self, catalog: GoalSource) -> np.ndarray | None:
         """(goals,) their indices in a catalogue; None where they cannot be told, because it has other goals.
 
         Another goal seed changes prices and bounds only, another wording the texts: goal by goal the list is the same.
         """
-        alike = self.human_goals == catalog.human_goals
+        alike = self.human_goals is not None and self.human_goals == catalog.human_goals
         alike = alike or self.goals_sha256 in (catalog.goals_sha256, catalog.template_goals_sha256)
         if self.catalog_sha256 != catalog.sha256 or not alike:
             return None

@@ -24,13 +24,13 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
     Raises:
         RecrlError: see the modules that read the settings; nothing is written.
     """
-    if config.output_json:
-        check_result_path(config.output_json)
+    for path in filter(None, (config.output_json, config.report)):
+        check_result_path(path)
     baseline = load_result(config.baseline) if config.baseline else None
-    catalog, policy, queries = config.load_catalog(), config.load_policy(), config.load_queries()
+    task, policy, queries = config.load_task(), config.load_policy(), config.load_queries()
     result = evaluate(
         policy,
-        catalog,
+        task,
         split=config.split,
         split_by=config.split_by,
         num_episodes=config.num_episodes,
@@ -40,7 +40,7 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
         max_steps=config.max_steps,
         baseline=baseline,
         allow_seen_goals=config.allow_seen_goals,
-        explain_failures=config.failures is not None,
+        explain_failures=config.environment is None or config.failures is not None,
         progress=progress,
         queries=queries,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recrl.environments.protocols import Task
 from recrl.errors import PolicyError
 from recrl.evaluation.bandits import allotment, probability_best
 from recrl.evaluation.comparison_tables import comparison_table
@@ -27,7 +28,6 @@ from recrl.policies.loading import load_policy
 from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.rollout import rollout
 from recrl.runs import JOURNAL_FILE, RunFolder
-from recrl.webshop.catalog import Catalog
 
 SETTINGS_FILE, REPORT_FILE, TABLE_FILE = "config.json", "report.json", "table.md"
 FILES = {
@@ -35,6 +35,7 @@ FILES = {
     JOURNAL_FILE: "a round a line: who played which goal, and what came of it",
     REPORT_FILE: "posteriors, estimates and running means of every run, for every agent",
     TABLE_FILE: "the table alone",
+    "report.html": "one page with everything, for a browser",
     "comparison.png": "running means and the probability of being the best; also as `comparison.svg`",
 }
 
@@ -58,26 +59,26 @@ def compare(
         PolicyError: an agent is unknown, was trained on another catalogue, or may have been trained on the goals.
         DatasetError: the journal is corrupt.
     """
-    catalog = config.load_catalog()
+    task = config.load_task()
     agents = [load_policy(spec) for spec in config.policies] if policies is None else list(policies)
     for spec, agent in zip(config.policies, agents, strict=True):
-        if agent.catalog_sha256 not in (None, catalog.sha256) and not config.allow_other_catalog:
+        if agent.catalog_sha256 not in (None, task.sha256) and not config.allow_other_catalog:
             raise PolicyError(
-                f"{spec!r} was trained on the catalogue {agent.catalog_sha256:.12}, this is {catalog.sha256:.12}; "
+                f"{spec!r} was trained on the catalogue {agent.catalog_sha256:.12}, this is {task.sha256:.12}; "
                 "name its catalogue with --catalog, or say --allow_other_catalog"
             )
     asked = f"the {config.split} split by {config.split_by}"
-    goals = np.asarray(catalog.split(config.split, config.split_by))
+    goals = np.asarray(task.split(config.split, config.split_by))
     seen = {
-        spec: check_seen_goals(agent, catalog, goals, asked=asked, allowed=config.allow_seen_goals)
+        spec: check_seen_goals(agent, task, goals, asked=asked, allowed=config.allow_seen_goals)
         for spec, agent in zip(config.policies, agents, strict=True)
     }
     knowing = tuple(spec for spec, agent in zip(config.policies, agents, strict=True) if knows_goal(agent))
     queries = config.load_queries()
-    run_folder = _run_folder(config, catalog, queries)
+    run_folder = _run_folder(config, task, queries)
     with run_folder.claim():
         rounds = _read_rounds(run_folder.journal, len(agents))
-        play = _Player(config, catalog, agents, rounds, queries)
+        play = _Player(config, task, agents, rounds, queries)
         for run in range(config.runs):
             of_run = [one for one in rounds if one.run == run]
             while (one := play.round(run, of_run)) is not None:
@@ -85,7 +86,7 @@ def compare(
                 rounds.append(one)
                 run_folder.journal.append(asdict(one))
                 progress(_progress_line(config, of_run))
-        report = make_report(config, catalog, sorted(rounds, key=lambda one: (one.run, one.number)))
+        report = make_report(config, task, sorted(rounds, key=lambda one: (one.run, one.number)))
         trained = {spec: number for spec, number in seen.items() if number is not None}
         weights = tuple(getattr(agent, "weights_sha256", None) for agent in agents)
         report = replace(
@@ -102,14 +103,14 @@ def compare(
     return report
 
 
-def _run_folder(config: ComparisonConfig, catalog: Catalog, queries: QueryModel | None) -> RunFolder:
+def _run_folder(config: ComparisonConfig, task: Task, queries: QueryModel | None) -> RunFolder:
     """The comparison's folder; more runs can be added to a complete one."""
     return RunFolder(
         path=Path(config.output_dir),
         kind="comparison",
         command="recrl compare",
         settings=recorded(config)
-        | {"catalog_sha256": catalog.sha256}
+        | {"catalog_sha256": task.sha256}
         | ({} if queries is None else {"query_model_sha256": queries.sha256}),
         settings_file=SETTINGS_FILE,
         result_file=REPORT_FILE,
@@ -138,13 +139,13 @@ class _Player:
     def __init__(
         self,
         config: ComparisonConfig,
-        catalog: Catalog,
+        task: Task,
         agents: Sequence[Policy],
         rounds: Sequence[Round],
         queries: QueryModel | None,
     ) -> None:
-        self.config, self.catalog, self.agents, self.queries = config, catalog, agents, queries
-        self.goals = np.asarray(catalog.split(config.split, config.split_by))
+        self.config, self.task, self.agents, self.queries = config, task, agents, queries
+        self.goals = np.asarray(task.split(config.split, config.split_by))
         self.known: dict[tuple[int, int], float] = {}  # (agent, goal) -> reward, read with greedy decoding only
         for one in rounds:  # that an interrupted comparison has played
             self.known |= dict(zip(zip(one.arms, one.goals, strict=True), one.rewards, strict=True))
@@ -189,7 +190,7 @@ class _Player:
             wanted = [int(goals[place]) for place in places]
             new = list(dict.fromkeys(goal for goal in wanted if (arm, goal) not in self.known)) if greedy else wanted
             episodes = rollout(
-                self.agents[arm], self.catalog, new, seed=config.seed, split_by=config.split_by,
+                self.agents[arm], self.task, new, seed=config.seed, split_by=config.split_by,
                 batch_size=config.batch_size, max_steps=config.max_steps, greedy=greedy, first_number=first_number,
                 queries=self.queries,
             )  # fmt: skip

@@ -29,11 +29,15 @@ class EvaluationConfig(PolicySettings, PlaySettings):
     output_json: str | None = field(
         default=None, metadata={"help": "File that the result with all its episodes is written to."}
     )
+    report: str | None = field(
+        default=None,
+        metadata={"help": "File of one page with the result and every episode to step through (HTML)."},
+    )
     failures: int | None = field(
         default=None,
         metadata={
-            "help": "Say why episodes failed: a count for each kind, and with a number as many examples of each. This "
-            "looks at the hidden goal, after the fact only; the policy never sees it.",
+            "help": "Say in full why episodes failed: what purchases lacked, and with a number as many "
+            "examples of each. This looks at the hidden goal, after the fact only; the policy never sees it.",
             "nargs": "?",
             "const": 0,
         },

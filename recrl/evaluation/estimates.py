@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from recrl.environments.protocols import Task
 from recrl.evaluation.bandits import adaptive_estimate, confidence_sequence, probability_best
 from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.report import AgentEstimate, PairedDifference, Report, RunningMeans, RunReport
 from recrl.evaluation.statistics import cluster_sign_test
 from recrl.queries.proposing import recorded
-from recrl.webshop.catalog import Catalog
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def posterior(config: ComparisonConfig, rounds: Sequence[Round], count: int) -> 
     return config.prior_alpha + won, config.prior_beta + all_of - won
 
 
-def make_report(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Round]) -> Report:
+def make_report(config: ComparisonConfig, task: Task, rounds: Sequence[Round]) -> Report:
     """What was found: per run and over all runs; rates from 0 to 100, probabilities from 0 to 1.
 
     Only the rounds of the ``config.runs`` first runs count; a folder may hold more from an earlier command.
@@ -66,14 +66,14 @@ def make_report(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Rou
     counted = [one for of_run in runs for one in of_run]
     return Report(
         config=json.loads(json.dumps(recorded(config))),
-        protocol=catalog.protocol(config.split_by),
-        catalog_sha256=catalog.sha256,
-        goals_sha256=catalog.goals_sha256,
-        num_goals=len(catalog.split(config.split, config.split_by)),
+        protocol=task.protocol(config.split_by),
+        catalog_sha256=task.sha256,
+        goals_sha256=task.goals_sha256,
+        num_goals=len(task.split(config.split, config.split_by)),
         agents=config.policies,
         runs=tuple(_report_run(config, of_run) for of_run in runs),
         all_runs=_estimates(config, counted),
-        paired=_paired(config, catalog, counted) if config.allocation == "uniform" else None,
+        paired=_paired(config, task, counted) if config.allocation == "uniform" else None,
     )
 
 
@@ -134,11 +134,11 @@ def _estimates(config: ComparisonConfig, rounds: Sequence[Round]) -> tuple[Agent
     return tuple(estimates)
 
 
-def _paired(config: ComparisonConfig, catalog: Catalog, rounds: Sequence[Round]) -> tuple[PairedDifference, ...]:
+def _paired(config: ComparisonConfig, task: Task, rounds: Sequence[Round]) -> tuple[PairedDifference, ...]:
     """Of a uniform allotment: each agent against the first, on the same goals; intervals as those of the agents."""
     count = len(config.policies)
     rewards = np.concatenate([np.array(one.rewards).reshape(-1, count) for one in rounds])  # (goals, agents)
-    products = [catalog.goals[goal].asin for one in rounds for goal in one.goals[::count]]
+    products = [task.target(goal) for one in rounds for goal in one.goals[::count]]
     found = []
     for arm in range(1, count):
         entry: dict[str, Any] = {}

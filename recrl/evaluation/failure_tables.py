@@ -34,6 +34,33 @@ def failure_table(failures: Failures, num_episodes: int) -> Table:
     return Table(HEADER, rows, said)
 
 
+def summary_table(failures: Failures, num_episodes: int) -> Table:
+    """A row per kind of failure that occurred, with a goal as an example.
+
+    Args:
+        num_episodes: of the evaluation, failed or not.
+    """
+    examples = first_of_each(failures)
+    rows = [
+        [
+            KINDS[count.kind],
+            str(count.episodes),
+            f"{100 * count.episodes / num_episodes:.1f}",
+            str(examples[count.kind]),
+        ]
+        for count in failures.kinds
+        if count.episodes
+    ]
+    said = f"{failures.num_failures} of {num_episodes} episodes failed, each counted in the first class that holds."
+    return Table(("why", "episodes", "%", "goal of an example"), rows, said)
+
+
+def first_of_each(failures: Failures) -> dict[str, int]:
+    """Kind -> the goal of its first failure, for the kinds that occurred, in their order."""
+    first = {failure.kind: failure.goal_index for failure in reversed(failures.episodes)}
+    return {kind: first[kind] for kind in KINDS if kind in first}
+
+
 def _row(name: str, episodes: int, of: int, products: int, lacks: list[int]) -> list[str]:
     return [name, str(episodes), f"{100 * episodes / of:.1f}", str(products), *map(str, lacks)]
 
@@ -45,19 +72,20 @@ def example_lines(failures: Failures, number: int) -> list[str]:
         of_kind = [failure for failure in failures.episodes if failure.kind == count.kind]
         for place, failure in enumerate(of_kind[:number], 1):
             lines += ["", f"{KINDS[count.kind]} ({place} of {count.episodes}), goal {failure.goal_index}"]
-            lines += [f"  {name}: {_one_line(text)}" for name, text in _example(failure).items()]
+            said = {"instruction": failure.instruction, **explanation(failure), "actions": " > ".join(failure.actions)}
+            lines += [f"  {name}: {_one_line(text)}" for name, text in said.items()]
     return lines
 
 
-def _example(failure: Failure) -> dict[str, str]:
-    """What is said of a failure, by name."""
-    parts = {"instruction": failure.instruction}
+def explanation(failure: Failure) -> dict[str, str]:
+    """What was bought and what it lacks, and where a perfect product was, by name."""
+    parts = {}
     if failure.bought is not None:
         parts["bought"] = f"{_bought(failure.bought)}; reward {failure.reward:.2f}"
         parts["lacks"] = "; ".join(map(_lack, failure.bought.lacks))
     if failure.perfect is not None:
         parts["perfect"] = _perfect(failure.perfect)
-    return parts | {"actions": " > ".join(failure.actions)}
+    return parts
 
 
 def _lack(lack: Lack) -> str:

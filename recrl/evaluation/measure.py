@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from recrl.environments.protocols import GoalSource, Queries, Task
+from recrl.environments.webshop import WebShopTask, as_task
 from recrl.episodes.data import REWARD_PARTS, Episode
-from recrl.errors import DatasetError, PolicyError, StorageError
+from recrl.errors import ConfigError, DatasetError, PolicyError, StorageError
 from recrl.evaluation.ceilings import ceiling_rewards
 from recrl.evaluation.config import DECODINGS
 from recrl.evaluation.failure_types import Failure, Failures
@@ -28,7 +30,7 @@ from recrl.webshop.goals import DEFAULT_SPLIT_BY
 POLICY_SETTINGS = ("temperature", "loop_guard", "answers")  # what a model's policy has beside its name
 
 
-def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: int | None) -> np.ndarray:
+def evaluation_goals(catalog: GoalSource, split: str, split_by: str, num_episodes: int | None) -> np.ndarray:
     """The first goals of a split, in its order.
 
     Raises:
@@ -47,7 +49,7 @@ def evaluation_goals(catalog: Catalog, split: str, split_by: str, num_episodes: 
 
 def evaluate(
     policy: Policy | Callable[[str, dict[str, Any]], Answer],
-    catalog: Catalog,
+    catalog: Catalog | Task,
     *,
     split: str = "test",
     split_by: str = DEFAULT_SPLIT_BY,
@@ -60,12 +62,13 @@ def evaluate(
     allow_seen_goals: bool = False,
     explain_failures: bool = False,
     progress: Callable[[int, int], None] | None = None,
-    queries: Callable[[str], Sequence[str]] | None = None,
+    queries: Queries | None = None,
 ) -> Result:
     """Plays each goal once and sums up.
 
     Args:
         policy: a policy, or a function of (observation, info), see `recrl.policies.own`.
+        catalog: what is played: a catalogue, or another `recrl.environments.protocols.Task`.
         num_episodes: the first goals of the split, in order; None is all of them.
         decoding: greedy, or sample from the policy.
         seed: of sampling; batch_size: environments side by side, without influence on the result.
@@ -87,21 +90,24 @@ def evaluate(
     policy = as_policy(policy)
     if decoding not in DECODINGS:
         raise DatasetError(f"decoding={decoding!r}, expected one of {', '.join(DECODINGS)}")
-    goals = evaluation_goals(catalog, split, split_by, num_episodes)
+    task = as_task(catalog)
+    if explain_failures and not isinstance(task, WebShopTask):
+        raise ConfigError("failures are explained in shops only; leave out failures")
+    goals = evaluation_goals(task, split, split_by, num_episodes)
     if baseline is not None:
-        ours = GoalList(catalog.protocol(split_by), catalog.sha256, catalog.goals_sha256, tuple(goals.tolist()))
+        ours = GoalList(task.protocol(split_by), task.sha256, task.goals_sha256, tuple(goals.tolist()))
         check_same_goals(ours, baseline.goals)
         if isinstance(baseline.num_seen_goals, int) and baseline.num_seen_goals and not allow_seen_goals:
             raise PolicyError(
                 f"{baseline.num_seen_goals} of the {len(goals)} goals are training goals of the baseline "
                 f"{baseline.policy!r}; take another baseline, or say --allow_seen_goals"
             )
-    seen = check_seen_goals(policy, catalog, goals, asked=f"the {split} split by {split_by}", allowed=allow_seen_goals)
+    seen = check_seen_goals(policy, task, goals, asked=f"the {split} split by {split_by}", allowed=allow_seen_goals)
     episodes: list[Episode] = []
     failures: list[Failure] = []
     for episode in rollout(
         policy,
-        catalog,
+        task,
         goals.tolist(),
         seed=seed,
         split_by=split_by,
@@ -111,15 +117,16 @@ def evaluate(
         queries=queries,
     ):
         episodes.append(episode)
-        if explain_failures and (failure := explain_failure(catalog, episode)) is not None:
-            failures.append(failure)
+        if explain_failures and isinstance(task, WebShopTask):
+            failure = explain_failure(task.catalog, episode)
+            failures += [] if failure is None else [failure]
         if progress is not None:
             progress(len(episodes), len(goals))
     records = tuple(map(record_of, episodes))
     bought = [episode.reward_parts for episode in episodes if episode.reward_parts]
     found = {name: [float(parts[name]) for parts in bought if name in parts] for name in REWARD_PARTS}
     result = Result(
-        **_settings(catalog, split, split_by, max_steps),
+        **_settings(task, split, split_by, max_steps),
         policy=policy.name,
         **{name: getattr(policy, name) for name in POLICY_SETTINGS if hasattr(policy, name)},
         **describe_queries(queries),
@@ -132,7 +139,7 @@ def evaluate(
         reward_parts={name: float(np.mean(values)) for name, values in found.items() if values},
         num_seen_goals=seen,
         knows_goal=knows_goal(policy) or None,
-        trained_on_this_catalog=policy.catalog_sha256 == catalog.sha256 if policy.catalog_sha256 else None,
+        trained_on_this_catalog=policy.catalog_sha256 == task.sha256 if policy.catalog_sha256 else None,
         episodes=records,
         failures=Failures.of(failures) if explain_failures else None,
     )
@@ -187,7 +194,7 @@ def evaluate_ceiling(
     )
 
 
-def _settings(catalog: Catalog, split: str, split_by: str, max_steps: int | None) -> dict[str, Any]:
+def _settings(catalog: GoalSource, split: str, split_by: str, max_steps: int | None) -> dict[str, Any]:
     """The fields of a result that say which goals are played, and by what."""
     return {
         "protocol": catalog.protocol(split_by),

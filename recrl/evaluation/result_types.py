@@ -90,7 +90,7 @@ class EpisodeRecord:
             return
         if len(self.actions) != self.num_steps:
             raise DatasetError(f"{len(self.actions)} actions contradict num_steps={self.num_steps}")
-        if (self.bought_asin is None) != bool(self.truncated):
+        if self.bought_asin is not None and self.truncated:  # what is no shop ends without a purchase
             raise DatasetError(f"bought_asin={self.bought_asin!r} contradicts truncated={self.truncated}")
         for name in ("probabilities", "values"):
             of_steps = getattr(self, name)

@@ -4,15 +4,15 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from recrl.environments.protocols import GoalSource
 from recrl.errors import PolicyError
 from recrl.evaluation.result_types import UNKNOWN_SEEN
 from recrl.policies.base import Policy, trained_on
-from recrl.webshop.catalog import Catalog
 
 SeenGoals = int | str | None  # a number, or `UNKNOWN_SEEN`; None for a policy that was not trained
 
 
-def count_seen_goals(policy: Policy, catalog: Catalog, goals: Sequence[int] | np.ndarray) -> SeenGoals:
+def count_seen_goals(policy: Policy, catalog: GoalSource, goals: Sequence[int] | np.ndarray) -> SeenGoals:
     """How many of the goals belong to what the policy was trained on.
 
     Where that is not known, or is of another catalogue, what is known is counted; if that is none of them, the number
@@ -28,7 +28,7 @@ def count_seen_goals(policy: Policy, catalog: Catalog, goals: Sequence[int] | np
 
 
 def check_seen_goals(
-    policy: Policy, catalog: Catalog, goals: Sequence[int] | np.ndarray, *, asked: str, allowed: bool
+    policy: Policy, catalog: GoalSource, goals: Sequence[int] | np.ndarray, *, asked: str, allowed: bool
 ) -> SeenGoals:
     """The same number; refuses one above 0 unless that is allowed.
 

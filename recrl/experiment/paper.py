@@ -35,6 +35,7 @@ FILES = {
     RESULTS_JSON: "a row per evaluation",
     "ppo_PROTOCOL.png": "the learning curve of PPO",
     STAGES_FILE: "the stages that were made; written last",
+    "report.html": "one page for a browser: results, curves, failures, episodes to step through",
 }
 
 

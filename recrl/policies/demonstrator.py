@@ -11,6 +11,7 @@ from recrl.policies.base import Choice, deterministic
 from recrl.policies.options import openable
 from recrl.webshop import actions
 from recrl.webshop.best_purchase import best_clicks, best_reward
+from recrl.webshop.env import WebShopEnv
 
 Item = TypeVar("Item")
 
@@ -42,8 +43,8 @@ class Demonstrator:
 
 def _right_actions(decision: Decision) -> list[str]:
     """The right actions, first the one to take."""
-    if decision.env is None:
-        raise PolicyError("the demonstrator needs the environment's hidden goal; use it in rollouts only")
+    if not isinstance(decision.env, WebShopEnv):
+        raise PolicyError("the demonstrator needs the hidden goal of a shop; use it in rollouts of WebShop only")
     page, catalog, goal = decision.page, decision.env.catalog, decision.env.goal
     if page.kind == "search":
         return _best(decision.valid_actions, [_found_by(action, decision) for action in decision.valid_actions])
@@ -67,7 +68,7 @@ def _best(items: Sequence[Item], worth: Sequence[float]) -> list[Item]:
 
 def _found_by(action: str, decision: Decision) -> float:
     """How early a search finds the goal's own product: 1 at the first place, 0 not at all."""
-    assert decision.env is not None
+    assert isinstance(decision.env, WebShopEnv)
     catalog, parsed = decision.env.catalog, actions.parse(action)
     assert parsed is not None  # what the environment offers can be read
     hits = catalog.search(parsed.argument.lower())

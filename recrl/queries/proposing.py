@@ -184,8 +184,12 @@ def describe_queries(queries: Callable[[str], Sequence[str]] | None) -> dict[str
 
 
 def recorded(config: Any) -> dict[str, Any]:
-    """A configuration's fields for a file; without ``query_model`` its two fields do not appear."""
+    """A configuration's fields for a file; without ``query_model`` its two fields do not appear, and an ``environment``
+    only where there is one of one's own.
+    """
     fields = asdict(config)
+    if fields.get("environment", ...) is None:
+        del fields["environment"]
     if fields["query_model"] is None:
         del fields["query_model"], fields["num_queries"]
     return fields

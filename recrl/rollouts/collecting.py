@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from recrl.environments.protocols import Task
+from recrl.environments.webshop import as_task
 from recrl.episodes.data import episode_to_row, episodes_to_dataset, row_to_episode
 from recrl.episodes.training_goals import SUMMARY_FILE
 from recrl.errors import DatasetError
@@ -31,7 +33,6 @@ from recrl.rollouts.rollout import rollout
 from recrl.runs import JOURNAL_FILE, README_FILE, RunFolder, outcome_of, read_object, refuse_other_settings
 from recrl.seals import check_folder, seal_folder, write_sealed_json
 from recrl.webshop.catalog import Catalog
-from recrl.webshop.env import WebShopEnv
 
 JOURNAL_ENDING = ".collecting"
 COLLECT_AGAIN = "remove it and collect it again, or take another --output_dir"
@@ -64,7 +65,7 @@ class Progress:
 
 
 def goal_stream(
-    catalog: Catalog,
+    catalog: Catalog | Task,
     split: str,
     split_by: str,
     seed: int,
@@ -80,8 +81,9 @@ def goal_stream(
         repeats: how often a goal comes in a row.
         draw: one of `recrl.webshop.goals.GOAL_DRAWS`.
     """
-    indices = np.asarray(catalog.split(split, split_by))
-    chances = None if draw == "uniform" else catalog.goals.chances(indices, draw)
+    task = as_task(catalog)
+    indices = np.asarray(task.split(split, split_by))
+    chances = None if draw == "uniform" else task.chances(indices, draw)
     passes, first = divmod(start, repeats * len(indices))
     while True:
         rng = np.random.default_rng([seed, passes, 1])  # not 0, which makes an episode's [seed, passes]
@@ -112,7 +114,7 @@ def generate_trajectories(
     if (summary := _finished(output_dir, config)) is not None:
         shutil.rmtree(journal_folder, ignore_errors=True)  # of a kill between writing the dataset and removing it
         return summary
-    catalog = config.load_catalog()
+    task = config.load_task()
     policy = policy or config.load_policy()
     if config.teacher is not None:
         policy = Taught(policy, load_policy(config.teacher))
@@ -121,7 +123,7 @@ def generate_trajectories(
         path=journal_folder,
         kind="collection",
         command="recrl generate-trajectories",
-        settings=recorded(config) | _identity(config, policy, catalog, queries),
+        settings=recorded(config) | _identity(config, policy, task, queries),
         settings_file="config.json",
         result_file=f"../{output_dir.name}/{SUMMARY_FILE}",
         files={
@@ -134,8 +136,8 @@ def generate_trajectories(
         summary = _finished(output_dir, config)  # by a process that held the folder until now
         if summary is None:
             records = _records(run.journal)
-            records += _collect(config, policy, catalog, queries, records, run.journal, progress)
-            summary = _summary(config, policy, catalog, queries, records)
+            records += _collect(config, policy, task, queries, records, run.journal, progress)
+            summary = _summary(config, policy, task, queries, records)
             _write_dataset(run, output_dir, records, summary)
         shutil.rmtree(journal_folder, ignore_errors=True)
     return summary
@@ -159,7 +161,7 @@ def _finished(output_dir: Path, config: TrajectoryConfig) -> dict[str, Any] | No
 def _collect(
     config: TrajectoryConfig,
     policy: Policy,
-    catalog: Catalog,
+    task: Task,
     queries: QueryModel | None,
     earlier: Sequence[dict[str, Any]],
     journal: Journal,
@@ -169,10 +171,10 @@ def _collect(
     start, started = len(earlier), time.monotonic()
     kept = sum(record["row"] is not None for record in earlier)
     successes = sum(record["success"] for record in earlier)
-    env = WebShopEnv(catalog=catalog, split="all", max_steps=config.max_steps, queries=queries)
+    env = task.make_env(max_steps=config.max_steps, queries=queries)
     goals = itertools.islice(
         goal_stream(
-            catalog,
+            task,
             config.split,
             config.split_by,
             config.seed,
@@ -188,7 +190,7 @@ def _collect(
         return records
     for episode in rollout(
         policy,
-        catalog,
+        task,
         goals,
         seed=config.seed,
         split_by=config.split_by,
@@ -220,7 +222,7 @@ def _collect(
     return records
 
 
-def _identity(config: TrajectoryConfig, policy: Policy, catalog: Catalog, queries: QueryModel | None) -> dict[str, Any]:
+def _identity(config: TrajectoryConfig, policy: Policy, task: Task, queries: QueryModel | None) -> dict[str, Any]:
     """What the configuration only names by place: the catalogue's content, the policy with its weights, and the query
     model's weights.
     """
@@ -228,8 +230,8 @@ def _identity(config: TrajectoryConfig, policy: Policy, catalog: Catalog, querie
     folders = [Path(one.removeprefix("planner:")) for one in specs]
     weights = [path for folder in folders if folder.is_dir() for path in sorted(folder.glob("*.safetensors"))]
     return {
-        "catalog_sha256": catalog.sha256,
-        "goals_sha256": catalog.goals_sha256,
+        "catalog_sha256": task.sha256,
+        "goals_sha256": task.goals_sha256,
         "policy_name": policy.name,
         "weights_sha256": [sha256_of(path) for path in weights],
     } | ({} if queries is None else {"query_model_sha256": queries.sha256})
@@ -260,7 +262,7 @@ def _write_dataset(
 def _summary(
     config: TrajectoryConfig,
     policy: Policy,
-    catalog: Catalog,
+    task: Task,
     queries: QueryModel | None,
     records: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
@@ -277,9 +279,9 @@ def _summary(
         )
     return {
         "config": recorded(config),
-        "protocol": catalog.protocol(config.split_by),
-        "catalog_sha256": catalog.sha256,
-        "goals_sha256": catalog.goals_sha256,
+        "protocol": task.protocol(config.split_by),
+        "catalog_sha256": task.sha256,
+        "goals_sha256": task.goals_sha256,
         "policy": policy.name,
         **describe_queries(queries),
         "num_episodes": len(records),

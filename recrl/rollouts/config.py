@@ -4,7 +4,7 @@ Every class states its fields once; a command's settings inherit from the classe
 that stand alone here belong to fields that several classes have, with defaults of their own.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from recrl.errors import ConfigError
@@ -13,6 +13,7 @@ from recrl.settings import check_at_least, check_values, to_seed
 from recrl.webshop.goals import DEFAULT_SPLIT_BY, GOAL_DRAWS, SPLIT_BY, SPLITS, WORDINGS, check_wording
 
 if TYPE_CHECKING:
+    from recrl.environments.protocols import Task
     from recrl.policies.base import Policy
     from recrl.queries.proposing import QueryModel
     from recrl.webshop.catalog import Catalog
@@ -104,7 +105,43 @@ class ShopSettings(CatalogSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlaySettings(ShopSettings):
+class TaskSettings(ShopSettings):
+    """What is played instead of a shop."""
+
+    environment: str | None = field(
+        default=None,
+        metadata={
+            "help": "Environment of your own, as module:function, which returns a task such as recrl.GymTask; without "
+            "it WebShop is played."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.environment is None:
+            return
+        for setting in fields(CatalogSettings):
+            if getattr(self, setting.name) != setting.default:
+                raise ConfigError(
+                    f"{setting.name}={getattr(self, setting.name)!r} is for WebShop, not for an environment of your own"
+                )
+        if self.query_model is not None:
+            raise ConfigError("query_model is for WebShop's search, not for an environment of your own")
+
+    def load_task(self) -> "Task":
+        """The goals, and what they are played in.
+
+        Raises:
+            CatalogError, TaskError: it cannot be loaded.
+        """
+        from recrl.environments.loading import load_task
+        from recrl.environments.webshop import WebShopTask
+
+        return WebShopTask(self.load_catalog()) if self.environment is None else load_task(self.environment)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlaySettings(TaskSettings):
     """The episodes."""
 
     split: str = field(default="test", metadata=SPLIT_HELP)

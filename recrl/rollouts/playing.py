@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from recrl.environments.protocols import Environment
 from recrl.episodes.data import Episode, Step
 from recrl.episodes.decisions import Decision
 from recrl.episodes.notes import Notes
 from recrl.policies.base import Choice
-from recrl.webshop.env import WebShopEnv
 
 
 @dataclass
@@ -20,10 +20,11 @@ class Playing:
         number: of the episode; rng: its generator.
         env: where it is played, just reset or stepped; observation, info: what it gave last.
         steps, actions: what was done so far; notes: what was seen; memory: the policy's own.
+        num_taken: actions so far, with those that changed nothing; terminated: whether the last one ended the task.
     """
 
     number: int
-    env: WebShopEnv
+    env: Environment
     rng: np.random.Generator
     observation: str
     info: dict[str, Any]
@@ -32,6 +33,7 @@ class Playing:
     notes: Notes = field(init=False)
     memory: dict[Any, Any] = field(default_factory=dict)
     num_taken: int = 0
+    terminated: bool = False
 
     def __post_init__(self) -> None:
         self.notes = Notes.first(self.info["page"])
@@ -49,7 +51,16 @@ class Playing:
             env=self.env if with_env else None,
         )
 
-    def add(self, decision: Decision, choice: Choice, observation: str, reward: float, info: dict[str, Any]) -> None:
+    def add(
+        self,
+        decision: Decision,
+        choice: Choice,
+        observation: str,
+        reward: float,
+        info: dict[str, Any],
+        *,
+        terminated: bool,
+    ) -> None:
         """Keeps a step: what was decided, and what the environment answered to it."""
         written = () if choice.text is None else (choice.text,)
         valid_actions = (*decision.valid_actions, *written)
@@ -73,7 +84,7 @@ class Playing:
         action = valid_actions[action_index]
         self.actions.append(action)
         self.notes = self.notes.after(decision.page, action, info["page"])
-        self.observation, self.info = observation, info
+        self.observation, self.info, self.terminated = observation, info, terminated
         self.num_taken += 1
 
     def pass_over(self, info: dict[str, Any]) -> None:
@@ -83,9 +94,7 @@ class Playing:
 
     def finish(self, policy: str, protocol: str, seed: int) -> Episode:
         """The episode, which has ended."""
-        info = self.info
-        bought, state = "reward_parts" in info, self.env.screen.state
-        reward = self.steps[-1].reward
+        info, reward = self.info, self.steps[-1].reward
         return Episode(
             goal_index=info["goal_index"],
             instruction=info["instruction"],
@@ -97,10 +106,10 @@ class Playing:
             steps=tuple(self.steps),
             reward=reward,
             success=reward == 1.0,
-            terminated=bought,
-            truncated=not bought,
+            terminated=self.terminated,
+            truncated=not self.terminated,
             reward_parts=dict(info.get("reward_parts", {})),
-            target_asin=self.env.goal.asin,
-            bought_asin=state.asin if bought else None,
-            bought_options=dict(state.options) if bought else {},
+            target_asin=self.env.target,
+            bought_asin=info.get("bought_asin"),
+            bought_options=dict(info.get("bought_options", {})),
         )

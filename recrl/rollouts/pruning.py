@@ -3,8 +3,8 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
 
+from recrl.environments.protocols import Environment
 from recrl.episodes.data import Episode, Step
-from recrl.webshop.env import WebShopEnv
 
 
 def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
@@ -24,7 +24,7 @@ def loop_free_places(pages: Sequence[Hashable]) -> list[int]:
     return kept
 
 
-def prune_loops(episode: Episode, env: WebShopEnv, loops: str = "notes") -> Episode:
+def prune_loops(episode: Episode, env: Environment, loops: str = "notes") -> Episode:
     """The episode without its loops, replayed, so that its observations are those of the shorter way.
 
     A page is known by what it shows, but for the marks of visited products, and by its valid actions. With ``loops``
@@ -58,6 +58,6 @@ def prune_loops(episode: Episode, env: WebShopEnv, loops: str = "notes") -> Epis
         shown = (step.probabilities if actions == step.valid_actions else (), step.value)
         fields = (*before, actions, steps_left, index, step.log_prob, float(reward), right_indices, *shown)
         steps.append(Step(*fields, step.written))
-    if reward != episode.reward or not terminated or info["reward_parts"] != episode.reward_parts:
+    if reward != episode.reward or not terminated or info.get("reward_parts", {}) != episode.reward_parts:
         return episode
     return replace(episode, steps=tuple(steps))

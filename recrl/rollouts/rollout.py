@@ -4,24 +4,25 @@ The result does not depend on the number of environments: each episode has a gen
 and the episode's number, and the episodes are yielded in the order of their goals.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
 
+from recrl.environments.protocols import Queries, Task
+from recrl.environments.webshop import as_task
 from recrl.episodes.data import Episode
 from recrl.errors import PolicyError
 from recrl.policies.base import Answer, Policy, knows_goal
 from recrl.policies.own import as_policy, choose
 from recrl.rollouts.playing import Playing
 from recrl.webshop.catalog import Catalog
-from recrl.webshop.env import WebShopEnv
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
 
 def rollout(
     policy: Policy | Callable[[str, dict[str, Any]], Answer],
-    catalog: Catalog,
+    catalog: Catalog | Task,
     goal_indices: Iterable[int],
     *,
     seed: int,
@@ -30,13 +31,14 @@ def rollout(
     max_steps: int = 15,
     greedy: bool = False,
     first_number: int = 0,
-    queries: Callable[[str], Sequence[str]] | None = None,
+    queries: Queries | None = None,
 ) -> Iterator[Episode]:
     """Plays one episode per goal and yields them in the order of the goals.
 
     Args:
         policy: a policy, or a function of (observation, info), see `recrl.policies.own`.
-        goal_indices: into ``catalog.goals``; read as they are needed, so it may be endless.
+        catalog: what is played: a catalogue, or another `recrl.environments.protocols.Task`.
+        goal_indices: of the catalogue's goals; read as they are needed, so it may be endless.
         seed: with an episode's number it makes the episode's generator.
         split_by: names the protocol that the episodes record.
         batch_size: environments side by side.
@@ -54,12 +56,12 @@ def rollout(
         raise PolicyError(f"batch_size={batch_size} and max_steps={max_steps}, expected at least 1 of each")
     if seed < 0:
         raise PolicyError(f"seed={seed}, expected a whole number of at least 0")
-    goals = enumerate(goal_indices, start=first_number)
-    idle = [WebShopEnv(catalog=catalog, split="all", max_steps=max_steps, queries=queries) for _ in range(batch_size)]
+    goals, task = enumerate(goal_indices, start=first_number), as_task(catalog)
+    idle = [task.make_env(max_steps=max_steps, queries=queries) for _ in range(batch_size)]
     running: list[Playing] = []
     finished: dict[int, Episode] = {}
     next_number = first_number
-    protocol = catalog.protocol(split_by)
+    protocol = task.protocol(split_by)
     while True:
         while idle and (following := next(goals, None)) is not None:
             number, goal_index = following
@@ -85,7 +87,7 @@ def _step_all(policy: Policy, running: list[Playing], greedy: bool) -> list[Play
     for episode, decision, choice in zip(running, decisions, choices, strict=True):
         action = decision.valid_actions[choice.action_index] if choice.text is None else choice.text
         observation, reward, terminated, truncated, info = episode.env.step(action)
-        episode.add(decision, choice, observation, float(reward), info)
+        episode.add(decision, choice, observation, float(reward), info, terminated=terminated)
         if terminated or truncated:
             ended.append(episode)
     return ended

@@ -5,20 +5,19 @@ from typing import TYPE_CHECKING
 
 from recrl.errors import ConfigError
 from recrl.evaluation.config import ALLOW_SEEN_GOALS_HELP, DECODING_HELP
-from recrl.rollouts.config import GOAL_DRAW_HELP, ShopSettings
+from recrl.rollouts.config import GOAL_DRAW_HELP, TaskSettings
 
 if TYPE_CHECKING:  # what a recipe's --help does not need
     import numpy as np
 
+    from recrl.environments.protocols import Environment, Task
     from recrl.evaluation.result_types import Result
     from recrl.policies.base import Policy
     from recrl.queries.proposing import QueryModel
-    from recrl.webshop.catalog import Catalog
-    from recrl.webshop.env import WebShopEnv
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnvironmentArguments(ShopSettings):
+class EnvironmentArguments(TaskSettings):
     """The shop, its goals, and the step limit."""
 
     goal_draw: str = field(default="weight", metadata=GOAL_DRAW_HELP)
@@ -43,12 +42,9 @@ class EnvironmentArguments(ShopSettings):
                 "least 1 and 0"
             )
 
-    def make_env(self, catalog: "Catalog", queries: "QueryModel | None", rng: "np.random.Generator") -> "WebShopEnv":
+    def make_env(self, task: "Task", queries: "QueryModel | None", rng: "np.random.Generator") -> "Environment":
         """An environment on training goals, which ``rng`` draws."""
-        from recrl.webshop.env import WebShopEnv
-
-        env = WebShopEnv(
-            catalog,
+        env = task.make_env(
             split="train",
             split_by=self.split_by,
             goal_draw=self.goal_draw,
@@ -58,13 +54,13 @@ class EnvironmentArguments(ShopSettings):
         env.np_random = rng
         return env
 
-    def evaluate_on_dev(self, policy: "Policy", catalog: "Catalog", queries: "QueryModel | None") -> "Result":
+    def evaluate_on_dev(self, policy: "Policy", task: "Task", queries: "QueryModel | None") -> "Result":
         """The result of the first dev goals, see `recrl.evaluation.measure.evaluate`."""
         from recrl.evaluation.measure import evaluate
 
         return evaluate(
             policy,
-            catalog,
+            task,
             split="dev",
             split_by=self.split_by,
             num_episodes=self.num_dev_episodes or None,
@@ -74,7 +70,7 @@ class EnvironmentArguments(ShopSettings):
             queries=queries,
         )
 
-    def check_dev_goals(self, policy: "Policy", catalog: "Catalog") -> None:
+    def check_dev_goals(self, policy: "Policy", task: "Task") -> None:
         """Refuses a start that may have been trained on the dev goals, on which its successors are chosen.
 
         Raises:
@@ -83,6 +79,6 @@ class EnvironmentArguments(ShopSettings):
         from recrl.evaluation.measure import evaluation_goals
         from recrl.evaluation.seen_goals import check_seen_goals
 
-        goals = evaluation_goals(catalog, "dev", self.split_by, self.num_dev_episodes or None)
+        goals = evaluation_goals(task, "dev", self.split_by, self.num_dev_episodes or None)
         asked = f"the dev split by {self.split_by}"
-        check_seen_goals(policy, catalog, goals, asked=asked, allowed=self.allow_seen_goals)
+        check_seen_goals(policy, task, goals, asked=asked, allowed=self.allow_seen_goals)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from recrl.environments.protocols import Task
 from recrl.errors import NoPairsError
 from recrl.evaluation.results import load_result, save_result
 from recrl.files import write_json
@@ -40,7 +41,6 @@ from recrl.training.runs import (
 )
 from recrl.training.settings.self_improvement import SelfImprovementArguments
 from recrl.training.tuning import TuningArguments
-from recrl.webshop.catalog import Catalog
 
 logger = logging.getLogger(__name__)
 
@@ -67,16 +67,16 @@ def train_self_improvement(
         CatalogError, CheckpointError, ConfigError, DatasetError: see the modules that read them.
     """
     output_dir = Path(config.output_dir or "")
-    catalog, queries = environment.load_catalog(), environment.load_queries()
+    task, queries = environment.load_task(), environment.load_queries()
     # Fails before anything is written.
-    environment.check_dev_goals(ScorerPolicy.from_pretrained(arguments.model_name_or_path, device="cpu"), catalog)
+    environment.check_dev_goals(ScorerPolicy.from_pretrained(arguments.model_name_or_path, device="cpu"), task)
 
     def on_dev(scorer: str, folder: Path) -> dict[str, float]:
         """Success and score on dev goals, played once, by the main process."""
 
         def play() -> None:
             policy = ScorerPolicy.from_pretrained(scorer, device=str(config.device))
-            save_result(folder / DEV_FILE, environment.evaluate_on_dev(policy, catalog, queries))
+            save_result(folder / DEV_FILE, environment.evaluate_on_dev(policy, task, queries))
 
         made_by_main_process(config, folder / DEV_FILE, play)
         result = load_result(folder / DEV_FILE)
@@ -118,7 +118,7 @@ def train_self_improvement(
             logger.info("%s", _round_line(record, arguments.num_rounds))
         if config.should_save:
             write_json(output_dir / ROUNDS_FILE, records)
-            _finish(run, scorer_of(best["round"]), records, catalog, environment, arguments, config)
+            _finish(run, scorer_of(best["round"]), records, task, environment, arguments, config)
     return output_dir
 
 
@@ -148,6 +148,7 @@ def _play(
         TrajectoryConfig(
             policy=policy,
             output_dir=str(folder),
+            environment=environment.environment,
             catalog=environment.catalog,
             goal_seed=environment.goal_seed,
             human_goals=environment.human_goals,
@@ -221,14 +222,14 @@ def _finish(
     run: TrainingRun,
     best: str,
     records: list[dict[str, Any]],
-    catalog: Catalog,
+    task: Task,
     environment: EnvironmentArguments,
     arguments: SelfImprovementArguments,
     config: ChoiceDPOConfig,
 ) -> None:
     """Puts the best scorer into the run's folder, then the metrics, which mark the run as complete."""
     model, tokenizer = load_scorer(best)
-    model.config.catalog_sha256 = catalog.sha256
+    model.config.catalog_sha256 = task.sha256
     save_scorer(model, tokenizer, run.folder.path)
     played = {
         "training": sum(record.get("num_episodes", 0) for record in records),
@@ -244,9 +245,9 @@ def _finish(
         "num_processes": config.world_size,
         "global_step": sum(record.get("global_step", 0) for record in records),
         **report_best(max(record["round"] for record in records if record["best"]), "round"),
-        "protocol": catalog.protocol(environment.split_by),
-        "catalog_sha256": catalog.sha256,
-        "goals_sha256": catalog.goals_sha256,
+        "protocol": task.protocol(environment.split_by),
+        "catalog_sha256": task.sha256,
+        "goals_sha256": task.goals_sha256,
         "rounds": records,
     }
     run.complete(about)

@@ -41,8 +41,8 @@ class WebShopEnv(gym.Env[str, str]):
     ``valid_actions`` (a tuple of what `step` accepts: on the search page the plain instruction without its price clause
     as a query, then those that ``queries`` proposes, elsewhere a click for everything that can be clicked), ``page``
     (what is shown as a `recrl.webshop.pages.Page`, so that nothing has to be read back from the text),
-    ``catalog_sha256``, ``goals_sha256``; after the purchase ``reward_parts``; after an invalid action
-    ``invalid_action``.
+    ``catalog_sha256``, ``goals_sha256``; after the purchase ``reward_parts``, ``bought_asin`` and ``bought_options``
+    (group -> value); after an invalid action ``invalid_action``.
 
     **Goals.** ``reset(seed=1)`` draws one of the split, by its weight unless ``weighted=False``;
     ``reset(options={"goal_index": 17})`` takes goal 17 of the whole list, whatever the split. Environments of
@@ -131,6 +131,11 @@ class WebShopEnv(gym.Env[str, str]):
         return self._goal
 
     @property
+    def target(self) -> str:
+        """The asin of the hidden goal's product; raises as `goal` does."""
+        return self.goal.asin
+
+    @property
     def screen(self) -> Screen:
         """What is shown at the moment, with its state, its lines and what can be clicked.
 
@@ -176,7 +181,11 @@ class WebShopEnv(gym.Env[str, str]):
             if following.kind == "bought":
                 product = self.catalog.product(following.asin)
                 reward, parts = purchase_reward(product, self.goal, following.options, product.price)
-                extra["reward_parts"] = parts
+                extra |= {
+                    "reward_parts": parts,
+                    "bought_asin": following.asin,
+                    "bought_options": dict(following.options),
+                }
             self._screen = self._show(reward)
         terminated = self._state.kind == "bought"
         truncated = not terminated and self._num_steps >= self.max_steps

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 # Names of buttons, which win over products and options of the same name.
 RESULTS_BUTTONS = frozenset(("back to search", "< prev", "next >"))
 ITEM_BUTTONS = frozenset(("back to search", "< prev", "description", "features", "reviews", "buy now"))
-PAGE_KINDS = ("search", "results", "item", "sub", "bought")
+PAGE_KINDS = ("search", "results", "item", "sub", "bought", "text")  # the last of environments that are no shop
 HITS_PER_PAGE = 10  # products on a results page
 
 
@@ -42,7 +42,7 @@ class Page:
         page_number: from 1, and num_results: of the whole search; None on other pages.
         options: the option groups of an item page; a group can be without a name.
         title, price_tag: of an item page, else None.
-        text: of a sub page; empty on other pages.
+        text: of a sub page, or the whole observation of an environment that is no shop; empty on other pages.
     """
 
     kind: str

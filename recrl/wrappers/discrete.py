@@ -66,7 +66,9 @@ class DiscreteActions(gym.Wrapper[Observation, int, Observation, int], gym.utils
         text = decision.valid_actions[numbered[int(action)]] if is_valid else f"action {action}"
         observation, reward, terminated, truncated, info = self.text_env.step(text)
         if is_valid:
-            playing.add(decision, Choice(numbered[int(action)], 0.0), observation, float(reward), info)
+            playing.add(
+                decision, Choice(numbered[int(action)], 0.0), observation, float(reward), info, terminated=terminated
+            )
         else:
             playing.pass_over(info)
         return self._observe(), float(reward), terminated, truncated, self._with_mask(info)

@@ -209,7 +209,10 @@ def test_a_damaged_result_is_named(tmp_path: Path, changed: dict[str, Any], mess
         ({"asin": ...}, r"episodes\[3\] lacks target_asin"),
         ({"bought_asin": "B1"}, r"episodes\[3\]: bought_asin without actions"),
         ({"actions": ["click[buy now]"]}, r"episodes\[3\]: 1 actions contradict num_steps="),
-        ({"num_steps": 1, "actions": ["click[buy now]"]}, r"bought_asin=None contradicts truncated=False"),
+        (
+            {"num_steps": 1, "actions": ["click[buy now]"], "truncated": True, "bought_asin": "B1"},
+            r"bought_asin='B1' contradicts truncated=True",
+        ),
         (
             {"num_steps": 1, "actions": ["a"], "bought_asin": "B1", "values": []},
             "values of 0 steps, expected 1, as act",

@@ -2,33 +2,17 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from recrl.environments.protocols import Environment
 from recrl.episodes.decisions import Decision
 from recrl.episodes.notes import Notes
 from recrl.policies.base import sample
 from recrl.training.ppo.buffer import RolloutBuffer
 
 PageOutputs = Callable[[Sequence[Decision]], Sequence[tuple[np.ndarray, float]]]  # (actions,) log-probabilities, value
-
-
-class Env(Protocol):
-    """What a `Collector` needs of an environment; `recrl.webshop.env.WebShopEnv` has it.
-
-    ``info`` holds ``page``, ``valid_actions``, and after an invalid action ``invalid_action``; after a purchase
-    ``reward_parts``. ``reset(options={"goal_index": i})`` starts goal i; an episode is a function of it and the
-    actions. After ``max_steps`` actions an episode is truncated.
-    """
-
-    goal_index: int
-    max_steps: int
-
-    @property
-    def np_random(self) -> np.random.Generator: ...
-    def reset(self, *, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]: ...
-    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]: ...
 
 
 @dataclass
@@ -55,7 +39,7 @@ class Collector:
 
     def __init__(
         self,
-        envs: Sequence[Env],
+        envs: Sequence[Environment],
         rngs: Sequence[np.random.Generator],
         *,
         reward_scale: float = 1.0,

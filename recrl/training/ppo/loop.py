@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from accelerate.utils import gather_object
 
+from recrl.environments.protocols import Environment
 from recrl.episodes.data import load_episodes
 from recrl.episodes.training_goals import TrainingGoals, from_config, merged, to_config, training_goals
 from recrl.errors import ConfigError
@@ -39,7 +40,6 @@ from recrl.training.progress import Bar, log_line
 from recrl.training.runs import report_best, training_run
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
-from recrl.webshop.env import WebShopEnv
 
 logger = logging.getLogger(__name__)
 
@@ -59,24 +59,24 @@ def train_ppo(
             f"imitation_coef={config.imitation_coef} and demonstrations={arguments.demonstrations!r}: expected both or "
             "neither"
         )
-    catalog = environment.load_catalog()
+    task = environment.load_task()
     demonstrated = {source: load_episodes(source) for source in arguments.demonstrations or ()}
     shown = [episode for episodes in demonstrated.values() for episode in episodes]
     demonstrations = decisions_of(shown) if shown else []
     model, tokenizer = load_scorer(arguments.model_name_or_path)
     queries = environment.load_queries()
     if config.eval_every > 0:
-        environment.check_dev_goals(ScorerPolicy(model, tokenizer, name=arguments.model_name_or_path), catalog)
-    model.config.catalog_sha256 = catalog.sha256
-    own = (TrainingGoals.of_split(catalog, "train", environment.split_by),)
+        environment.check_dev_goals(ScorerPolicy(model, tokenizer, name=arguments.model_name_or_path), task)
+    model.config.catalog_sha256 = task.sha256
+    own = (TrainingGoals.of_split(task, "train", environment.split_by),)
     of_shown = (training_goals(episodes, source) for source, episodes in demonstrated.items())
     model.config.trained_on = to_config(merged(from_config(model.config.trained_on), own, *of_shown))
 
-    def make_env(number: int) -> WebShopEnv:
-        return environment.make_env(catalog, queries, np.random.default_rng([config.seed, number, 0]))
+    def make_env(number: int) -> Environment:
+        return environment.make_env(task, queries, np.random.default_rng([config.seed, number, 0]))
 
     def on_dev(policy: ScorerPolicy) -> dict[str, float]:
-        result = environment.evaluate_on_dev(policy, catalog, queries)
+        result = environment.evaluate_on_dev(policy, task, queries)
         return {"dev/success": result.success_rate, "dev/score": result.score, "dev/episodes": result.num_episodes}
 
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
@@ -102,9 +102,9 @@ def train_ppo(
                 **({"num_decisions": len(demonstrations)} if demonstrations else {}),
                 "global_step": config.num_updates,
                 **report_best(state.best_update, "update"),
-                "protocol": catalog.protocol(environment.split_by),
-                "catalog_sha256": catalog.sha256,
-                "goals_sha256": catalog.goals_sha256,
+                "protocol": task.protocol(environment.split_by),
+                "catalog_sha256": task.sha256,
+                "goals_sha256": task.goals_sha256,
                 **describe_queries(queries),
                 "log_history": state.log,
             }

@@ -11,9 +11,10 @@ import torch
 from accelerate import Accelerator
 from transformers import enable_full_determinism, get_scheduler, set_seed
 
+from recrl.environments.protocols import Environment
 from recrl.episodes.decisions import LabelledDecision
 from recrl.policies.scorer import ScorerPolicy
-from recrl.training.ppo.collector import Collector, Env
+from recrl.training.ppo.collector import Collector
 from recrl.training.ppo.config import PPOConfig
 from recrl.training.tuning import TuningArguments, decayed_parameters, parameter_groups, prepare_for_training
 
@@ -67,7 +68,7 @@ class PPOState:
         cls,
         model: Any,
         tokenizer: Any,
-        make_env: Callable[[int], Env],
+        make_env: Callable[[int], Environment],
         tuning: TuningArguments,
         config: PPOConfig,
         *,

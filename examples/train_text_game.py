@@ -1,0 +1,85 @@
+"""Trains an agent on a text game that is no shop, by every method, and compares what comes of it.
+
+    python examples/train_text_game.py --output_dir runs/text_game
+
+The game is that of text_game.py; nothing of recrl is changed for it. Its teacher's episodes make the imitation start,
+the start's own ones preference pairs for DPO, and PPO plays on. The encoder is MiniLM-L6 unless `--encoder` names
+another.
+Prints a table of success on test goals, whose places training never met, and the report of a comparison.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from recrl import TrajectoryConfig, evaluate, generate_trajectories, load_policy
+from recrl.evaluation.comparison import compare
+from recrl.evaluation.comparison_tables import comparison_table
+from recrl.evaluation.config import ComparisonConfig
+from recrl.evaluation.tables import print_table
+from recrl.training.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
+from recrl.training.environment import EnvironmentArguments
+from recrl.training.imitation import ImitationArguments, ImitationConfig, train_imitation
+from recrl.training.ppo.config import PPOArguments, PPOConfig
+from recrl.training.ppo.loop import train_ppo
+from recrl.training.tuning import TuningArguments
+
+GAME = "text_game:make_task"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/text_game"), help="takes episodes and models")
+    parser.add_argument("--encoder", help="a BERT-family encoder by Hub id or folder; without it MiniLM-L6")
+    parser.add_argument("--num_updates", type=int, default=8, help="updates of PPO")
+    arguments = parser.parse_args()
+    sys.path.insert(0, str(Path(__file__).parent))  # where text_game.py is
+    shown, played, start, dpo, ppo, comparison = (
+        str(arguments.output_dir / name)
+        for name in ("demonstrations", "trajectories", "imitation", "dpo", "ppo", "comparison")
+    )
+    quiet = {"use_cpu": True, "disable_tqdm": True, "seed": 0}
+
+    game = {"environment": GAME, "max_steps": 5}
+    generate_trajectories(TrajectoryConfig(policy="text_game:Teacher", output_dir=shown, num_trajectories=20, **game))
+    train_imitation(
+        ImitationArguments([shown], model_name_or_path=arguments.encoder, state_form="instruction"),
+        TuningArguments(),
+        ImitationConfig(output_dir=start, num_train_epochs=1, **quiet),
+    )
+    generate_trajectories(
+        TrajectoryConfig(policy=start, output_dir=played, num_trajectories=40, min_reward=0.0, **game)
+    )
+    train_dpo(
+        DPOArguments(start, trajectories=played, pairs=["steps", "contrasts"]),
+        TuningArguments(),
+        ChoiceDPOConfig(output_dir=dpo, **quiet),
+    )
+    train_ppo(
+        PPOArguments(start),
+        EnvironmentArguments(environment=GAME, max_episode_steps=5),
+        TuningArguments(),
+        PPOConfig(
+            output_dir=ppo,
+            num_updates=arguments.num_updates,
+            num_envs=16,
+            num_steps=8,
+            num_minibatches=4,
+            value_warmup=2,
+            eval_every=2,
+            **quiet,
+        ),
+    )
+
+    task = TrajectoryConfig(policy="random", output_dir="", **game).load_task()
+    policies = {"random": "random", "imitation": start, "dpo": dpo, "ppo": ppo}
+    results = {name: evaluate(load_policy(spec), task, max_steps=5) for name, spec in policies.items()}
+    print_table(results, baseline="imitation")
+    report = compare(
+        ComparisonConfig(policies=(start, dpo, ppo), output_dir=comparison, num_episodes=60, runs=1, **game)
+    )
+    print(comparison_table(report, "md"))
+
+
+if __name__ == "__main__":
+    main()

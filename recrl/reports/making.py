@@ -1,0 +1,174 @@
+"""What `recrl report` does: reads runs, plays their episodes again, and writes one page."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from recrl.errors import DatasetError, RecrlError
+from recrl.evaluation.measure import check_result_path
+from recrl.evaluation.result_types import Result
+from recrl.files import write_text
+from recrl.reports import sections
+from recrl.reports.config import ReportConfig
+from recrl.reports.finding import CATALOG_SETTINGS, Run, find_run, is_scripted
+from recrl.reports.page import render_page
+from recrl.reports.played import Played, can_be_played_again, explained, play_again
+from recrl.reports.showing import catalog_for
+from recrl.reports.viewer_data import kind_of, viewer_data
+from recrl.rollouts.config import CatalogSettings
+from recrl.webshop.catalog import Catalog
+
+REPORT_FILE = "report.html"
+
+
+def make_report(
+    config: ReportConfig, say: Callable[[str], None] = lambda text: None, *, found: Sequence[Run] | None = None
+) -> Path:
+    """Writes the page of some runs.
+
+    Args:
+        found: instead of what ``config.sources`` name.
+        say: called with lines of progress.
+
+    Returns:
+        where it is.
+
+    Raises:
+        DatasetError: a run holds nothing that can be shown.
+        StorageError: the page cannot be written.
+    """
+    runs = [find_run(path) for path in config.sources] if found is None else list(found)
+    output = Path(config.output) if config.output else _place_of(runs[0])
+    check_result_path(output)
+    notes = [line for run in runs for line in run.damaged]
+    played = _Player(config, notes, say)
+    by_policy: dict[str, list[Played]] = {}
+    results: dict[str, Result] = {}
+    for run in runs:
+        results |= {_name(run, name, results): one for name, one in run.results.items()}
+        by_policy |= {_name(run, name, by_policy): of for name, of in played.of_run(run)}
+    averaged = sections.over_seeds(results)
+    trainings = [one for run in runs for one in run.trainings]
+    comparisons = {name: one for run in runs for name, one in run.comparisons.items()}
+    page = render_page(
+        title=", ".join(run.name for run in runs),
+        headline=sections.headline(averaged),
+        notes=notes,
+        sections=[
+            sections.results_section(averaged),
+            sections.failure_section(*_kinds(by_policy)),
+            sections.reward_section(averaged),
+            sections.bandit_section(comparisons),
+            sections.curves_section(trainings),
+            sections.health_section(trainings),
+            sections.data_section(trainings, averaged, [row for run in runs for row in run.rows]),
+        ],
+        episodes=viewer_data(by_policy),
+        no_episodes="what was done is not recorded here; `recrl evaluate --output_json` of this version records it.",
+        fingerprints=sections.fingerprints(results),
+        settings=_settings(runs),
+    )
+    write_text(output, page)
+    return output
+
+
+def end_with_report(folder: str | Path, say: Callable[[str], None], *, catalog: CatalogSettings | None = None) -> None:
+    """Ends a command with the page of the folder that it made, and says where that is, or why there is none.
+
+    Args:
+        catalog: the settings that name the catalogue, where the folder does not.
+    """
+    try:
+        said = {} if catalog is None else {name: getattr(catalog, name) for name in CATALOG_SETTINGS}
+        say(f"the report is {make_report(ReportConfig(sources=(str(folder),), **said), say)}; open it in a browser")
+    except RecrlError as error:  # what the command made stands
+        say(f"no report was made: {error}")
+
+
+def _place_of(run: Run) -> Path:
+    return run.path.with_suffix(".html") if run.path.is_file() else run.path / REPORT_FILE
+
+
+def _name(run: Run, name: str, taken: Mapping[str, Any]) -> str:
+    """The name of a policy of a run, with the run's where another run has the same."""
+    return f"{run.name}: {name}" if name in taken else name
+
+
+class _Player:
+    """Plays the episodes of runs again, as many as the page may hold; what is left out is noted."""
+
+    def __init__(self, config: ReportConfig, notes: list[str], say: Callable[[str], None]) -> None:
+        self.config, self.notes, self.say, self.left = config, notes, say, config.most_episodes
+
+    def of_run(self, run: Run) -> Iterator[tuple[str, list[Played]]]:
+        """Name and episodes of every policy, those of trained ones first."""
+        if not self.left:
+            return
+        catalog = self._catalog(run)
+        if run.episodes:
+            yield run.name, self._explained(run.name, run.episodes, catalog, len(run.episodes))
+        played = {name: one for name, one in run.results.items() if one.max_steps is not None}
+        order = sorted(played, key=lambda name: (is_scripted(played[name]), -played[name].success_rate))
+        for name in order:
+            result = played[name]
+            if not can_be_played_again(result):
+                self.notes.append(f"{name}: its result does not hold what was done, so its episodes are not shown")
+                continue
+            if catalog is None or not self.left:
+                break
+            try:
+                yield name, self._explained(name, play_again(result, catalog), catalog, result.num_episodes)
+            except DatasetError as error:
+                self.notes.append(f"{name}: {error}")
+
+    def _catalog(self, run: Run) -> Catalog | None:
+        try:
+            return catalog_for(self.config, run)
+        except RecrlError as error:
+            if self.config.catalog is not None:
+                raise
+            self.notes.append(f"{run.name}: its catalogue cannot be opened ({error}); name it with --catalog")
+            return None
+
+    def _explained(self, name: str, episodes: Any, catalog: Catalog | None, total: int) -> list[Played]:
+        found: list[Played] = []
+        for episode in episodes:
+            if not self.left:
+                self.notes.append(
+                    f"{name}: {total - len(found)} of {total} episodes are left out; --most_episodes shows more"
+                )
+                break
+            found.append(explained(episode, catalog))
+            self.left -= 1
+            self.say(f"  {name}: {len(found)}/{total} episodes")
+        return found
+
+
+def _kinds(by_policy: Mapping[str, Sequence[Played]]) -> tuple[dict[str, Counter[str]], dict[str, int]]:
+    """Policy -> kind -> episodes, of the policies whose failures are explained; policy -> episodes."""
+    known = {
+        name: played
+        for name, played in by_policy.items()
+        if played and all(one.failure is not None or one.episode.success for one in played)
+    }
+    return {name: Counter(map(kind_of, played)) for name, played in known.items()}, {
+        name: len(played) for name, played in known.items()
+    }
+
+
+def _settings(runs: Sequence[Run]) -> list[tuple[str, list[tuple[str, str]]]]:
+    """Name -> its settings, line by line, for each run and training."""
+    found = [(run.name, _lines(run.settings)) for run in runs]
+    found += [(one.name, _lines(one.settings)) for run in runs for one in run.trainings if one.settings != run.settings]
+    return [(name, lines) for name, lines in found if lines]
+
+
+def _lines(settings: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    lines: list[tuple[str, str]] = []
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            lines += _lines(value, f"{prefix}{name}.")
+        elif value is not None:
+            lines.append((f"{prefix}{name}", str(value)))
+    return lines
