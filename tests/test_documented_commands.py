@@ -1,0 +1,71 @@
+"""Every command in the README and in docs/ parses as the real parsers read it, and names files that exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from recrl.cli import make_parser
+from recrl.recipes import RECIPES
+from recrl.recipes import make_parser as recipe_parser
+from recrl.settings import build
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+STARTS = ("recrl ", "accelerate launch", "python recipes/")
+
+
+def commands(page: Path) -> list[list[str]]:
+    """The commands of the page's code blocks, split into words."""
+    found = []
+    for block in re.findall(r"^ *```(?:bash|sh|console)\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.S | re.M):
+        for line in block.replace("\\\n", " ").splitlines():
+            for command in re.split(r"&&|\|", line.strip().removeprefix("$ ")):
+                if command.strip().startswith(STARTS):
+                    filled = re.sub(r"\$\{?\w+\}?", "0", command)  # a loop's variable, such as $seed
+                    found.append(shlex.split(filled, comments=True))
+    return found
+
+
+CASES = [(page, words) for page in PAGES for words in commands(page)]
+
+
+def check_recipe(name: str, words: list[str]) -> None:
+    from trl import TrlParser
+
+    from recrl.experiment.config import PaperConfig
+    from recrl.training.recipe import parse_recipe
+
+    parser = TrlParser((PaperConfig,)) if name == "paper" else recipe_parser(RECIPES[name.replace("_", "-")])
+    parse_recipe(parser, words)
+
+
+@pytest.mark.parametrize(
+    ("page", "words"), CASES, ids=[f"{page.stem}: {' '.join(words)[:60]}" for page, words in CASES]
+)
+def test_a_documented_command_parses(page: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    if words[:2] == ["recrl", "train"]:
+        if len(words) > 2 and words[2:] != ["--help"] and not {"--help", "--help_all"} & set(words):
+            given = [word for word in words[3:] if word not in ("--accelerate_config", "multi_gpu")]
+            check_recipe(words[2], given)
+    elif words[0] == "recrl":
+        if "--help" not in words:
+            parsed = make_parser().parse_args(words[1:])
+            build(parsed.command.config, parsed)
+    elif words[:2] == ["accelerate", "launch"]:
+        from accelerate.commands.launch import launch_command_parser
+
+        launched = launch_command_parser().parse_args(words[2:])
+        assert Path(launched.config_file).exists()
+        assert Path(launched.training_script).exists()
+        check_recipe(Path(launched.training_script).stem, launched.training_script_args)
+    else:
+        assert Path(words[1]).exists()
+        check_recipe(Path(words[1]).stem, words[2:])
+
+
+def test_there_are_commands_to_check() -> None:
+    assert len(CASES) > 25
