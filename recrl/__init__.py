@@ -12,7 +12,8 @@ from gymnasium.envs.registration import register, registry
 from recrl.version import __version__
 
 if TYPE_CHECKING:
-    from recrl.environments import GymTask, check_environment
+    from recrl.environments.checking import check_environment
+    from recrl.environments.gym_task import GymTask
     from recrl.episodes import Decision, Episode, Notes, Step, load_episodes
     from recrl.evaluation import compare_results, evaluate, load_result
     from recrl.policies import Choice, Policy, load_policy
@@ -52,7 +53,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "recrl.environments": ("GymTask", "check_environment"),
+    "recrl.environments.checking": ("check_environment",),
+    "recrl.environments.gym_task": ("GymTask",),
     "recrl.episodes": ("Decision", "Episode", "Notes", "Step", "load_episodes"),
     "recrl.evaluation": ("compare_results", "evaluate", "load_result"),
     "recrl.policies": ("Choice", "Policy", "load_policy"),

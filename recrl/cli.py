@@ -58,6 +58,8 @@ COMMANDS = (
             "write a made-up catalogue in the raw WebShop format"),
     Command("catalog download", commands.CatalogDownloadConfig, commands.catalog_download,
             "fetch the published WebShop files from the Hub", KEPT),
+    Command("catalog import", commands.CatalogImportConfig, commands.catalog_import,
+            "turn a shop's own table of products into a catalogue"),
     Command("catalog info", commands.CatalogInfoConfig, commands.catalog_info,
             "print the counts and fingerprints of a catalogue"),
     Command("shop", commands.ShopConfig, commands.shop, "play an episode by hand in the terminal"),

@@ -21,6 +21,7 @@ from recrl.reports.config import ReportConfig, ShowConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
 from recrl.settings import part, to_seed
 from recrl.terminal import ProgressLine, quiet_libraries, show
+from recrl.webshop.own_catalog_config import CatalogImportConfig
 
 SHOWN_EXAMPLES = 3  # of what was left out for one reason
 
@@ -60,6 +61,9 @@ class CatalogBuildConfig:
 
 def catalog_build(config: CatalogBuildConfig) -> None:
     from recrl.webshop.building import SKIPPED_FILE, build_catalog
+    from recrl.webshop.catalog import num_at_default_price
+    from recrl.webshop.products import PRODUCTS_FILE, ProductStore
+    from recrl.webshop.rawfiles import DEFAULT_PRICE
     from recrl.webshop.sealed import read_sealed
 
     line = ProgressLine()
@@ -74,6 +78,9 @@ def catalog_build(config: CatalogBuildConfig) -> None:
     line.end()
     manifest = read_sealed(folder)
     show(f"built {folder}: {manifest['num_products']} products of {manifest['num_records']} records")
+    defaulted = num_at_default_price(ProductStore(folder / PRODUCTS_FILE))
+    if defaulted:
+        print(f"{defaulted} products cost {DEFAULT_PRICE} dollars, the price of those that state none")
     if manifest["num_skipped"]:
         show(f"left out {manifest['num_skipped']} invalid records; the reasons are in {folder / SKIPPED_FILE}")
 
@@ -123,6 +130,19 @@ def catalog_download(config: CatalogDownloadConfig) -> None:
         say=ProgressLine().say,
     )
     show(f"the files are in {folder}; use them with --catalog {folder}, or build them with `recrl catalog build`")
+
+
+def catalog_import(config: CatalogImportConfig) -> None:
+    from recrl.webshop import own_catalog
+
+    report = own_catalog.import_catalog(config)
+    print(
+        f"{report['num_products']} of {report['num_rows']} products, {report['num_goal_products']} of them with goals, "
+        f"are in {config.output_dir}"
+    )
+    for note in report["notes"]:
+        print(f"  {note}")
+    print(f"use them with --catalog {config.output_dir}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from recrl.webshop.built import INDEX_FOLDER, is_built, open_goals
 from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS, check_split, check_wording, protocol_name
 from recrl.webshop.lazy import LazySequence
 from recrl.webshop.products import PRODUCTS_FILE, ProductStore
-from recrl.webshop.rawfiles import find_raw_files
+from recrl.webshop.rawfiles import DEFAULT_PRICE, find_raw_files
 from recrl.webshop.sealed import cache_key, cached_folder, read_sealed
 from recrl.webshop.search import MAX_HITS, SearchIndex
 
@@ -260,6 +260,12 @@ def _derived(folder: Path, num_products: int) -> Path:
     return cached_folder(key, lambda target: derive_catalog(folder, target, num_products))
 
 
+def num_at_default_price(store: ProductStore) -> int:
+    """Products at `DEFAULT_PRICE`, which those have that state no price; a few may state just that."""
+    is_range = ~np.isnan(store.numbers("price_high"))
+    return int(((store.numbers("price_low") == DEFAULT_PRICE) & ~is_range).sum())
+
+
 def catalog_info(catalog: Catalog) -> dict[str, Any]:
     """Counts and fingerprints of a catalogue, as `recrl catalog info` prints them."""
     prices, store = catalog.goals.prices, catalog.store
@@ -280,6 +286,7 @@ def catalog_info(catalog: Catalog) -> dict[str, Any]:
             "median": float(np.median(prices)),
             "highest": float(prices.max()),
         },
+        "num_at_default_price": num_at_default_price(store),
         "num_goals": len(catalog.goals),
         "num_target_products": catalog.goals.num_targets,
         "goals": splits,

@@ -15,6 +15,7 @@ ATTRIBUTE_FILES = ("items_ins_v2.json", "items_ins_v2_1000.json")
 HUMAN_FILES = ("items_human_ins.json",)
 HUMAN_FIELDS = ("instruction", "instruction_attributes", "instruction_options")  # a text, two lists of texts
 DEFAULT_PRICE = 100.0  # of a product that states none
+_OTHER_PRICES = ("price", "cost", "Price", "Pricing")  # where a file of another kind may state it
 _NOT_PRICE = re.compile(r"[^\d.]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -234,6 +235,13 @@ class _RecordReader:
 
     def pricing(self) -> tuple[tuple[float, ...], str]:
         value = self.record.get("pricing")
+        other = next((name for name in _OTHER_PRICES if self.record.get(name)), None)
+        if "pricing" not in self.record and other is not None:
+            raise self.error(
+                other,
+                f"{self.record[other]!r:.40} is not read: WebShop's files have the price in 'pricing', as '$5.99'; "
+                "`recrl catalog import` reads other tables",
+            )
         if not value:
             return (DEFAULT_PRICE,), f"${DEFAULT_PRICE}"
         if not isinstance(value, str) or "$" not in value:

@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from recrl.cli import main
-from recrl.environments import GymTask, WebShopTask, as_task, check_environment
+from recrl.environments.checking import check_environment
+from recrl.environments.gym_task import GymTask
 from recrl.environments.loading import load_task
+from recrl.environments.webshop import WebShopTask, as_task
 from recrl.episodes.data import dataset_to_episodes, episodes_to_dataset
 from recrl.episodes.decisions import decision_to_row, row_to_decision
 from recrl.episodes.training_goals import TrainingGoals
