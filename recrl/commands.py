@@ -397,6 +397,8 @@ def compare(config: CompareConfig) -> None:
     quiet_libraries()
     line = ProgressLine()
     draw = draw_comparison if config.plots else lambda report, folder: []
+    for group in comparison.equal_weights(config.policies):
+        show(f"warning: {' and '.join(group)} have the same weights; differences between them are chance", error=True)
     report = comparison.compare(part(config, ComparisonConfig), progress=line.say, draw=draw)
     line.end()
     end_with_report(config.output_dir, line.say)

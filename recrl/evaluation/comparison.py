@@ -21,7 +21,7 @@ from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.estimates import Round, make_report, posterior
 from recrl.evaluation.report import Report
 from recrl.evaluation.seen_goals import check_seen_goals
-from recrl.files import write_text
+from recrl.files import sha256_of, write_text
 from recrl.journals import Journal
 from recrl.policies.base import Policy, knows_goal
 from recrl.policies.loading import load_policy
@@ -38,6 +38,16 @@ FILES = {
     "report.html": "one page with everything, for a browser",
     "comparison.png": "running means and the probability of being the best; also as `comparison.svg`",
 }
+
+
+def equal_weights(policies: Sequence[str]) -> list[tuple[str, ...]]:
+    """Groups of policies whose folders hold the same weights: what differs between them is chance, not training."""
+    groups: dict[str, list[str]] = {}
+    for spec in policies:
+        weights = Path(spec) / "model.safetensors"
+        if weights.is_file():
+            groups.setdefault(sha256_of(weights), []).append(spec)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def compare(

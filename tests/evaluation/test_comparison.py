@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from recrl.errors import ConfigError, DatasetError, PolicyError
-from recrl.evaluation.comparison import compare
+from recrl.evaluation.comparison import compare, equal_weights
 from recrl.evaluation.comparison_plots import draw_comparison
 from recrl.evaluation.comparison_tables import comparison_table
 from recrl.evaluation.config import ComparisonConfig
@@ -193,3 +193,12 @@ def test_bad_agents_and_folders_are_named(tmp_path: Path, tiny_scorer: Path) -> 
     (tmp_path / "run" / "journal.jsonl").write_text("{}\n")
     with pytest.raises(DatasetError, match="is corrupt"):
         compare(config(tmp_path / "run", num_episodes=20, runs=1))
+
+
+def test_equal_weights_are_found(tmp_path: Path) -> None:
+    for name, content in (("start", b"1"), ("ppo", b"1"), ("dpo", b"2")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").write_bytes(content)
+    start, ppo, dpo = (str(tmp_path / name) for name in ("start", "ppo", "dpo"))
+    assert equal_weights(["matching", start, dpo, ppo]) == [(start, ppo)]
+    assert equal_weights(["matching", dpo]) == []
