@@ -32,6 +32,7 @@ ROOMS = (
     "language",
     "policies",
     "rollouts",
+    "serving",
     "wrappers",
     "importing",
     "preferences",
@@ -40,7 +41,7 @@ ROOMS = (
     "publishing",
     "reports",
     "experiment",
-    "quickstart shop launching recipes",
+    "quickstart shop advising launching recipes",
     "commands cli __main__",
 )
 FLAT = "in no room"
@@ -49,7 +50,7 @@ ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "terminal settings values shipped runs hub pretrained tables verifying": (
         "What any room may use: settings, runs, the Hub."
     ),
-    "quickstart shop launching recipes": "The whole way to a table; an episode by hand; recipes.",
+    "quickstart shop advising launching recipes": "The whole way to a table; an episode by hand; recipes.",
     "commands cli __main__": "The command line: parses, calls, prints.",
 }
 

@@ -19,6 +19,7 @@ from recrl.quickstart import QuickstartConfig
 from recrl.recipes import RECIPES
 from recrl.recipes import main as run_recipe
 from recrl.reports.config import ReportConfig, ShowConfig
+from recrl.serving.config import ServerConfig
 from recrl.settings import Parser, build
 from recrl.terminal import obey_signals, print_any_text, show, start_logging
 from recrl.version import __version__
@@ -77,6 +78,8 @@ COMMANDS = (
             "count preference pairs again"),
     Command("export", ExportConfig, commands.export,
             "write episodes or preference pairs as rows of messages for TRL's trainers"),
+    Command("serve-environment", ServerConfig, commands.serve_environment,
+            "serve the environment over the network with OpenEnv's protocol", "the server has stopped"),
     Command("evaluate", EvaluationConfig, commands.evaluate,
             "play every goal of a split once, and print success and score with 95% intervals"),
     Command("compare", commands.CompareConfig, commands.compare,

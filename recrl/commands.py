@@ -19,6 +19,7 @@ from recrl.preferences.exporting import ExportConfig
 from recrl.quickstart import QuickstartConfig
 from recrl.reports.config import ReportConfig, ShowConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
+from recrl.serving.config import ServerConfig
 from recrl.settings import part, to_seed
 from recrl.terminal import ProgressLine, quiet_libraries, show
 from recrl.webshop.own_catalog_config import CatalogImportConfig
@@ -166,6 +167,9 @@ class ShopConfig(PlaySettings):
     goal_index: int | None = field(
         default=None, metadata={"help": "The goal to play; without it one of the split is drawn."}
     )
+    advisor: str | None = field(
+        default=None, metadata={"help": "A policy, named as --policy, that says on each page what it would do."}
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -181,7 +185,13 @@ def shop(config: ShopConfig) -> None:
     if config.query_model is not None:
         quiet_libraries()
         settings["queries"] = config.load_queries()
-    shop(settings, goal_index=config.goal_index, seed=config.seed)
+    advisor = None
+    if config.advisor is not None:
+        from recrl.policies.loading import load_policy
+
+        quiet_libraries()
+        advisor = load_policy(config.advisor)
+    shop(settings, goal_index=config.goal_index, seed=config.seed, advisor=advisor)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +308,19 @@ def export(config: ExportConfig) -> None:
         print(f"left out: {count} {reason}")
     for what, count in summary["cut"].items():
         print(f"cut to max_prompt_tokens={config.max_prompt_tokens}: {what}, in {count} rows")
+
+
+def serve_environment(config: ServerConfig) -> None:
+    try:
+        from recrl.serving.server import make_server
+    except ImportError as error:
+        raise ConfigError(f"the server needs OpenEnv ({error}): pip install 'recrl[openenv]'") from error
+
+    server = make_server(config)
+    print(
+        f"serving at http://{config.host}:{config.port}, for {config.max_sessions} sessions; Ctrl-C ends it", flush=True
+    )
+    server.run()
 
 
 def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:

@@ -101,6 +101,14 @@ RECIPES = {
             train="dpo_language:train_dpo_language",
         ),
         Recipe(
+            name="grpo",
+            text="let a language model shop by calls of tools and learn from its rewards, with TRL's GRPOTrainer",
+            arguments=("settings.grpo:GRPOArguments", "settings.grpo:GRPOShop", ADAPTER),
+            settings="settings.grpo:GRPOSettings",
+            config="grpo:LanguageGRPOConfig",
+            train="grpo:train_grpo",
+        ),
+        Recipe(
             name="search",
             text="train the model that proposes search queries, on queries that people typed",
             arguments=("settings.search:QueryArguments",),

@@ -7,6 +7,8 @@ from rich.console import Console
 from rich.panel import Panel
 from rich.text import Text
 
+from recrl.advising import Advisor
+from recrl.policies.base import Policy
 from recrl.reports.purchase import print_receipt, shown
 from recrl.settings import nearest
 from recrl.terminal import plain
@@ -24,7 +26,13 @@ PAGE_NAMES = {"search": "search", "results": "results", "item": "product"}
 
 
 def play(
-    env: WebShopEnv, lines: Iterable[str], console: Console, *, goal_index: int | None = None, seed: int = 0
+    env: WebShopEnv,
+    lines: Iterable[str],
+    console: Console,
+    *,
+    goal_index: int | None = None,
+    seed: int = 0,
+    advisor: Policy | None = None,
 ) -> None:
     """Plays one episode.
 
@@ -32,6 +40,7 @@ def play(
         env: takes the actions.
         lines: what the person types, one line at a time; the episode is left when they end.
         goal_index: the goal; None draws one with ``seed``.
+        advisor: says on each page what it would do.
     """
     options = None if goal_index is None else {"goal_index": goal_index}
     _, info = env.reset(seed=seed, options=options)
@@ -40,8 +49,11 @@ def play(
         console.print(shown(_other_split(env, goal_index), style="yellow"))
     console.print(HELP, style="dim", markup=False)
     draw(env.screen, console)
+    beside = None if advisor is None else Advisor(advisor, env, info)
+    if beside is not None:
+        console.print(shown(beside.advice(), style="italic"))
     for steps, action in enumerate(_actions(lines, env, console), start=1):
-        _, _, terminated, truncated, info = env.step(action)
+        _, reward, terminated, truncated, info = env.step(action)
         if "invalid_action" in info:
             console.print(shown(f"nothing happened: {info['invalid_action']}", style="yellow"))
         if terminated:
@@ -52,6 +64,9 @@ def play(
             console.print(f"That was the last of {steps} steps; nothing was bought, so the reward is 0.")
             return
         draw(env.screen, console)
+        if beside is not None:
+            beside.follow(action, float(reward), info)
+            console.print(shown(beside.advice(), style="italic"))
     console.print("\nYou left without buying; the reward is 0.")
 
 
@@ -155,10 +170,10 @@ def typed_lines(prompt: str = "> ") -> Iterator[str]:
             return
 
 
-def shop(env_settings: dict[str, Any], *, goal_index: int | None, seed: int) -> None:
-    """Plays an episode in this terminal; ``env_settings`` go to `WebShopEnv`.
+def shop(env_settings: dict[str, Any], *, goal_index: int | None, seed: int, advisor: Policy | None = None) -> None:
+    """Plays an episode in this terminal; ``env_settings`` go to `WebShopEnv`, the rest as to `play`.
 
     Raises:
         CatalogError: the catalogue, the split or the goal cannot be used.
     """
-    play(WebShopEnv(**env_settings), typed_lines(), Console(), goal_index=goal_index, seed=seed)
+    play(WebShopEnv(**env_settings), typed_lines(), Console(), goal_index=goal_index, seed=seed, advisor=advisor)

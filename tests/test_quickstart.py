@@ -22,13 +22,14 @@ def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path, capsys: pytest.
     assert names == [*RULES, TEACHER, START, "DPO", "page-1 ceiling", "50-hit ceiling"]
     assert [line.split(" ")[0] for line in said if line[0].isdigit()] == [f"{stage}/6" for stage in range(1, 7)]
     run = tmp_path / "run"
+    assert said[-1] == f"the report is {run / 'report.html'}; open it in a browser"
     assert (run / "table.md").read_text() == table
     assert json.loads((run / "table.json").read_text())["DPO"]["num_episodes"] == 8
     assert table.strip() in (run / "README.md").read_text()
     for path in ("quickstart.json", "judgement/model.safetensors", "demonstrations/trajectories.json",
                  "imitation/model.safetensors", "trajectories/trajectories.json", "dpo/preferences",
                  "dpo/model.safetensors", "imitation/config_resolved.json", "dpo/README.md",
-                 "evaluation/DPO.json"):  # fmt: skip
+                 "evaluation/DPO.json", "report.html"):  # fmt: skip
         assert (run / path).exists(), path
     card = (run / "dpo" / "README.md").read_text()
     assert "Direct preference optimisation" in card

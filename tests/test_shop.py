@@ -4,20 +4,23 @@ import io
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+from recrl.policies.loading import load_policy
 from recrl.shop import play
 from recrl.webshop.best_purchase import best_options
 from recrl.webshop.env import WebShopEnv
 
 
-def played(lines: list[str], *, goal_index: int = 3, max_steps: int = 15, **settings: Any) -> str:
+def played(lines: list[str], *, goal_index: int = 3, max_steps: int = 15, advisor: Any = None, **settings: Any) -> str:
     output = io.StringIO()
     console = Console(file=output, width=100, color_system=None)
-    play(WebShopEnv(split="all", max_steps=max_steps, **settings), lines, console, goal_index=goal_index)
+    env = WebShopEnv(split="all", max_steps=max_steps, **settings)
+    play(env, lines, console, goal_index=goal_index, advisor=advisor)
     return output.getvalue()
 
 
@@ -107,3 +110,12 @@ def test_proposed_queries_have_numbers() -> None:
     assert "[2 wool hat]" in shown
     assert "Page 1 (Total results: " in shown
     assert "[1 " not in played(["quit"]).split("Type what to search for.")[1]
+
+
+def test_an_advisor_says_on_each_page_what_it_would_do(tiny_scorer: Path) -> None:
+    for name in ("matching", str(tiny_scorer)):
+        policy = load_policy(name)
+        shown = played(["my own words", "click[next >]", "quit"], goal_index=0, advisor=policy)
+        said = [line for line in shown.splitlines() if line.startswith(policy.name)]
+        assert len(said) == 3
+        assert ("%" in said[1]) == (name != "matching")

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import CheckpointError, ConfigError, DatasetError, HubError
-from recrl.files import replace_folder, write_json
+from recrl.files import replace_folder
+from recrl.seals import seal_folder, write_sealed_json
 from recrl.settings import check_at_least, check_values
 
 FORMATS = ("messages", "prompt_completion", "preference")
@@ -65,23 +66,20 @@ def check_form(form: str, unit: str, tools: bool) -> None:
         raise ConfigError("tools are for conversations of episodes; add --unit episode, and leave out preference rows")
 
 
-def load_tokenizer(source: str) -> Any:
+def tokenizer_of(source: str) -> Any:
     """A model's tokenizer alone.
 
     Raises:
         CheckpointError: it cannot be had.
     """
-    from transformers import AutoTokenizer
-
     from recrl.hub import find_source
+    from recrl.pretrained import load_tokenizer, refused
 
-    try:
-        return AutoTokenizer.from_pretrained(find_source(source), trust_remote_code=False)
-    except (HubError, OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise CheckpointError(
-            f"expected a model with a tokenizer, by folder or Hub id, got {source!r}: {reason}"
-        ) from error
+    with refused(CheckpointError, f"expected a model with a tokenizer, by folder or Hub id, got {source!r}"):
+        try:
+            return load_tokenizer(find_source(source))
+        except HubError as error:
+            raise ValueError(str(error)) from error
 
 
 def first(items: Sequence[Any], number: int | None, source: str) -> list[Any]:
@@ -118,7 +116,7 @@ def export(config: ExportConfig) -> dict[str, Any]:
     output_dir = Path(config.output_dir)
     if output_dir.exists():
         raise DatasetError(f"{output_dir} exists; choose another --output_dir or remove it")
-    chat = Chat(load_tokenizer(config.model), name=repr(config.model), tools=tool_schemas() if config.tools else None)
+    chat = Chat(tokenizer_of(config.model), name=repr(config.model), tools=tool_schemas() if config.tools else None)
     writer = Writer(chat, PromptSettings(config.max_prompt_tokens, config.notes), config.max_tokens, config.tools)
     sources: list[Any]
     if config.format == "preference":
@@ -152,5 +150,6 @@ def export(config: ExportConfig) -> dict[str, Any]:
         columns["tools"] = Value("string")
     with replace_folder(output_dir) as temporary:
         Dataset.from_list(made.rows, features=Features(columns)).save_to_disk(str(temporary))
-        write_json(temporary / EXPORT_FILE, summary)
+        write_sealed_json(temporary / EXPORT_FILE, summary)
+        seal_folder(temporary, "dataset of messages", command="recrl export")
     return summary

@@ -7,6 +7,7 @@ is that of the texts themselves. The reference is the start: the same weights wi
 that training began with.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,8 @@ from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.dpo_language import LanguageDPOArguments, LanguageDPOSettings
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.trl_adapter import SIDE_COLUMNS, LanguageDPOTrainer
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -159,6 +162,8 @@ def tokenised(pairs: Dataset, teller: LanguagePolicy, max_length: int | None) ->
             left_out["pairs with a side longer than max_length"] += 1
         else:
             rows.append(row)
+    for reason, count in left_out.items():
+        logger.warning("left out of training: %d %s", count, reason)
     if not rows:
         reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise DatasetError(f"no pair is left of {len(pairs)}: {reasons}; raise max_prompt_tokens or max_length")

@@ -160,7 +160,7 @@ _LANGUAGE: Rules = (
     | _honoured(
         f"average_tokens_across_devices router_aux_loss_coef {_COMPILING} train_sampling_strategy length_column_name"
     )
-    | _besides("include_num_input_tokens_seen remove_unused_columns pad_to_multiple_of activation_offloading")
+    | _besides("include_num_input_tokens_seen remove_unused_columns pad_to_multiple_of")
     | _refused("the loss is that of the answers' tokens", "label_smoothing_factor")
     | _refused("give `accelerate launch` a configuration file", "parallelism_config")
     | _refused(
@@ -173,7 +173,7 @@ _LANGUAGE: Rules = (
 SFT: Rules = (
     _LANGUAGE
     | _honoured("max_length shuffle_dataset packing packing_strategy neftune_noise_alpha")
-    | _besides("padding_free")
+    | _besides("padding_free activation_offloading")
     | _refused("rows are made of demonstrations, by the model's own template", "chat_template_path dataset_text_field "
                "dataset_kwargs dataset_num_proc eos_token pad_token truncation_mode")
     | _refused(NO_EVALUATION, "eval_packing")
@@ -184,11 +184,37 @@ SFT: Rules = (
 DPO_LANGUAGE: Rules = (
     _LANGUAGE
     | _honoured(f"max_length neftune_noise_alpha {_DPO_LOSSES}")
-    | _besides("precompute_ref_batch_size")
+    | _besides("precompute_ref_batch_size activation_offloading")
     | _refused("there are no heads", "head_learning_rate")
     | _refused("DPO's own is label_smoothing, for the losses that have one", "label_smoothing_factor")
     | _refused("sides that are too long are left out, not cut", "truncation_mode")
     | _refused("the collator pads", "padding_free pad_to_multiple_of pad_token dataset_num_proc")
+)
+
+GRPO: Rules = (
+    _LANGUAGE
+    | _honoured(
+        "num_generations max_completion_length shuffle_dataset generation_batch_size steps_per_generation temperature "
+        "top_p top_k min_p generation_kwargs chat_template_kwargs repetition_penalty beta num_iterations epsilon delta "
+        "epsilon_high sapo_temperature_neg sapo_temperature_pos vespo_k_pos vespo_lambda_pos vespo_k_neg "
+        "vespo_lambda_neg importance_sampling_level reward_weights multi_objective_aggregation scale_rewards loss_type "
+        "mask_truncated_completions sync_ref_model ref_model_mixup_alpha ref_model_sync_steps top_entropy_quantile "
+        "entropy_coef use_adaptive_entropy entropy_coef_min entropy_coef_max entropy_coef_delta entropy_target "
+        "max_tool_calling_iterations off_policy_mask_threshold use_bias_correction_kl disable_dropout "
+        "cast_lm_head_to_fp32 vllm_importance_sampling_correction vllm_importance_sampling_mode "
+        "vllm_importance_sampling_clip_max vllm_importance_sampling_clip_min vllm_importance_sampling_cap "
+        "neftune_noise_alpha"
+    )
+    | _besides(
+        "ds3_gather_for_generation cache_implementation use_vllm vllm_mode vllm_model_impl vllm_enable_sleep_mode "
+        "vllm_server_base_url vllm_server_host vllm_server_port vllm_server_timeout vllm_group_port "
+        "vllm_gpu_memory_utilization vllm_max_model_length vllm_tensor_parallel_size log_completions log_multimodal "
+        "num_completions_to_print log_unique_prompts use_transformers_continuous_batching "
+        "transformers_continuous_batching_config use_transformers_paged"
+    )
+    | _refused(NO_EVALUATION, "num_generations_eval")
+    | _refused("the model writes calls of tools", "vllm_structured_outputs_regex")
+    | _refused(PUSHED_ONCE, "log_completions_hub_repo")
 )
 
 JUDGEMENT: Rules = (
@@ -257,6 +283,7 @@ RULES: Mapping[str, Rules] = {
     "search": QUERY_MODEL,
     "sft": SFT,
     "dpo_language": DPO_LANGUAGE,
+    "grpo": GRPO,
 }
 TITLES = {
     "judgement": "the judgement",
@@ -266,6 +293,7 @@ TITLES = {
     "search": "the query model",
     "sft": "SFT",
     "dpo_language": "DPO of a language model",
+    "grpo": "GRPO",
 }
 
 
@@ -355,6 +383,7 @@ def fields_table() -> Iterator[str]:
         "search": "search",
         "sft": "sft",
         "dpo_language": "dpo_language",
+        "grpo": "grpo",
     }
     for recipe, title in shown.items():
         rules = RULES[recipe]

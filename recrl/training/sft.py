@@ -6,6 +6,7 @@ episode as a conversation, with ``tools`` in calls of tools, which is what GRPO 
 template that marks the assistant's turns, which it has for common models (``assistant_only_loss``).
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,8 @@ from recrl.training.progress import shown_progress
 from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.settings.sft import SFTArguments, SFTSettings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -126,4 +129,6 @@ def _rows(
     form = "messages" if arguments.unit == "episode" else "prompt_completion"
     made = writer.of_episodes(episodes, form=form, unit=arguments.unit)
     check_rows(made)
+    for reason, count in made.left_out.items():
+        logger.warning("left out of training: %d %s", count, reason)
     return made

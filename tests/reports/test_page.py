@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from recrl.evaluation.results import load_result
 from recrl.files import write_json
 from recrl.reports.charts import Line, interval_bar, line_chart, number, stacked_bar, ticks
 from recrl.reports.config import ReportConfig
-from recrl.reports.finding import Training
+from recrl.reports.finding import Training, find_run
 from recrl.reports.health import GAUGES, gauges_of
 from recrl.reports.making import make_report
 from recrl.reports.page import json_for_html
+from recrl.reports.played import Played, play_again
 from recrl.reports.sections import comparable_results, curves_section, data_section, health_section
+from recrl.reports.viewer_data import viewer_data
 from recrl.training.ppo.metrics import METRICS
 from reports_shop import HOSTILE, Shop
 
@@ -122,6 +125,25 @@ def test_damaged_files_and_missing_episodes_are_said(shop: Shop, tmp_path: Path,
     assert "broken.json cannot be read" in text
     assert "does not hold what was done" in text
     assert "No episodes" in text
+
+
+def test_a_comparison_ends_with_its_page(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--catalog", str(shop.folder), "--num_episodes", "20", "--runs", "1", "--no_plots"]
+    main(["compare", "--policies", "rule", "random", "--split", "train", "--output_dir", str(tmp_path / "run"), *flags])
+    assert f"the report is {tmp_path / 'run' / 'report.html'}; open it" in capsys.readouterr().err
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "run 1: probability of being the best" in page
+    assert "what was done is not recorded here" in page
+    find_run(tmp_path / "run")
+    main(["verify", str(tmp_path / "run")])  # the page is no part of what is sealed
+
+
+def test_a_value_is_shown_where_the_policy_has_learned_it(shop: Shop) -> None:
+    result = load_result(shop.result("random"))
+    [episode] = play_again(result, shop.catalog, result.episodes[:1])
+    steps = tuple(replace(step, value=0.25) for step in episode.steps)
+    data = viewer_data({"random": [Played(replace(episode, steps=steps), None, None)]})
+    assert [step[5] for step in data["episodes"][0]["steps"]] == [0.25] * len(steps)
 
 
 def test_more_episodes_than_asked_for_are_left_out_and_counted(shop: Shop, tmp_path: Path) -> None:

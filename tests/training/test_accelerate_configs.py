@@ -47,6 +47,20 @@ EXPECTED: dict[str, dict[str, Any]] = {
             "fsdp_cpu_ram_efficient_loading": False,
         },
     },
+    "fsdp_language": {
+        "distributed_type": "FSDP",
+        "mixed_precision": "bf16",
+        "num_processes": 2,
+        "fsdp_config": {
+            "fsdp_version": 2,
+            "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
+            "fsdp_state_dict_type": "FULL_STATE_DICT",
+            "fsdp_reshard_after_forward": True,
+            "fsdp_offload_params": False,
+            "fsdp_activation_checkpointing": False,
+            "fsdp_cpu_ram_efficient_loading": False,
+        },
+    },
     "multi_node": {
         "distributed_type": "MULTI_GPU",
         "mixed_precision": "bf16",

@@ -18,6 +18,7 @@ from recrl.training.dpo import ChoiceDPOConfig, DPOArguments
 from recrl.training.dpo_language import LanguageDPOConfig
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.fields import RULES, TITLES, Use
+from recrl.training.grpo import LanguageGRPOConfig
 from recrl.training.imitation import ImitationArguments, ImitationConfig
 from recrl.training.judgement import JudgementArguments, JudgementConfig
 from recrl.training.ppo.config import PPOConfig
@@ -34,6 +35,7 @@ ROOT = Path(__file__).parents[2]
 CONFIGS: dict[str, Any] = {
     "imitation": ImitationConfig, "dpo": ChoiceDPOConfig, "self_improvement": ChoiceDPOConfig, "ppo": PPOConfig,
     "search": QueryConfig, "judgement": JudgementConfig, "sft": LanguageSFTConfig, "dpo_language": LanguageDPOConfig,
+    "grpo": LanguageGRPOConfig,
 }  # fmt: skip
 REFUSED = [
     (recipe, field.name, field.default if field.default_factory is MISSING else field.default_factory())

@@ -1,0 +1,178 @@
+"""GRPO in the shop: what the environment tells TRL, the budget of tokens, and a few real steps."""
+
+import json
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from language_model import make_language_model
+from recrl.errors import ConfigError
+from recrl.language.chat import Chat
+from recrl.language.tools import TOOLS, call_of, tool_schemas
+from recrl.policies.language import LanguagePolicy
+from recrl.policies.loading import load_policy
+from recrl.preferences.exporting import tokenizer_of
+from recrl.publishing.push import push_run
+from recrl.rollouts.rollout import rollout
+from recrl.training.grpo import LanguageGRPOConfig, train_grpo
+from recrl.training.language import with_template
+from recrl.training.settings.grpo import GRPOArguments, GRPOShop
+from recrl.training.settings.language import AdapterArguments
+from recrl.training.webshop_spec import WebShopSpec, WebShopToolEnv
+
+
+@pytest.fixture(scope="module")
+def spec() -> WebShopSpec:
+    return WebShopSpec(num_goals=4, max_episode_steps=6, most_words=8)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_language_model(tmp_path_factory.mktemp("language") / "tiny", context=8192)
+
+
+def tools_chat(model: Path) -> Chat:
+    tokenizer = tokenizer_of(str(model))
+    with_template(tokenizer, "qwen2_5")
+    return Chat(tokenizer, tools=tool_schemas())
+
+
+def demonstrated(spec: WebShopSpec) -> Any:
+    [episode] = rollout(load_policy("demonstrator"), spec.shop, spec.goal_indices[:1], seed=0)
+    return episode
+
+
+def play(env: WebShopToolEnv, actions: list[str]) -> list[str]:
+    calls = [call_of(action) for action in actions]
+    return [getattr(env, call["name"])(**call["arguments"]) for call in calls]
+
+
+def test_an_episode_by_calls_of_tools_has_the_reward_of_the_environment(spec: WebShopSpec) -> None:
+    episode, env = demonstrated(spec), spec.environment_factory()
+    told = env.reset(goal_index=episode.goal_index, prompt="ignored")
+    assert episode.instruction in told
+    pages = play(env, [step.action for step in episode.steps])
+    assert env.get_reward() == episode.reward == 1.0
+    assert pages[-1] == "You bought it."
+    for page, step in zip(pages, episode.steps[1:], strict=False):
+        assert all(product.asin.lower() in page for product in step.page.listing)
+        assert "click[" not in page
+    with pytest.raises(ValueError, match="the product is bought"):
+        env.search("more")
+    assert env.reset(goal_index=episode.goal_index) == told
+    assert env.get_reward() == 0.0
+
+
+def test_refused_calls_and_the_last_step_say_so(spec: WebShopSpec) -> None:
+    env = spec.environment_factory()
+    env.reset(goal_index=spec.goal_indices[0])
+    with pytest.raises(ValueError, match=r".+"):
+        env.open_product("b000000000")
+    for _ in range(spec.max_episode_steps - 1):
+        env.search("shirt")
+    with pytest.raises(ValueError, match="the steps are used up"):
+        env.buy()
+    assert env.get_reward() == 0.0
+
+
+def test_trl_finds_the_tools_and_nothing_else(spec: WebShopSpec) -> None:
+    import inspect
+
+    found = {name for name, _ in inspect.getmembers(WebShopToolEnv, inspect.isfunction) if not name.startswith("_")}
+    assert found == {*TOOLS, "reset", "get_reward"}
+
+
+def test_environments_share_a_catalogue_and_their_factory_can_be_pickled(spec: WebShopSpec) -> None:
+    factory = pickle.loads(pickle.dumps(spec.environment_factory))
+    one, other = factory(), spec.environment_factory()
+    assert one._env.catalog is other._env.catalog
+    episode = demonstrated(spec)
+    actions = [step.action for step in episode.steps]
+
+    def shop(_: int) -> float:
+        env = factory()
+        env.reset(goal_index=episode.goal_index)
+        play(env, actions)
+        return env.get_reward()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(shop, range(16))) == [1.0] * 16
+
+
+def test_rows_name_training_goals(spec: WebShopSpec) -> None:
+    rows = spec.train_dataset
+    assert rows["goal_index"] == spec.goal_indices
+    assert set(spec.goal_indices) <= set(spec.shop.split("train", "product").tolist())
+    assert rows[0]["prompt"][0]["role"] == "user"
+
+
+def test_a_budget_without_room_for_an_episode_is_refused_with_the_arithmetic(spec: WebShopSpec, model: Path) -> None:
+    chat = tools_chat(model)
+    needed = spec.check_budget(chat, 100_000, None)
+    assert needed["completion_tokens"] > needed["page_tokens"] > 0
+    with pytest.raises(
+        ConfigError, match=rf"max_completion_length=512 is too small: .* {needed['completion_tokens']} "
+    ):
+        spec.check_budget(chat, 512, None)
+    with pytest.raises(ConfigError, match="the model's context holds 4096 tokens, but the prompt takes"):
+        spec.check_budget(chat, max(4000, needed["completion_tokens"]), 4096)
+
+
+def as_demonstrated(trainer: Any, prompt_ids: list[list[int]], actions: list[str]) -> list[list[int]]:
+    """Answers in the model's place: every other episode follows a demonstration, the rest give up."""
+    tokenizer, answers = trainer.processing_class, []
+    for place, prompt in enumerate(prompt_ids):
+        done = tokenizer.decode(prompt).count("<tool_response>")
+        text = "I give up."
+        if done or place % 2:
+            call = call_of(actions[done]) if done < len(actions) else None
+            text = "Bought." if call is None else f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
+        answers.append(tokenizer(f"{text}<|im_end|>", add_special_tokens=False)["input_ids"])
+    return answers
+
+
+@pytest.mark.slow
+def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TRL plays its tool loop, scores, and updates; what is generated is given, so that calls and rewards are known."""
+    from transformers import TrainerCallback
+    from trl import GRPOTrainer
+
+    episode = demonstrated(WebShopSpec(num_goals=1, seed=0))
+    actions = [step.action for step in episode.steps]
+    monkeypatch.setattr(
+        GRPOTrainer,
+        "_generate_single_turn",
+        lambda self, prompt_ids, *_, **__: (as_demonstrated(self, prompt_ids, actions), None),
+    )
+    seen: list[dict[str, float]] = []
+
+    class Logs(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            seen.append(dict(logs))
+
+    run = train_grpo(
+        GRPOArguments(str(model), chat_template="qwen2_5", num_goals=1, most_words=4),
+        GRPOShop(max_episode_steps=8),
+        AdapterArguments(),
+        LanguageGRPOConfig(output_dir=str(tmp_path / "grpo"), use_cpu=True, max_steps=2, num_generations=4,
+                           per_device_train_batch_size=4, max_completion_length=2000, learning_rate=1e-3,
+                           logging_steps=1, disable_tqdm=True, seed=0),
+        callbacks=[Logs()],
+    )  # fmt: skip
+    for log in seen[:2]:
+        assert log["reward"] == pytest.approx(0.5)  # half of the episodes bought the right thing
+        assert log["tools/call_frequency"] == pytest.approx(len(actions) / 2)
+        assert log["tools/failure_frequency"] == 0
+        assert log["completions/mean_length"] > 0
+    assert isinstance(load_policy(str(run), answers="tools"), LanguagePolicy)
+    assert "Group relative policy optimisation" in card_of(run)
+
+
+def card_of(run: Path) -> str:
+    push_run(LanguageGRPOConfig(output_dir=str(run), use_cpu=True))
+    return (run / "README.md").read_text()
