@@ -212,9 +212,11 @@ def _several(episode: Episode) -> bool:
 def test_many_groups_of_options_take_no_time(tmp_path: Path) -> None:
     """26 groups have millions of combinations."""
     groups = {f"part {letter}": [f"{letter} one", f"{letter} two"] for letter in "abcdefghijklmnopqrstuvwxyz"}
-    about = {"attributes": ["soft"], "instruction": "find me a kit", "instruction_attributes": ["soft"]}
     product_of_many = item("B0MANY0001", "kit of parts", customization_options=options(**groups))
-    raw = write_catalog(tmp_path / "raw", [product_of_many], {"B0MANY0001": about}, {})
+    about = {"attributes": ["soft"]}  # without an instruction, or each combination would be a goal
+    other = about | {"instruction": "find me a kit", "instruction_attributes": ["soft"]}
+    items = [product_of_many, item("B0OTHER001", "another kit")]
+    raw = write_catalog(tmp_path / "raw", items, {"B0MANY0001": about, "B0OTHER001": other}, {})
     built = load_catalog(build_catalog(raw, tmp_path / "built", nouns=plain_nouns, tagger={"name": "plain"}))
     product = built.product("B0MANY0001")
     wanted = {group: values[1] for group, values in product.options.items()}
