@@ -100,4 +100,4 @@ def test_every_script_is_short_and_says_what_it_does(path: Path) -> None:
     assert f"python examples/{path.name}" in about
     assert "Prints" in about
     assert len(text.splitlines()) <= 100
-    assert f'run("{path.stem}"' in Path(__file__).read_text(encoding="utf-8")
+    assert re.search(rf'run\(\s*"{path.stem}"', Path(__file__).read_text(encoding="utf-8"))

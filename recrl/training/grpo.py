@@ -20,6 +20,7 @@ from recrl.language.models import Record, context_length, read_record
 from recrl.language.tools import tool_schemas
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
+from recrl.training.progress import shown_progress
 from recrl.training.runs import SealCheckpoints, for_trainer, training_run
 from recrl.training.settings.grpo import GRPOArguments, GRPOSettings, GRPOShop
 from recrl.training.settings.language import AdapterArguments
@@ -85,7 +86,8 @@ def train_grpo(
                 peft_config=peft_config,
                 callbacks=[SealCheckpoints(), *callbacks],
             )
-        trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        with shown_progress(trainer, "grpo"):
+            trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
         logs = [entry for entry in trainer.state.log_history if "reward" in entry]
         catalog = spec.shop
         record = Record(

@@ -26,6 +26,11 @@ FIGURES = {
     "dpo": _PAIRS,
     "sft": (("loss", "loss", "{:.3f}"), ("mean_token_accuracy", "right tokens", "{:.1%}")),
     "dpo-language": _PAIRS,
+    "grpo": (
+        ("loss", "loss", "{:.3f}"),
+        ("reward", "reward", "{:.3f}"),
+        ("tools/call_frequency", "calls an episode", "{:.1f}"),
+    ),
     "judgement": (("loss", "loss", "{:.3f}"), ("learning_rate", "learning rate", "{:.1e}")),
     "search": (("loss", "loss", "{:.3f}"), ("learning_rate", "learning rate", "{:.1e}")),
     "ppo": (

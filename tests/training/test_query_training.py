@@ -83,7 +83,9 @@ def test_resume_equals_uninterrupted(
     with monkeypatch.context() as patch:
         start = Seq2SeqTrainer.__init__
         patch.setattr(
-            Seq2SeqTrainer, "__init__", lambda self, **kwargs: start(self, **kwargs, callbacks=[InterruptAt(9)])
+            Seq2SeqTrainer,
+            "__init__",
+            lambda self, callbacks, **others: start(self, **others, callbacks=[*callbacks, InterruptAt(9)]),
         )
         with pytest.raises(KeyboardInterrupt):
             train_queries(arguments(pairs, tiny_encoder), settings(tmp_path / "cut"))
