@@ -20,8 +20,9 @@ from recrl.evaluation.tables import print_table
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
 from recrl.training.environment import EnvironmentArguments
 from recrl.training.imitation import ImitationArguments, ImitationConfig, train_imitation
-from recrl.training.ppo.config import PPOArguments, PPOConfig
+from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.loop import train_ppo
+from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
 GAME = "text_game:make_task"
