@@ -101,7 +101,7 @@ def test_an_id_that_no_hub_answers_for_is_refused_within_seconds(tmp_path: Path,
     assert len(lines) == 4, done.stderr
     for line in lines:
         seconds, _, message = line.partition(" ")
-        assert float(seconds) < 12, line
+        assert float(seconds) < 30, line  # a download that waits would take minutes
         assert "no such folder, and http://127.0.0.1" in message
 
 

@@ -185,7 +185,7 @@ def test_a_recipe_ends_with_one_line_and_two_on_bad_input(
     result = run("dpo.py", "--config", str(tmp_path / "recipe.yaml"))
     assert result.returncode == 2
     assert result.stderr.strip().splitlines()[-1] == (
-        "error: unknown key 'betta'; did you mean 'beta'? (--help lists all keys)"
+        "error: unknown key 'betta'; did you mean 'beta'? (--help_all lists all keys)"
     )
     data = ("--model_name_or_path", str(tmp_path / "nothing"), "--trajectories", str(trajectories))
     result = run("dpo.py", *data, "--output_dir", str(tmp_path / "run"), "--use_cpu", "true")
