@@ -4,12 +4,16 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from hub_server import HubServer
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # contended cores make more threads slower
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# The same examples in every run, and no time limit for one: the machine may be crowded.
+hypothesis.settings.register_profile("recrl", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("recrl")
 
 
 def _folder(variable: str, what: str) -> Path:
