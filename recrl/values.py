@@ -5,12 +5,15 @@ text, is a number where a number is meant; one value is a list of one where a li
 flags too.
 """
 
+import importlib
 import json
 import math
+import sys
 import types
 import typing
 from collections.abc import Callable
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 EXPECTED = {
@@ -138,3 +141,19 @@ def _expected(kind: Any) -> str:
     if isinstance(origin, type) and issubclass(origin, Enum):
         return f"one of {', '.join(str(one.value) for one in origin)}"
     return EXPECTED.get(origin, f"a {getattr(origin, '__name__', origin)}")
+
+
+def find_named(spec: str) -> Any:
+    """What ``module:name`` stands for; the module may lie in the working folder.
+
+    Raises:
+        ValueError: it cannot be imported; the message says why.
+    """
+    module, _, name = spec.partition(":")
+    working_folder = str(Path.cwd())
+    if working_folder not in sys.path:
+        sys.path.insert(0, working_folder)
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ValueError(f"{spec!r} cannot be imported: {error}; expected module:function") from error

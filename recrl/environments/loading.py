@@ -1,11 +1,8 @@
 """A task of one's own by its name, ``module:function``, as commands and recipes are told it."""
 
-import importlib
-import sys
-from pathlib import Path
-
 from recrl.environments.protocols import Task
 from recrl.errors import TaskError
+from recrl.values import find_named
 
 _NEEDED = (
     "sha256", "goals_sha256", "template_goals_sha256", "goal_seed", "human_goals", "split", "protocol", "chances",
@@ -22,13 +19,10 @@ def load_task(spec: str) -> Task:
     module_name, _, function_name = spec.partition(":")
     if not module_name or not function_name:
         raise TaskError(f"{spec!r}: expected module:function, which returns a task such as recrl.GymTask")
-    working_folder = str(Path.cwd())
-    if working_folder not in sys.path:
-        sys.path.insert(0, working_folder)
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise TaskError(f"{spec!r} cannot be imported: {error}; expected module:function") from error
+        function = find_named(spec)
+    except ValueError as error:
+        raise TaskError(str(error)) from error
     if not callable(function):
         raise TaskError(f"{spec!r} is {function!r:.80}; expected a function without arguments that returns a task")
     task = function()

@@ -17,9 +17,7 @@ from recrl.importing.recordings import (
     MisfitError,
     RecordedStep,
     Recording,
-    check_format,
-    find_files,
-    read_lines,
+    read_records,
 )
 from recrl.webshop import actions
 from recrl.webshop.pages import Page
@@ -45,20 +43,14 @@ def read_demonstrations(source: Path) -> Iterator[tuple[str, Recording | MisfitE
     Raises:
         DatasetError: there is no file, or it is of another format.
     """
-    for path in find_files(source):
-        is_checked = False
-        for number, record in read_lines(path):
-            name = f"{path.name}:{number}"
-            if isinstance(record, MisfitError):
-                yield name, record
-                continue
-            if not is_checked:
-                check_format(FORMAT, record, path)
-                is_checked = True
-            try:
-                yield name, _demonstration(name, record)
-            except MisfitError as misfit:
-                yield name, misfit
+    for name, record in read_records(source, FORMAT):
+        if isinstance(record, MisfitError):
+            yield name, record
+            continue
+        try:
+            yield name, _demonstration(name, record)
+        except MisfitError as misfit:
+            yield name, misfit
 
 
 def _demonstration(name: str, record: dict[str, Any]) -> Recording:

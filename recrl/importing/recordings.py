@@ -114,6 +114,21 @@ def read_lines(path: Path) -> Iterator[tuple[int, Any]]:
         raise DatasetError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
+def read_records(source: Path, named: str) -> Iterator[tuple[str, Any]]:
+    """Name of each line of the files -> what it holds, as `read_lines` gives it.
+
+    Raises:
+        DatasetError: there is no file, or one is of another format than the one that was named.
+    """
+    for path in find_files(source):
+        is_checked = False
+        for number, record in read_lines(path):
+            if not is_checked and not isinstance(record, MisfitError):
+                check_format(named, record, path)
+                is_checked = True
+            yield f"{path.name}:{number}", record
+
+
 def _object(number: int, line: str) -> Any:
     try:
         record = json.loads(line)

@@ -9,9 +9,7 @@ from recrl.importing.recordings import (
     MisfitError,
     RecordedStep,
     Recording,
-    check_format,
-    find_files,
-    read_lines,
+    read_records,
 )
 
 FORMAT = "jsonl"
@@ -23,20 +21,14 @@ def read_rows(source: Path) -> Iterator[tuple[str, Episode | MisfitError]]:
     Raises:
         DatasetError: there is no file, or it is of another format.
     """
-    for path in find_files(source):
-        is_checked = False
-        for number, record in read_lines(path):
-            name = f"{path.name}:{number}"
-            if isinstance(record, MisfitError):
-                yield name, record
-                continue
-            if not is_checked:
-                check_format(FORMAT, record, path)
-                is_checked = True
-            try:
-                yield name, row_to_episode(record)
-            except (DatasetError, PolicyError, TypeError, AttributeError) as error:
-                yield name, MisfitError("a row is no episode", " ".join(str(error).split()))
+    for name, record in read_records(source, FORMAT):
+        if isinstance(record, MisfitError):
+            yield name, record
+            continue
+        try:
+            yield name, row_to_episode(record)
+        except (DatasetError, PolicyError, TypeError, AttributeError) as error:
+            yield name, MisfitError("a row is no episode", " ".join(str(error).split()))
 
 
 def to_recording(name: str, episode: Episode) -> Recording:

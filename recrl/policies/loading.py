@@ -1,8 +1,6 @@
 """Finding a policy by name, folder, Hub id or code."""
 
 import difflib
-import importlib
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +8,7 @@ from recrl.errors import PolicyError
 from recrl.hub import is_path
 from recrl.policies.base import Policy
 from recrl.policies.own import as_policy, takes
+from recrl.values import find_named
 
 RULES = (
     "random",
@@ -85,7 +84,7 @@ def load_policy(
         return ScorerPolicy.from_pretrained(spec, temperature=temperature, loop_guard=loop_guard, device=device)
     if argument:
         _refuse_told(told, f"{spec!r} is a policy of your own")
-        return _own_policy(spec, name, argument)
+        return _own_policy(spec)
     nearest = difflib.get_close_matches(spec, SCRIPTED, n=1, cutoff=0.4)
     hint = f"; did you mean {nearest[0]!r}? Expected" if nearest else "; expected"
     raise PolicyError(
@@ -99,14 +98,11 @@ def _refuse_told(told: dict[str, Any], because: str) -> None:
         raise PolicyError(f"{' and '.join(told)} are for language models; {because}")
 
 
-def _own_policy(spec: str, module_name: str, function_name: str) -> Policy:
-    working_folder = str(Path.cwd())
-    if working_folder not in sys.path:
-        sys.path.insert(0, working_folder)
+def _own_policy(spec: str) -> Policy:
     try:
-        function = getattr(importlib.import_module(module_name), function_name)
-    except (ImportError, AttributeError) as error:
-        raise PolicyError(f"policy {spec!r} cannot be imported: {error}; expected module:function") from error
+        function = find_named(spec)
+    except ValueError as error:
+        raise PolicyError(f"policy {error}") from error
     if isinstance(function, type) or takes(function):
         if not takes(function):
             raise PolicyError(f"policy {spec!r} is {function!r:.80}, which cannot be called without arguments")

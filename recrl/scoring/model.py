@@ -193,7 +193,7 @@ class BertForChoiceScoring(PreTrainedModel):
         try:
             found = find_source(source)
         except HubError as error:
-            raise CheckpointError(f"{what}: {error} {advice}.") from error
+            raise CheckpointError(f"{what}: {str(error).rstrip('.')}. {advice}.") from error
         with refused(CheckpointError, what, advice):
             pretrained, report = load_encoder(found)
             embeddings: Any = pretrained.get_input_embeddings()
