@@ -67,6 +67,7 @@ def test_another_configuration_is_refused(tmp_path: Path) -> None:
         run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True))
 
 
+@pytest.mark.slow
 def test_the_plain_agent_is_the_papers(tmp_path: Path) -> None:
     said: list[str] = []
     config = QuickstartConfig(output_dir=str(tmp_path / "run"), agent="plain", tiny=True)

@@ -138,6 +138,7 @@ print(pull("user/agent"))
     assert contents(Path(loaded.stdout.splitlines()[1])) == server.repos["models/user/agent"]
 
 
+@pytest.mark.slow
 def test_the_lines_of_the_card_run(server: HubServer, run_folder: Path, tmp_path: Path) -> None:
     push(run_folder, server.endpoint)
     card = server.repos["models/user/agent"]["README.md"].decode()

@@ -107,6 +107,7 @@ def test_three_lines_explain_it(name: str) -> None:
     assert ("not measured here" in " ".join(lines[:3])) is (name != "cpu")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("flags", "num_processes"), [((), 1), (("--multi_gpu", "--num_processes", "2"), 2)])
 def test_cpu_runs_as_many_processes_as_it_says(tmp_path: Path, flags: tuple[str, ...], num_processes: int) -> None:
     script = tmp_path / "report.py"

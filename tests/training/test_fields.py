@@ -166,6 +166,7 @@ def test_no_recipe_takes_a_number_that_is_not_finite() -> None:
         ChoiceDPOConfig(use_cpu=True, loss_type=["sigmoid", "sft"], loss_weights=[1.0, float("inf")])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("flags", [("--eval_strategy", "steps"), ("--load_best_model_at_end", "true")])
 def test_a_refused_command_ends_with_two_and_one_line_and_no_folder(tmp_path: Path, flags: tuple[str, str]) -> None:
     command = [

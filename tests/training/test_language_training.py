@@ -81,6 +81,7 @@ def test_sft_learns_to_answer_and_the_policy_plays_by_it(
     assert "This is a LoRA adapter" in card
 
 
+@pytest.mark.slow
 def test_trl_sums_the_log_probabilities_of_the_policy(model: Path, episodes: list[Episode], tmp_path: Path) -> None:
     """Of actions and of whole episodes, and the first loss is log 2."""
     teller = LanguagePolicy.from_pretrained(model, device="cpu", max_prompt_tokens=BUDGET)

@@ -144,6 +144,7 @@ def launch_recipe(*arguments: str, **environment: str) -> subprocess.CompletedPr
     return launch(command, cwd=ROOT, timeout=600, **settings)
 
 
+@pytest.mark.slow
 def test_an_unknown_key_ends_with_two_and_one_line(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text("demonstrations: nowhere\nlerning_rate: 1\n")
