@@ -269,7 +269,7 @@
     }
     const inView = box.getBoundingClientRect(), visible = inView.top < innerHeight && inView.bottom > 0;
     if (event.key === "/") {
-      box.scrollIntoView();
+      box.scrollIntoView({ behavior: "instant" }); // a key pressed while it still glides would not be the viewer's
       search.focus();
     } else if (!visible) return;
     else if (event.key === "ArrowRight" || event.key === "ArrowLeft") {
