@@ -258,7 +258,7 @@ def example_of(command: Command, left_out: tuple[str, ...]) -> Any:
     """A configuration in which every optional setting but some has another value than its default."""
     values: dict[str, Any] = {}
     for setting in settings_of(command.config):
-        if setting.name in left_out:
+        if setting.name in left_out and not setting.required:
             continue
         choices = [choice for choice in setting.metadata.get("choices", ()) if choice != setting.default]
         if setting.kind is bool:
