@@ -1,4 +1,4 @@
-"""A small language model zero-shot, after SFT on 100 and 400 demonstrations and after DPO, beside rules and an encoder.
+"""A small language model zero-shot, after SFT on some demonstrations and after DPO, beside rules and an encoder.
 
     OMP_NUM_THREADS=1 python benchmarks/language_models.py --model runs/smollm2 --output_dir runs/language_models \
         --catalog WEBSHOP_FOLDER --encoder runs/quickstart/dpo --num_episodes 50
@@ -42,26 +42,34 @@ def make_models(arguments: argparse.Namespace) -> dict[str, list[str]]:
     folder, budget = arguments.output_dir, ["--max_prompt_tokens", str(arguments.max_prompt_tokens)]
     shown = folder / "demonstrations"
     if not shown.exists():
-        recrl("generate-trajectories", "--policy", "demonstrator", "--num_trajectories", 400, "--output_dir", shown)
+        most = max(arguments.num_demonstrations)
+        recrl("generate-trajectories", "--policy", "demonstrator", "--num_trajectories", most, "--output_dir", shown)
     rows = {"zero-shot": ["--policy", arguments.model, *budget]}
-    for number in (100, 400):
+    for number in arguments.num_demonstrations:
         run = folder / f"sft_{number}"
         rows[f"SFT on {number}"] = ["--policy", str(run)]
         if not (run / "training_metrics.json").exists():
             recrl("train", "sft", "--config", "sft_embedded", "--model_name_or_path", arguments.model,
                   "--demonstrations", shown, "--num_demonstrations", number, *budget, "--output_dir", run,
                   "--seed", arguments.seed)  # fmt: skip
-    start, played, run = folder / "sft_400", folder / "sft_trajectories", folder / "dpo"
-    rows["DPO"] = ["--policy", str(run)]
+    if arguments.dpo:
+        start = folder / f"sft_{arguments.num_demonstrations[0]}"
+        rows["DPO"] = ["--policy", str(improve(folder, start, arguments.seed))]
+    if arguments.encoder:
+        rows["encoder"] = ["--policy", arguments.encoder]
+    return rows | {name: ["--policy", name] for name in RULES}
+
+
+def improve(folder: Path, start: Path, seed: int) -> Path:
+    """DPO of a language model on its own episodes; returns its run's folder."""
+    played, run = folder / "sft_trajectories", folder / "dpo"
     if not played.exists():
         recrl("generate-trajectories", "--policy", start, "--num_trajectories", 200, "--max_episodes", 200,
               "--min_reward", 0, "--rollouts_per_goal", 4, "--output_dir", played)  # fmt: skip
     if not (run / "training_metrics.json").exists():
         recrl("train", "dpo-language", "--config", "dpo_language_embedded", "--model_name_or_path", start,
-              "--trajectories", played, "--output_dir", run, "--seed", arguments.seed)  # fmt: skip
-    if arguments.encoder:
-        rows["encoder"] = ["--policy", arguments.encoder]
-    return rows | {name: ["--policy", name] for name in RULES}
+              "--trajectories", played, "--output_dir", run, "--seed", seed)  # fmt: skip
+    return run
 
 
 def cost_of(policy: LanguagePolicy) -> dict[str, float]:
@@ -91,6 +99,8 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("runs/language_models"))
     parser.add_argument("--catalog", help="also play the test goals of this catalogue")
     parser.add_argument("--encoder", help="a trained scorer, for a row of its own")
+    parser.add_argument("--num_demonstrations", type=int, nargs="+", default=[100, 400], help="of an SFT each")
+    parser.add_argument("--dpo", action=argparse.BooleanOptionalAction, default=True, help="also DPO on the first SFT")
     parser.add_argument("--num_episodes", type=int, default=50, help="test goals of each catalogue")
     parser.add_argument("--max_prompt_tokens", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
