@@ -101,6 +101,9 @@ for _round in range(
         | {"start_from": "judgement"},
         settings="own_imitation",
     )
+KINDS["own_ppo"] = Kind(
+    making.reinforce, making.reinforcement_classes, {"model_name_or_path": f"own_imitation_{OWN_PLAY_ROUNDS}"}
+)
 
 
 def settings_name(kind: str) -> str:
@@ -155,6 +158,7 @@ TRAINED = [
     Arm(name="self-improvement", kind="self_improvement", start=READING),
     Arm(name=UNTRAINED, kind="judgement"),
     Arm(name="own-play", kind=f"own_imitation_{OWN_PLAY_ROUNDS}", start=UNTRAINED),
+    Arm(name="own-play-ppo", kind="own_ppo", start="own-play"),
 ]
 NEW = {"start_from": None}  # a new scorer, which has no judgement
 VARIANTS: dict[str, dict[str, Any]] = {  # name -> what differs from the reading imitation

@@ -36,9 +36,21 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "self_improvement": ALL_LAYERS | TOGETHER | {"goal_draw": "product"},
     "own_play": MIXED | {"num_trajectories": 132, "goal_draw": "product"},
     "own_imitation": READING,
+    "own_ppo": ALL_LAYERS | {"goal_draw": "product"},
 }
 
 TINY_LAYERS = {"num_frozen_layers": 2}
+TINY_PPO = TINY_LAYERS | {
+    "num_updates": 2,
+    "num_envs": 2,
+    "num_steps": 8,
+    "num_minibatches": 2,
+    "num_passes": 1,
+    "value_warmup": 1,
+    "value_warmup_passes": 1,
+    "eval_every": 1,
+    "num_dev_episodes": 2,
+}
 TINY: dict[str, dict[str, Any]] = {
     "plain_demonstrations": {"num_trajectories": 4},
     "plain_imitation": TINY_LAYERS | {"num_train_epochs": 1.0},
@@ -51,20 +63,7 @@ TINY: dict[str, dict[str, Any]] = {
     "dpo_demonstrations": TINY_LAYERS | {"num_train_epochs": 1.0, "min_reward": 0.0},
     "generated": {"num_trajectories": 2, "min_reward": 0.0},
     "dpo_generated": TINY_LAYERS | {"num_train_epochs": 1.0, "min_reward": 0.0},
-    "ppo": TINY_LAYERS
-    | {
-        "num_updates": 2,
-        "num_envs": 2,
-        "num_steps": 8,
-        "num_minibatches": 2,
-        "num_passes": 1,
-        "value_warmup": 1,
-        "value_warmup_passes": 1,
-        "imitation_coef": 0.1,
-        "demonstration_batch_size": 2,
-        "eval_every": 1,
-        "num_dev_episodes": 2,
-    },
+    "ppo": TINY_PPO | {"imitation_coef": 0.1, "demonstration_batch_size": 2},
     "self_improvement": TINY_LAYERS
     | {
         "num_rounds": 1,
@@ -76,6 +75,7 @@ TINY: dict[str, dict[str, Any]] = {
     },
     "own_play": {"num_trajectories": 4, "min_reward": 0.0, "step_limits": [5, 8]},
     "own_imitation": TINY_LAYERS | {"num_train_epochs": 1.0},
+    "own_ppo": TINY_PPO,
 }
 TINY_EVALUATION: dict[str, Any] = {"steps": [5, 8], "num_eval_episodes": 4}
 
@@ -164,6 +164,9 @@ class PaperConfig(TableSettings):
     )
     own_imitation: dict[str, Any] = field(
         default_factory=dict, metadata={"help": "The scorer that imitates those of all rounds so far."}
+    )
+    own_ppo: dict[str, Any] = field(
+        default_factory=dict, metadata={"help": "PPO on the scorer of the last round, without demonstrations."}
     )
 
     def __post_init__(self) -> None:

@@ -46,9 +46,9 @@ class StopAt:
 
 @pytest.mark.slow
 def test_own_play_learns_from_the_episodes_of_all_rounds(tmp_path: Path) -> None:
-    assert run_paper(tiny(tmp_path, arms=["untrained", "own-play"])) == []
+    assert run_paper(tiny(tmp_path, arms=["untrained", "own-play", "own-play-ppo"])) == []
     kept = {row["arm"]: row["kept_trajectories"] for row in rows_of(tmp_path)}
-    assert kept == {"untrained": 0, "own-play": 3 * 4}
+    assert kept == {"untrained": 0, "own-play": 3 * 4, "own-play-ppo": 3 * 4}
     metrics = json.loads((tmp_path / "product/seed_0/own_imitation_3/training_metrics.json").read_text())
     assert metrics["num_demonstrations"] == 12
 
