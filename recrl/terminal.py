@@ -31,11 +31,14 @@ class _PlainFormatter(logging.Formatter):
         return plain(super().format(record))
 
 
-def start_logging(level: int) -> None:
-    """Lets log lines appear on the terminal as their text alone, see `plain`."""
+def start_logging() -> None:
+    """Lets log lines appear on the terminal as their text alone, see `plain`: our own progress, and of others only
+    warnings.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(_PlainFormatter("%(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("recrl").setLevel(logging.INFO)
 
 
 def print_any_text() -> None:

@@ -216,12 +216,12 @@ def prefer(folder: Path, place: Place, settings: Settings) -> None:
 
 def reinforcement_classes() -> tuple[type, ...]:
     """Whose fields the settings of `reinforce` are."""
-    from recrl.training.environment import EnvironmentArguments
+    from recrl.training.environment import MixedEnvironmentArguments
     from recrl.training.ppo.config import PPOConfig
     from recrl.training.settings.ppo import PPOArguments
     from recrl.training.tuning import TuningArguments
 
-    return PPOArguments, EnvironmentArguments, TuningArguments, PPOConfig
+    return PPOArguments, MixedEnvironmentArguments, TuningArguments, PPOConfig
 
 
 def reinforce(folder: Path, place: Place, settings: Settings) -> None:
