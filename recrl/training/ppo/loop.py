@@ -26,6 +26,7 @@ from recrl.episodes.training_goals import TrainingGoals, from_config, merged, to
 from recrl.errors import ConfigError
 from recrl.files import finite_or_none
 from recrl.policies.scorer import ScorerPolicy
+from recrl.progress import Bar
 from recrl.queries.proposing import describe_queries
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.environment import MixedEnvironmentArguments, MixedEnvironments
@@ -36,7 +37,7 @@ from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
-from recrl.training.progress import Bar, log_line
+from recrl.training.progress import log_line, training_bar
 from recrl.training.runs import report_best, training_run
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
@@ -84,7 +85,7 @@ def train_ppo(
         )
         if run.checkpoint is not None:
             resume_checkpoint(state, run.checkpoint)
-        with Bar("ppo") as bar:
+        with training_bar("ppo") as bar:
             ppo_loop(state, bar)
         if config.should_save:
             played = _episodes_played(state)
