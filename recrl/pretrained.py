@@ -37,6 +37,20 @@ def refused(kind: type[RecrlError], message: str, advice: str = "") -> Iterator[
         raise kind(f"{message}: {first_line(error)}{end}") from error
 
 
+@contextlib.contextmanager
+def without_bars() -> Iterator[None]:
+    """Keeps transformers from drawing a bar for every load."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
+
+
 def first_line(error: BaseException) -> str:
     """What an error says, shortened, without its full stop."""
     text = " ".join(str(error).strip().split("\n")[0].split())

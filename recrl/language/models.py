@@ -1,8 +1,6 @@
 """Causal language models and adapters for them, from a folder or the Hub, with what recrl records beside them."""
 
-import contextlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ from recrl.errors import CheckpointError, HubError
 from recrl.files import write_json
 from recrl.hub import find_source
 from recrl.language.prompts import PromptSettings
-from recrl.pretrained import load_config, load_tokenizer, refused
+from recrl.pretrained import load_config, load_tokenizer, refused, without_bars
 from recrl.seals import MANIFEST, check_folder
 
 RECORD_FILE = "recrl.json"  # beside the weights of a language model that recrl has trained
@@ -103,7 +101,7 @@ def load_language_model(source: str | Path, *, device: Any = None, dtype: Any = 
     from transformers import AutoModelForCausalLM
 
     base, adapter = find_weights(source)
-    with refused(CheckpointError, _expected(source)), _without_bars():
+    with refused(CheckpointError, _expected(source)), without_bars():
         config = load_config(base)
         model: Any = AutoModelForCausalLM.from_pretrained(base, config=config, dtype=dtype, trust_remote_code=False)
         tokenizer = tokenizer_for(base, adapter, model.get_input_embeddings().num_embeddings)
@@ -138,20 +136,6 @@ def tokenizer_for(base: str, adapter: str | None, vocab_size: int) -> Any:
     """The tokenizer beside an adapter if it has one, else that of the base; raises as `load_tokenizer` does."""
     own = adapter is not None and _file(adapter, "tokenizer_config.json") is not None
     return load_tokenizer(adapter if adapter is not None and own else base, vocab_size)
-
-
-@contextlib.contextmanager
-def _without_bars() -> Iterator[None]:
-    """Keeps transformers from drawing a bar for every load."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def best_device() -> str:

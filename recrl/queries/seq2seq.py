@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 
 from recrl.errors import CheckpointError, ConfigError, HubError
 from recrl.hub import find_source
-from recrl.pretrained import load_config, load_tokenizer, refused
+from recrl.pretrained import load_config, load_tokenizer, refused, without_bars
 from recrl.scoring.encoders import default_encoder, public_name
 from recrl.seals import check_folder
 
@@ -56,9 +56,10 @@ def load_seq2seq(source: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
         check_folder(Path(found), CheckpointError, "copy it again from where it was made, or train it again")
     with refused(CheckpointError, what, advice), _without_load_report():
         config = load_config(found)
-        model: Any = AutoModelForSeq2SeqLM.from_pretrained(
-            found, config=config, dtype=torch.float32, trust_remote_code=False
-        )
+        with without_bars():
+            model: Any = AutoModelForSeq2SeqLM.from_pretrained(
+                found, config=config, dtype=torch.float32, trust_remote_code=False
+            )
         tokenizer = load_tokenizer(found, model.get_input_embeddings().num_embeddings)
     if isinstance(model, EncoderDecoderModel):
         model.encoder.pooler = None  # the class always makes one, with random weights where none were saved

@@ -9,7 +9,7 @@ import torch
 from recrl.errors import CheckpointError, HubError
 from recrl.files import clear_disk_errors
 from recrl.hub import find_source
-from recrl.pretrained import load_config, load_tokenizer, refused
+from recrl.pretrained import load_config, load_tokenizer, refused, without_bars
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.model import BertForChoiceScoring
@@ -35,9 +35,10 @@ def load_scorer(source: str | Path) -> tuple[BertForChoiceScoring, Any]:
         config = load_config(found)
         if not isinstance(config, ChoiceScoringConfig):
             raise CheckpointError(f"{what}: it holds a {config.model_type!r} model; put heads on it with from_encoder")
-        loaded: Any = BertForChoiceScoring.from_pretrained(
-            found, config=config, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
-        )
+        with without_bars():
+            loaded: Any = BertForChoiceScoring.from_pretrained(
+                found, config=config, output_loading_info=True, dtype=torch.float32, trust_remote_code=False
+            )
         model, report = loaded
         tokenizer = load_tokenizer(found, config.vocab_size)
     wrong = [*report["missing_keys"], *report["unexpected_keys"], *report["mismatched_keys"]]

@@ -14,7 +14,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from recrl.errors import CheckpointError
-from recrl.pretrained import load_config
+from recrl.pretrained import load_config, without_bars
 from recrl.scoring.inputs import PAGE_MARKERS
 
 
@@ -29,10 +29,11 @@ def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
 def load_encoder(source: str) -> tuple[PreTrainedModel, dict[str, Any]]:
     """An encoder and transformers' report of what was loaded."""
     settings: dict[str, Any] = {"config": load_config(source), "output_loading_info": True, "dtype": torch.float32}
-    try:
-        return AutoModel.from_pretrained(source, add_pooling_layer=False, trust_remote_code=False, **settings)
-    except TypeError:
-        return AutoModel.from_pretrained(source, trust_remote_code=False, **settings)
+    with without_bars():
+        try:
+            return AutoModel.from_pretrained(source, add_pooling_layer=False, trust_remote_code=False, **settings)
+        except TypeError:
+            return AutoModel.from_pretrained(source, trust_remote_code=False, **settings)
 
 
 def encoder_settings(encoder: PreTrainedModel) -> dict[str, Any]:
