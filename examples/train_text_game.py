@@ -25,7 +25,7 @@ from recrl.training.ppo.loop import train_ppo
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
-GAME = "text_game:make_task"
+GAME = {"environment": "text_game:make_task", "max_steps": 8}
 
 
 def main() -> None:
@@ -41,15 +41,16 @@ def main() -> None:
     )
     quiet = {"use_cpu": True, "disable_tqdm": True, "seed": 0}
 
-    game = {"environment": GAME, "max_steps": 5}
-    generate_trajectories(TrajectoryConfig(policy="text_game:Teacher", output_dir=shown, num_trajectories=20, **game))
+    generate_trajectories(TrajectoryConfig(policy="text_game:Teacher", output_dir=shown, num_trajectories=40, **GAME))
     train_imitation(
         ImitationArguments([shown], model_name_or_path=arguments.encoder, state_form="instruction"),
         TuningArguments(),
         ImitationConfig(output_dir=start, num_train_epochs=1, **quiet),
     )
     generate_trajectories(
-        TrajectoryConfig(policy=start, output_dir=played, num_trajectories=40, min_reward=0.0, **game)
+        TrajectoryConfig(
+            policy=start, output_dir=played, num_trajectories=160, min_reward=0.0, rollouts_per_goal=4, **GAME
+        )
     )
     train_dpo(
         DPOArguments(start, trajectories=played, pairs=["steps", "contrasts"]),
@@ -58,7 +59,7 @@ def main() -> None:
     )
     train_ppo(
         PPOArguments(start),
-        EnvironmentArguments(environment=GAME, max_episode_steps=5),
+        EnvironmentArguments(environment=GAME["environment"], max_episode_steps=GAME["max_steps"]),
         TuningArguments(),
         PPOConfig(
             output_dir=ppo,
@@ -72,12 +73,12 @@ def main() -> None:
         ),
     )
 
-    task = TrajectoryConfig(policy="random", output_dir="", **game).load_task()
+    task = TrajectoryConfig(policy="random", output_dir="", **GAME).load_task()
     policies = {"random": "random", "imitation": start, "dpo": dpo, "ppo": ppo}
-    results = {name: evaluate(load_policy(spec), task, max_steps=5) for name, spec in policies.items()}
+    results = {name: evaluate(load_policy(spec), task, max_steps=GAME["max_steps"]) for name, spec in policies.items()}
     print_table(results, baseline="imitation")
     report = compare(
-        ComparisonConfig(policies=(start, dpo, ppo), output_dir=comparison, num_episodes=60, runs=1, **game)
+        ComparisonConfig(policies=(start, dpo, ppo), output_dir=comparison, num_episodes=60, runs=1, **GAME)
     )
     print(comparison_table(report, "md"))
 

@@ -28,7 +28,7 @@ from recrl.language.models import Record, context_length, load_language_model, r
 from recrl.language.prompts import Prompt, PromptSettings, write_prompt
 from recrl.language.tools import action_of, read_call, tool_schemas
 from recrl.language.writing import Written, write_answers
-from recrl.policies.base import Choice, sample, shown_probabilities, tempered
+from recrl.policies.base import Choice, sample, tempered
 
 ANSWERS = ("score", "text", "tools")
 MAX_NEW_TOKENS = 96
@@ -140,8 +140,8 @@ class LanguagePolicy:
             index = int(log_probs.argmax()) if greedy else sample(log_probs, rng)
             if self.loop_guard:
                 decision.memory.setdefault(seen, set()).add(index)
-            shown = shown_probabilities(np.exp(log_probs))
-            choices.append(Choice(index, min(0.0, float(log_probs[index])), probabilities=shown))
+            probabilities = tuple(np.exp(log_probs).tolist())
+            choices.append(Choice(index, min(0.0, float(log_probs[index])), probabilities=probabilities))
         return choices
 
     @staticmethod
