@@ -80,7 +80,7 @@ def main() -> None:
     report = compare(
         ComparisonConfig(policies=(start, dpo, ppo), output_dir=comparison, num_episodes=60, runs=1, **GAME)
     )
-    print(comparison_table(report, "md"))
+    comparison_table(report).print()
 
 
 if __name__ == "__main__":
