@@ -18,10 +18,7 @@ import numpy as np
 from recrl import Choice, Decision, GymTask, check_environment, rollout
 from recrl.webshop.spaces import UnicodeText
 
-ROOMS = (
-    "attic", "bathroom", "bedroom", "cellar", "garage", "garden", "kitchen", "library", "nursery", "office", "pantry",
-    "workshop",
-)  # fmt: skip
+ROOMS = "attic bathroom bedroom cellar garage garden kitchen library nursery office pantry workshop".split()
 THINGS = ("basket", "box", "chest", "cupboard", "drawer", "shelf")
 GOALS = list(itertools.product(ROOMS, THINGS, ("coin", "key")))
 

@@ -32,13 +32,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=Path("runs/text_game"), help="takes episodes and models")
     parser.add_argument("--encoder", help="a BERT-family encoder by Hub id or folder; without it MiniLM-L6")
-    parser.add_argument("--num_updates", type=int, default=8, help="updates of PPO")
+    parser.add_argument("--num_updates", type=int, default=30, help="updates of PPO")
+    parser.add_argument(
+        "--num_frozen_layers", type=int, default=6, help="the encoder's layers that DPO and PPO leave as they are"
+    )
     arguments = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))  # where text_game.py is
     shown, played, start, dpo, ppo, comparison = (
         str(arguments.output_dir / name)
         for name in ("demonstrations", "trajectories", "imitation", "dpo", "ppo", "comparison")
     )
+    tuning = TuningArguments(num_frozen_layers=arguments.num_frozen_layers)
     quiet = {"use_cpu": True, "disable_tqdm": True, "seed": 0}
 
     generate_trajectories(TrajectoryConfig(policy="text_game:Teacher", output_dir=shown, num_trajectories=40, **GAME))
@@ -54,21 +58,22 @@ def main() -> None:
     )
     train_dpo(
         DPOArguments(start, trajectories=played, pairs=["steps", "contrasts"]),
-        TuningArguments(),
+        tuning,
         ChoiceDPOConfig(output_dir=dpo, **quiet),
     )
     train_ppo(
         PPOArguments(start),
         EnvironmentArguments(environment=GAME["environment"], max_episode_steps=GAME["max_steps"]),
-        TuningArguments(),
+        tuning,
         PPOConfig(
             output_dir=ppo,
             num_updates=arguments.num_updates,
             num_envs=16,
-            num_steps=8,
-            num_minibatches=4,
+            num_steps=16,
+            num_minibatches=8,
             value_warmup=2,
-            eval_every=2,
+            eval_every=10,
+            head_learning_rate=1e-3,
             **quiet,
         ),
     )
