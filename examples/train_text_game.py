@@ -18,7 +18,7 @@ from recrl.evaluation.comparison_tables import comparison_table
 from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.tables import print_table
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
-from recrl.training.environment import EnvironmentArguments
+from recrl.training.environment import MixedEnvironmentArguments
 from recrl.training.imitation import ImitationArguments, ImitationConfig, train_imitation
 from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.loop import train_ppo
@@ -63,7 +63,7 @@ def main() -> None:
     )
     train_ppo(
         PPOArguments(start),
-        EnvironmentArguments(environment=GAME["environment"], max_episode_steps=GAME["max_steps"]),
+        MixedEnvironmentArguments(environment=GAME["environment"], max_episode_steps=GAME["max_steps"]),
         tuning,
         PPOConfig(
             output_dir=ppo,
