@@ -260,12 +260,13 @@ def _train(
 ) -> None:
     """Trains, unless the folder holds a complete run, and writes the model's card."""
     from recrl.publishing.push import push_run
-    from recrl.training.runs import is_complete
+    from recrl.training.runs import is_complete, tidy_complete_run
 
-    if is_complete(folder):
-        return
     configs = divided(folder.name, {**settings, **place.trainer, "output_dir": str(folder)}, *classes)
-    train(*configs)
+    if is_complete(folder):
+        tidy_complete_run(folder)
+    else:
+        train(*configs)
     push_run(configs[-1])
 
 

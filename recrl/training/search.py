@@ -21,9 +21,9 @@ from recrl.queries.pairs import content_words, is_held_out, left_out_words, load
 from recrl.queries.proposing import MAX_INSTRUCTION_TOKENS, MAX_QUERY_TOKENS
 from recrl.queries.seq2seq import new_query_model
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.progress import shown_progress
-from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
+from recrl.training.runs import save_result, training_run
 from recrl.training.settings.search import QueryArguments, QuerySettings
+from recrl.training.trainers import for_trainer, run_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -113,6 +113,8 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
     if not examples:
         raise ConfigError("num_copy_epochs=0 and num_train_epochs=0: nothing to do; set one of them")
     with training_run("search", config, {"arguments": arguments}) as run:
+        if run.is_complete:
+            return run.folder.path
         set_seed(config.seed)
         model, tokenizer = new_query_model(
             arguments.model_name_or_path,
@@ -129,10 +131,8 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
             args=trainer_config,
             train_dataset=encode(tokenizer, examples, start_token),
             data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
-            callbacks=[SealCheckpoints()],
         )
-        with shown_progress(trainer, "search"):
-            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        trained = run_trainer(trainer, "search", run, config)
         of_held_out = [(pair.instruction, query) for pair in held_out for query in pair.queries]
         held_out_loss = trainer.evaluate(encode(tokenizer, of_held_out, start_token))["eval_loss"]
         metrics = {
@@ -141,11 +141,8 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
             "num_query_pairs": len(pairs),
             "num_copied_instructions": len(copies) if arguments.num_copy_epochs else 0,
             "num_held_out_instructions": len(held_out),
-            "num_processes": config.world_size,
-            "global_step": trainer.state.global_step,
-            "train_loss": result.training_loss,
             "held_out_loss": held_out_loss,
-            "log_history": trainer.state.log_history,
+            **trained,
         }
         save_result(trainer, tokenizer, metrics, run)
     return Path(config.output_dir or "")
