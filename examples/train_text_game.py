@@ -79,7 +79,7 @@ def main() -> None:
     report = compare(
         ComparisonConfig(policies=(start, dpo, ppo), output_dir=comparison, num_episodes=60, runs=1, **game)
     )
-    print(comparison_table(report, "md"))
+    comparison_table(report).print()
 
 
 if __name__ == "__main__":

@@ -30,8 +30,10 @@ def main() -> None:
     import logging
     from pathlib import Path
 
-    from recrl.experiment.paper import run_paper, write_docs
+    from recrl.experiment.paper import read_report, run_paper, write_docs
+    from recrl.experiment.report import report_tables
     from recrl.reports.making import end_with_report
+    from recrl.tables import print_tables
     from recrl.terminal import ProgressLine, quiet_libraries
     from recrl.training.recipe import parse_recipe
 
@@ -44,11 +46,11 @@ def main() -> None:
     else:
         missing, written = run_paper(config, say=line.say), Path(config.output_dir)
         end_with_report(written, line.say)
-    line.end()
-    print(f"{written / 'results.md'} holds the report")
+    print_tables(report_tables(read_report(config)), config.format)
+    line.say(f"{written / 'results.md'} holds the report")
     if missing:
         shown = "\n".join(f"- {name}" for name in missing)
-        print(f"{len(missing)} stages are missing; the same command goes on from here:\n{shown}")
+        line.say(f"{len(missing)} stages are missing; the same command goes on from here:\n{shown}")
 
 
 if __name__ == "__main__":

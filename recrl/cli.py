@@ -12,10 +12,8 @@ from typing import Any
 
 from recrl import commands
 from recrl.errors import RecrlError
-from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
 from recrl.importing.config import ImportConfig
 from recrl.preferences.exporting import ExportConfig
-from recrl.quickstart import QuickstartConfig
 from recrl.recipes import RECIPES
 from recrl.recipes import main as run_recipe
 from recrl.reports.config import ReportConfig, ShowConfig
@@ -51,7 +49,7 @@ GROUPS = {
     "recipe": "list the settings that come with the package, or copy them",
 }
 COMMANDS = (
-    Command("quickstart", QuickstartConfig, commands.quickstart,
+    Command("quickstart", commands.QuickstartCommandConfig, commands.quickstart,
             "run it all once: judgement, demonstrations, imitation, own trajectories, DPO, evaluation, table", KEPT),
     Command("catalog build", commands.CatalogBuildConfig, commands.catalog_build,
             "build a catalogue from a folder with raw WebShop files", KEPT),
@@ -80,7 +78,7 @@ COMMANDS = (
             "write episodes or preference pairs as rows of messages for TRL's trainers"),
     Command("serve-environment", ServerConfig, commands.serve_environment,
             "serve the environment over the network with OpenEnv's protocol", "the server has stopped"),
-    Command("evaluate", EvaluationConfig, commands.evaluate,
+    Command("evaluate", commands.EvaluateConfig, commands.evaluate,
             "play every goal of a split once, and print success and score with 95% intervals"),
     Command("compare", commands.CompareConfig, commands.compare,
             "let agents play side by side, with episodes allotted by Thompson's rule", KEPT),
@@ -88,7 +86,7 @@ COMMANDS = (
             "show an episode page by page: what it saw, how probable each action was, why it earned what it did"),
     Command("report", ReportConfig, commands.report,
             "write one page of what runs have come to: results, curves, failures, and every episode to step through"),
-    Command("evaluate-search", SearchEvaluationConfig, commands.evaluate_search,
+    Command("evaluate-search", commands.EvaluateSearchConfig, commands.evaluate_search,
             "say what a query model proposes, and what its queries find"),
     Command("verify", commands.VerifyConfig, commands.verify,
             "say what a folder, a file or a repository on the Hub is, and what of it is damaged"),

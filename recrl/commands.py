@@ -21,21 +21,27 @@ from recrl.reports.config import ReportConfig, ShowConfig
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP, CatalogSettings, PlaySettings, TrajectoryConfig
 from recrl.serving.config import ServerConfig
 from recrl.settings import part, to_seed
+from recrl.tables import FOR_PROGRAMS, FORMATS, TableSettings, print_tables
 from recrl.terminal import ProgressLine, quiet_libraries, show
 from recrl.webshop.own_catalog_config import CatalogImportConfig
 
 SHOWN_EXAMPLES = 3  # of what was left out for one reason
 
 
-def quickstart(config: QuickstartConfig) -> None:
+@dataclass(frozen=True, kw_only=True)
+class QuickstartCommandConfig(TableSettings, QuickstartConfig):
+    """How the table is printed."""
+
+
+def quickstart(config: QuickstartCommandConfig) -> None:
     from recrl.quickstart import run_quickstart
 
     quiet_libraries()
     logging.getLogger("recrl.training.progress").setLevel(logging.WARNING)  # a line a stage is enough
     line = ProgressLine()
-    table = run_quickstart(config, say=line.say)
+    table = run_quickstart(part(config, QuickstartConfig), say=line.say)
     line.end()
-    show(table)
+    print_tables([table], config.format)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +157,19 @@ class CatalogInfoConfig(CatalogSettings):
     """What is described."""
 
     catalog: str | None = field(default=None, metadata=CATALOG_HELP | {"positional": True})
+    format: str = field(
+        default="json", metadata={"help": "Format of what is printed: one JSON object, or a table.", "choices": FORMATS}
+    )
 
 
 def catalog_info(config: CatalogInfoConfig) -> None:
-    from recrl.webshop import catalog
+    from recrl.webshop.catalog import catalog_info, info_table
 
-    show(json.dumps(catalog.catalog_info(config.load_catalog()), indent=2, ensure_ascii=False))
+    info = catalog_info(config.load_catalog())
+    if config.format == "json":
+        show(json.dumps(info, indent=2, ensure_ascii=False))
+    else:
+        print_tables([info_table(info)], config.format)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,7 +272,7 @@ def import_trajectories(config: ImportConfig) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildPreferencesConfig(PairingConfig):
+class BuildPreferencesConfig(TableSettings, PairingConfig):
     """Where the pairs go."""
 
     output_dir: str = field(metadata={"help": "Folder of the pairs, for `recrl train dpo --preferences`."})
@@ -271,13 +284,13 @@ def build_preferences(config: BuildPreferencesConfig) -> None:
 
     quiet_libraries()
     summary = write_pairs(part(config, PairingConfig), config.output_dir)
-    _show_pairs(summary, config.output_json)
+    _show_pairs(summary, config.output_json, config.format)
     command = f"recrl train dpo --model_name_or_path {config.policy} --preferences {config.output_dir}"
-    show(f"wrote {config.output_dir}; train on it with `{command}`")
+    _show_beside(f"wrote {config.output_dir}; train on it with `{command}`", config.format)
 
 
 @dataclass(frozen=True, kw_only=True)
-class DescribePreferencesConfig:
+class DescribePreferencesConfig(TableSettings):
     """What is counted."""
 
     preferences: str = field(
@@ -292,7 +305,7 @@ class DescribePreferencesConfig:
 def describe_preferences(config: DescribePreferencesConfig) -> None:
     from recrl.preferences.building import read_pairs
 
-    _show_pairs(read_pairs(config.preferences), config.output_json)
+    _show_pairs(read_pairs(config.preferences), config.output_json, config.format)
 
 
 def export(config: ExportConfig) -> None:
@@ -323,21 +336,29 @@ def serve_environment(config: ServerConfig) -> None:
     server.run()
 
 
-def _show_pairs(summary: dict[str, Any], output_json: str | None) -> None:
+def _show_pairs(summary: dict[str, Any], output_json: str | None, form: str) -> None:
     from recrl.files import write_json
     from recrl.preferences.counts import statistics_table
 
-    statistics_table(summary).print()
-    for reason, count in summary.get("left_out", {}).items():
-        show(f"left out: {count} {reason}")
+    print_tables([statistics_table(summary)], form)
     if output_json:
         write_json(output_json, summary)
 
 
-def evaluate(config: EvaluationConfig) -> None:
+def _show_beside(text: str, form: str) -> None:
+    """Shows what is said beside tables: on the errors where the output is for programs."""
+    show(text, error=form in FOR_PROGRAMS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(TableSettings, EvaluationConfig):
+    """How the result is printed."""
+
+
+def evaluate(config: EvaluateConfig) -> None:
     from recrl.evaluation.commands import run_evaluation
     from recrl.evaluation.failure_tables import example_lines, failure_table, first_of_each, summary_table
-    from recrl.evaluation.tables import comparison_lines, print_table
+    from recrl.evaluation.tables import comparison_lines, result_table
     from recrl.publishing.cards import write_results
     from recrl.reports.finding import Run
     from recrl.reports.hints import page_of, show_command
@@ -348,26 +369,29 @@ def evaluate(config: EvaluationConfig) -> None:
     if config.query_model is not None:
         quiet_libraries()
     line = ProgressLine()
-    results = run_evaluation(config, progress=line.count)
+    results = run_evaluation(part(config, EvaluationConfig), progress=line.count)
     line.end()
-    print_table(results)
     result, folder = next(iter(results.values())), Path(config.policy)
+    tables, lines = [result_table(results)], []
     if result.comparison is not None:
-        show("\n".join(comparison_lines(result.comparison)))
+        lines += comparison_lines(result.comparison)
     if config.failures is not None and result.failures is not None:
-        failure_table(result.failures, result.num_episodes).print()
-        for text in example_lines(result.failures, config.failures):
-            show(text)
+        tables.append(failure_table(result.failures, result.num_episodes))
+        lines += example_lines(result.failures, config.failures)
+    elif result.failures is not None and result.failures.num_failures:
+        tables.append(summary_table(result.failures, result.num_episodes))
     if result.failures is not None and result.failures.num_failures:
-        summary_table(result.failures, result.num_episodes).print()
-        show("An example of each, page by page:")
-        for goal in first_of_each(result.failures).values():
-            show(f"  {show_command(config, goal)}")
+        examples = [f"  {show_command(config, goal)}" for goal in first_of_each(result.failures).values()]
+        lines += ["An example of each, page by page:", *examples]
+    print_tables(tables, config.format)
+    for text in lines:
+        _show_beside(text, config.format)
     if config.report is not None:
-        found = Run(Path(config.report), result.policy, results=results, settings=asdict(config))
+        settings = asdict(part(config, EvaluationConfig))
+        found = Run(Path(config.report), result.policy, results=results, settings=settings)
         say = f"the report is {make_report(page_of(config), line.say, found=[found])}; open it in a browser"
         line.end()
-        show(say)
+        _show_beside(say, config.format)
     if config.split == "test" and is_complete(folder) and os.access(folder, os.W_OK):
         card = folder / README_FILE
         try:
@@ -375,16 +399,13 @@ def evaluate(config: EvaluationConfig) -> None:
         except RecrlError as error:  # the result stands, whatever else is in the folder
             show(f"the card {card} was left as it is: {error}", error=True)
         else:
-            show(f"the card {card} names this result")
+            _show_beside(f"the card {card} names this result", config.format)
 
 
 @dataclass(frozen=True, kw_only=True)
-class CompareConfig(ComparisonConfig):
+class CompareConfig(TableSettings, ComparisonConfig):
     """What is shown."""
 
-    format: str = field(
-        default="md", metadata={"help": "Format of the printed report.", "choices": ("md", "latex", "csv", "json")}
-    )
     plots: bool = field(default=True, metadata={"help": "Draw the pictures."})
 
 
@@ -402,10 +423,7 @@ def compare(config: CompareConfig) -> None:
     report = comparison.compare(part(config, ComparisonConfig), progress=line.say, draw=draw)
     line.end()
     end_with_report(config.output_dir, line.say)
-    if config.format == "json":
-        show(json.dumps(report.to_json(), indent=2, ensure_ascii=False))
-    else:
-        show(comparison_table(report, config.format))
+    print_tables([comparison_table(report)], config.format)
 
 
 def show_episode(config: ShowConfig) -> None:
@@ -425,15 +443,21 @@ def report(config: ReportConfig) -> None:
     show(f"the report is {written} ({written.stat().st_size / 1e6:.1f} MB); open it in a browser")
 
 
-def evaluate_search(config: SearchEvaluationConfig) -> None:
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSearchConfig(TableSettings, SearchEvaluationConfig):
+    """How the report is printed."""
+
+
+def evaluate_search(config: EvaluateSearchConfig) -> None:
     from recrl.evaluation.commands import run_search_evaluation
-    from recrl.evaluation.search import report_tables
+    from recrl.evaluation.search import search_tables
 
     quiet_libraries()
     line = ProgressLine()
-    report = run_search_evaluation(config, progress=lambda done, total: line(f"{done}/{total} texts"))
+    settings = part(config, SearchEvaluationConfig)
+    report = run_search_evaluation(settings, progress=lambda done, total: line(f"{done}/{total} texts"))
     line.end()
-    show(report_tables(report))
+    print_tables(search_tables(report), config.format)
 
 
 @dataclass(frozen=True, kw_only=True)

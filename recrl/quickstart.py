@@ -25,6 +25,7 @@ from recrl.webshop.goals import DEFAULT_SPLIT_BY
 
 if TYPE_CHECKING:
     from recrl.evaluation.result_types import Result
+    from recrl.tables import Table
 
 logger = logging.getLogger(__name__)
 
@@ -190,14 +191,14 @@ class QuickstartConfig:
         return replace(self, **(left_open | (AGENTS[self.agent].tiny if self.tiny else {})))
 
 
-def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger.info) -> str:
+def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger.info) -> "Table":
     """Runs every stage that is not complete yet.
 
     Args:
         say: called with a line for each stage and for its progress.
 
     Returns:
-        the table as Markdown, which is also written to ``table.md``.
+        the table, which is also written to ``table.md``.
 
     Raises:
         ConfigError: the folder holds a run with another configuration.
@@ -205,7 +206,7 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
     """
     config = config.sized()
     agent = AGENTS[config.agent]
-    from recrl.evaluation.tables import markdown_table
+    from recrl.evaluation.tables import result_table
     from recrl.publishing.cards import write_results
     from recrl.reports.making import end_with_report
 
@@ -253,9 +254,9 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
         results = _evaluate(config, folder, say)
         for stage, name in (("imitation", START), ("dpo", "DPO")):
             write_results(folder / stage, repo_id=f"user/{stage}", results=[results[name]])
-        table = markdown_table(results, baseline=START)
-        write_text(folder / "table.md", table)
-        run.complete({name: result.headline() for name, result in results.items()}, table)
+        table = result_table(results, baseline=START)
+        write_text(folder / "table.md", table.markdown())
+        run.complete({name: result.headline() for name, result in results.items()}, table.markdown())
         end_with_report(folder, say)
     return table
 

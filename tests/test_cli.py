@@ -82,6 +82,18 @@ def test_evaluate_writes_its_result_and_compares(capsys: pytest.CaptureFixture[s
     assert result["comparison"]["baseline"] == "rule"
 
 
+def test_tables_for_programs_stand_alone_on_the_output(capsys: pytest.CaptureFixture[str]) -> None:
+    main(("evaluate", "--policy", "demonstrator", "--num_episodes", "2", "--format", "json"))
+    [results] = json.loads(capsys.readouterr().out)
+    assert results["rows"][0]["policy"] == "demonstrator (knows the goal)"
+    main(("evaluate", "--policy", "rule", "--num_episodes", "2", "--format", "csv"))
+    shown = capsys.readouterr()
+    assert shown.out.startswith("policy,success %,success % low,success % high,score,")
+    assert "recrl show rule --goal" in shown.err
+    main(("catalog", "info", "--format", "md"))
+    assert "| num products | 1000 |" in capsys.readouterr().out
+
+
 def test_commands_play_goals_in_people_s_words(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     output = tmp_path / "result.json"
     main(

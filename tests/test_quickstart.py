@@ -17,15 +17,13 @@ def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path, capsys: pytest.
     said: list[str] = []
     config = QuickstartConfig(output_dir=str(tmp_path / "run"), tiny=True)
     table = run_quickstart(config, say=said.append)
-    rows = [line for line in table.splitlines() if line.startswith("| ")][2:]
-    names = [row.split(" | ")[0].removeprefix("| ") for row in rows]
-    assert names == [*RULES, TEACHER, START, "DPO", "page-1 ceiling", "50-hit ceiling"]
+    assert [row[0] for row in table.rows] == [*RULES, TEACHER, START, "DPO", "page-1 ceiling", "50-hit ceiling"]
     assert [line.split(" ")[0] for line in said if line[0].isdigit()] == [f"{stage}/6" for stage in range(1, 7)]
     run = tmp_path / "run"
     assert said[-1] == f"the report is {run / 'report.html'}; open it in a browser"
-    assert (run / "table.md").read_text() == table
+    assert (run / "table.md").read_text() == table.markdown()
     assert json.loads((run / "table.json").read_text())["DPO"]["num_episodes"] == 8
-    assert table.strip() in (run / "README.md").read_text()
+    assert table.markdown().strip() in (run / "README.md").read_text()
     for path in ("quickstart.json", "judgement/model.safetensors", "demonstrations/trajectories.json",
                  "imitation/model.safetensors", "trajectories/trajectories.json", "dpo/preferences",
                  "dpo/model.safetensors", "imitation/config_resolved.json", "dpo/README.md",
@@ -72,7 +70,7 @@ def test_the_plain_agent_is_the_papers(tmp_path: Path) -> None:
     said: list[str] = []
     config = QuickstartConfig(output_dir=str(tmp_path / "run"), agent="plain", tiny=True)
     table = run_quickstart(config, say=said.append)
-    assert TEACHER not in table
+    assert TEACHER not in [row[0] for row in table.rows]
     assert [line.split(" ")[0] for line in said if line[0].isdigit()] == [f"{stage}/5" for stage in range(1, 6)]
     run = tmp_path / "run"
     assert not (run / "judgement").exists()

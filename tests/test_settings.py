@@ -248,8 +248,9 @@ def test_every_flag_says_in_a_phrase_what_it_is(command: Command) -> None:
 
 # All can be set but those of one or the other.
 EXCLUSIVE = (
-    ("human_goals", "goals_per_product", "environment", "goal"),
-    ("wording", "agent", "environment", "failures"),
+    ("human_goals", "goals_per_product", "environment", "goal", "failures"),
+    ("human_goals", "goals_per_product", "environment", "goal", "format"),
+    ("wording", "agent", "environment", "failures", "format"),
 )
 
 
@@ -257,7 +258,7 @@ def example_of(command: Command, left_out: tuple[str, ...]) -> Any:
     """A configuration in which every optional setting but some has another value than its default."""
     values: dict[str, Any] = {}
     for setting in settings_of(command.config):
-        if setting.name in left_out:
+        if setting.name in left_out and not setting.required:
             continue
         choices = [choice for choice in setting.metadata.get("choices", ()) if choice != setting.default]
         if setting.kind is bool:

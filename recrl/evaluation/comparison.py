@@ -106,7 +106,7 @@ def compare(
             weights_sha256=weights if any(weights) else None,
             **describe_queries(queries),
         )
-        table = comparison_table(report, "md")
+        table = comparison_table(report).markdown()
         write_text(run_folder.path / TABLE_FILE, table)
         draw(report, run_folder.path)
         run_folder.complete(report.to_json(), table)

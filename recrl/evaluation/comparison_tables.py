@@ -1,36 +1,37 @@
-"""A comparison as text: Markdown, LaTeX or CSV."""
+"""A comparison as a table."""
 
+from recrl.evaluation.legend import comparison_legend, marked
 from recrl.evaluation.report import Report
 from recrl.evaluation.result_types import Interval
 from recrl.evaluation.seen_goals import seen_goals_notes
-from recrl.tables import Table, with_interval
+from recrl.tables import Cell, Number, Table, with_interval
 
 HEADER = (
     "agent", "episodes", "success % [95% CI]", "score [95% CI]", "running success %", "P(best) by run",
 )  # fmt: skip
 
 
-def comparison_rows(report: Report) -> list[list[str]]:
+def comparison_rows(report: Report) -> list[list[Cell]]:
     """A row per agent: episodes, valid estimates over all runs, the biased running mean, P(best) of each run."""
     return [
         [
-            f"{agent.policy} (knows the goal)" if agent.policy in (report.know_goal or ()) else agent.policy,
-            str(agent.pulls),
+            marked(agent.policy, knows_goal=agent.policy in (report.know_goal or ())),
+            agent.pulls,
             _estimate(agent.success, agent.success_raw, agent.success_ci),
             _estimate(agent.score, agent.score_raw, agent.score_ci),
-            "" if agent.success_running_mean is None else f"{agent.success_running_mean:.1f}",
+            "" if agent.success_running_mean is None else Number(agent.success_running_mean),
             ", ".join(f"{run.probability_best[place]:.2f}" for run in report.runs),
         ]
         for place, agent in enumerate(report.all_runs)
     ]
 
 
-def _estimate(value: float | None, raw: float | None, interval: Interval) -> str:
-    """An estimate with its interval, and beside it the raw one where that is another."""
+def _estimate(value: float | None, raw: float | None, interval: Interval) -> Cell:
+    """An estimate with its interval, and behind it the raw one where that is another."""
     if value is None:
         return "not played"
-    beside = "" if raw is None or abs(raw - value) < 0.05 else f" (raw {raw:.1f})"
-    return with_interval(value, interval) + beside
+    is_other = raw is not None and abs(raw - value) >= 0.05
+    return Number(value, interval, note=f"raw {raw:.1f}" if is_other else "")
 
 
 def caption(report: Report) -> str:
@@ -70,8 +71,9 @@ def equal_lines(report: Report) -> list[str]:
     ]
 
 
-def comparison_table(report: Report, form: str) -> str:
-    """The table in one of `recrl.tables.FORMATS`."""
-    return Table(
-        HEADER, comparison_rows(report), caption(report), notes=[*equal_lines(report), *paired_lines(report)]
-    ).render(form)
+def comparison_table(report: Report) -> Table:
+    """A row per agent; below, which agents are one, and the paired differences of a uniform allotment."""
+    adaptive = report.config["allocation"] == "thompson"
+    legend = comparison_legend(knows_goal=bool(report.know_goal), adaptive=adaptive)
+    notes = [*equal_lines(report), *paired_lines(report)]
+    return Table(HEADER, comparison_rows(report), caption(report), notes=notes, legend=legend)

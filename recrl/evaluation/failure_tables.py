@@ -1,7 +1,7 @@
 """Failures for people: counts as a table, examples as lines."""
 
-from recrl.evaluation.failure_types import KINDS, LACKS, Failure, Failures, Lack, PerfectProduct, Purchase
-from recrl.tables import Table
+from recrl.evaluation.failure_types import KINDS, LACKS, MEANINGS, Failure, Failures, Lack, PerfectProduct, Purchase
+from recrl.tables import Cell, Number, Table
 
 OF_ATTRIBUTES = {
     "attribute_features_unread": "features unread",
@@ -24,14 +24,14 @@ def failure_table(failures: Failures, num_episodes: int) -> Table:
     lacks = [sum(count.lacks[what] for count in failures.kinds) for what in LACKS]
     products = len({failure.target_asin for failure in failures.episodes})
     rows.append(_row("all failures", failures.num_failures, num_episodes, products, lacks))
-    said = (
-        f"{failures.num_failures} of {num_episodes} episodes failed, each counted in the first row that holds. Of a "
-        "wrong product: a perfect one was opened and left; its link was shown and not opened; it is among the hits of "
-        "the plain instruction, at most 50, but was not shown; there is none among them. From the fifth column on: "
-        "what the purchases lack (one can lack several things), wrong products even with their best options; the last "
-        "three count those that lack an attribute, by which of the product's own pages were read."
-    )
-    return Table(HEADER, rows, said)
+    legend = _legend(failures) | {
+        "products": "different target products of these episodes",
+        "type, price, option": "purchases that lack it, a wrong product even with its best options; one can lack "
+        "several things",
+        ", ".join(OF_ATTRIBUTES.values()): "purchases that lack an attribute, by which of the product's own pages were "
+        "read before",
+    }
+    return Table(HEADER, rows, _said(failures, num_episodes), legend=legend)
 
 
 def summary_table(failures: Failures, num_episodes: int) -> Table:
@@ -41,18 +41,24 @@ def summary_table(failures: Failures, num_episodes: int) -> Table:
         num_episodes: of the evaluation, failed or not.
     """
     examples = first_of_each(failures)
-    rows = [
-        [
-            KINDS[count.kind],
-            str(count.episodes),
-            f"{100 * count.episodes / num_episodes:.1f}",
-            str(examples[count.kind]),
-        ]
+    rows: list[list[Cell]] = [
+        [KINDS[count.kind], count.episodes, Number(100 * count.episodes / num_episodes), examples[count.kind]]
         for count in failures.kinds
         if count.episodes
     ]
-    said = f"{failures.num_failures} of {num_episodes} episodes failed, each counted in the first class that holds."
-    return Table(("why", "episodes", "%", "goal of an example"), rows, said)
+    header = ("why", "episodes", "%", "goal of an example")
+    return Table(header, rows, _said(failures, num_episodes), legend=_legend(failures))
+
+
+def _said(failures: Failures, num_episodes: int) -> str:
+    return f"{failures.num_failures} of {num_episodes} episodes failed, each counted in the first row that holds."
+
+
+def _legend(failures: Failures) -> dict[str, str]:
+    """What the kinds that occurred mean."""
+    return {KINDS[count.kind]: MEANINGS[count.kind] for count in failures.kinds if count.episodes} | {
+        "perfect": "a product that would earn a reward of 1 with its best options"
+    }
 
 
 def first_of_each(failures: Failures) -> dict[str, int]:
@@ -61,8 +67,8 @@ def first_of_each(failures: Failures) -> dict[str, int]:
     return {kind: first[kind] for kind in KINDS if kind in first}
 
 
-def _row(name: str, episodes: int, of: int, products: int, lacks: list[int]) -> list[str]:
-    return [name, str(episodes), f"{100 * episodes / of:.1f}", str(products), *map(str, lacks)]
+def _row(name: str, episodes: int, of: int, products: int, lacks: list[int]) -> list[Cell]:
+    return [name, episodes, Number(100 * episodes / of), products, *lacks]
 
 
 def example_lines(failures: Failures, number: int) -> list[str]:

@@ -16,6 +16,17 @@ KINDS = {
     "perfect_not_shown": "wrong, perfect one not shown",
     "none_findable": "wrong, no perfect one found",
 }
+MEANINGS = {
+    "looped": "the step limit came while it repeated an action on an equal page",
+    "still_looking": "the step limit came while it did something new",
+    "wrong_option": "it could have earned 1, but an option was set to something else than what was asked for",
+    "missing_option": "it could have earned 1, but an option was not set",
+    "perfect_opened": "another product was bought, after a perfect one had been opened",
+    "perfect_shown": "another product was bought; the link of a perfect one was shown and not opened",
+    "perfect_not_shown": "another product was bought; a perfect one is among the 50 hits of the plain instruction, but "
+    "was not shown",
+    "none_findable": "another product was bought; no perfect one is among the hits of the plain instruction",
+}
 NEVER_BOUGHT = ("looped", "still_looking")
 RIGHT_PRODUCT = ("wrong_option", "missing_option")
 

@@ -17,7 +17,7 @@ from recrl.evaluation.measure import evaluation_goals
 from recrl.evaluation.statistics import difference_interval, mean_interval
 from recrl.queries.pairs import QueryPair, content_words, left_out_words, split_pairs
 from recrl.queries.proposing import QueryModel, describe_queries, words_of
-from recrl.tables import Table, with_interval
+from recrl.tables import INTERVAL, Cell, Number, Table
 from recrl.version import __version__
 from recrl.webshop.catalog import Catalog
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
@@ -164,24 +164,29 @@ def _mean(values: Sequence[float] | np.ndarray) -> float:
     return float(np.mean(values))
 
 
-def report_tables(report: dict[str, Any]) -> str:
-    """The report as Markdown."""
+def search_tables(report: dict[str, Any]) -> list[Table]:
+    """The report as two tables: how near the queries are to people's, and what they find."""
     typed, retrieval = report["typed"], report["retrieval"]
     typed_table = Table(
         ("what is searched for", "typed query first %", "within the candidates %", "MRR", "token-F1 of the first",
          "of the best"),
         [
-            [name, f"{row['rank_1']:.1f}", f"{row['within_k']:.1f}", f"{row['mrr']:.3f}", f"{row['f1_first']:.3f}",
-             f"{row['f1_best']:.3f}"]
+            [name, Number(row["rank_1"]), Number(row["within_k"]),
+             *(Number(row[key], form=".3f") for key in ("mrr", "f1_first", "f1_best"))]
             for name, row in typed["rows"].items()
         ],
         f"{typed['num_instructions']} held-out instructions; {report['num_queries']} candidates of the query model, "
         "one of the others. A candidate is the typed query if the words are equal.",
-        rule="---",
+        legend={
+            "typed query first, within the candidates": "share of the instructions for which the first candidate, or "
+            "any, is a query that a person typed",
+            "MRR": "mean of 1 / the place of the typed query among the candidates, 0 where it is not among them",
+            "token-F1": "words in common with the typed query: harmonic mean of precision and recall, from 0 to 1",
+        },
     )  # fmt: skip
     retrieval_table = Table(
-        ("what is searched for", *(f"recall@{most} %" for most in RECALL_AT), "MRR",
-         "recall@10 against the plain instruction", "MRR against it"),
+        ("what is searched for", *(f"recall@{most} %{INTERVAL}" for most in RECALL_AT), f"MRR{INTERVAL}",
+         f"recall@10 against the plain instruction{INTERVAL}", f"MRR against it{INTERVAL}"),
         [
             [
                 name,
@@ -196,14 +201,19 @@ def report_tables(report: dict[str, Any]) -> str:
             for name, row in retrieval["rows"].items()
         ],
         f"Protocol {report['protocol']}, {report['split']} split: where the goal's product stands among the hits, "
-        f"for {retrieval['num_goals']} goals of {retrieval['num_products']} products. Intervals: 95%, over "
-        f"target products. An oracle knows which query is best. Query model {report['query_model']}, "
-        f"{report['query_model_sha256'][:12]}; catalogue {report['catalog_sha256'][:12]}, goals "
-        f"{report['goals_sha256'][:12]}.",
-        rule="---",
+        f"for {retrieval['num_goals']} goals of {retrieval['num_products']} products. Query model "
+        f"{report['query_model']}, {report['query_model_sha256'][:12]}; catalogue {report['catalog_sha256'][:12]}, "
+        f"goals {report['goals_sha256'][:12]}.",
+        legend={
+            "recall@N": "share of the goals whose product is among the first N hits of the query",
+            "MRR": "mean of 1 / the place of the goal's product among the hits, 0 where it is not among them",
+            "against": "paired difference on the same goals; an interval without 0 shows that there is one",
+            "[low, high]": "95% interval, over target products",
+            "oracle": "knows the goal: of several queries it takes the one that finds the product first",
+        },
     )  # fmt: skip
-    return "\n".join([typed_table.markdown(), retrieval_table.markdown()]).removesuffix("\n")
+    return [typed_table, retrieval_table]
 
 
-def _cell(row: dict[str, Any], name: str, form: str) -> str:
-    return with_interval(row[name], row[f"{name}_ci"], form)
+def _cell(row: dict[str, Any], name: str, form: str) -> Cell:
+    return Number(row[name], tuple(row[f"{name}_ci"]), form)

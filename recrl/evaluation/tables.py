@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
+from recrl.evaluation.legend import marked, result_legend
 from recrl.evaluation.result_types import Comparison, Result
 from recrl.evaluation.results import compare_results
 from recrl.evaluation.seen_goals import seen_goals_notes
 from recrl.policies.loading import RULES
-from recrl.tables import Table, with_interval
+from recrl.tables import Cell, Number, Table, with_interval
 
 HEADER = ("policy", "success % [95% CI]", "score [95% CI]", "success % per product", "steps")
 EQUAL_STEPS = 0.5  # how many more steps an episode a rule may take on average, and still count as one of equal steps
@@ -25,27 +26,33 @@ def result_table(results: Mapping[str, Result], *, baseline: str | None = None) 
     against = [name for name in (baseline, rule) if name is not None]
     rows = []
     for name, result in results.items():
-        row = [
-            f"{name} (knows the goal)" if result.knows_goal else name,
-            with_interval(result.success_rate, result.success_ci),
-            with_interval(result.score, result.score_ci),
-            f"{result.success_per_product:.1f}",
-            "" if result.mean_steps is None else f"{result.mean_steps:.1f}",
-        ]
+        row = result_cells(name, result)
         for other in against:
             if name == other:
                 row.append("-")
             else:
                 comparison = compare_results(result, results[other])
-                row.append(with_interval(comparison.success_difference, comparison.success_difference_ci, "+.1f"))
+                row.append(Number(comparison.success_difference, comparison.success_difference_ci, "+.1f"))
         rows.append(row)
-    header = [*HEADER, *(f"success against {name}" for name in against)]
+    differences = [f"success against {name}" for name in against]
     said = (
         ""
         if rule is None
         else f" {rule} is the strongest rule of equal steps (up to {EQUAL_STEPS} more than {baseline})."
     )
-    return Table(header, rows, caption(results) + said)
+    legend = result_legend(results, against=differences)
+    return Table([*HEADER, *differences], rows, caption(results) + said, legend=legend)
+
+
+def result_cells(name: str, result: Result) -> list[Cell]:
+    """A result under `HEADER`; the name says so if the policy knows the goal."""
+    return [
+        marked(name, knows_goal=result.knows_goal),
+        Number(result.success_rate, result.success_ci),
+        Number(result.score, result.score_ci),
+        Number(result.success_per_product),
+        "" if result.mean_steps is None else Number(result.mean_steps),
+    ]
 
 
 def strongest_rule(results: Mapping[str, Result], learned: str) -> str | None:

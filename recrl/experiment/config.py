@@ -10,6 +10,7 @@ from recrl.experiment.arms import KINDS, STANDARD, Arm, find_arms, settings_name
 from recrl.experiment.making import fields_of, unknown_setting
 from recrl.rollouts.config import CATALOG_HELP, SPLIT_HELP
 from recrl.settings import check_at_least, check_values, nearest
+from recrl.tables import TableSettings
 from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, WORDINGS
 
 # What the experiment itself sets in every stage.
@@ -80,7 +81,7 @@ TINY_EVALUATION: dict[str, Any] = {"steps": [5, 8], "num_eval_episodes": 4}
 
 
 @dataclass(frozen=True, kw_only=True)
-class PaperConfig:
+class PaperConfig(TableSettings):
     """The experiment. A mapping is for the stages of one kind: names and values as in the YAML file of its recipe,
     which win over `DEFAULTS`.
     """

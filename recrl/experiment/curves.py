@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from recrl.errors import ConfigError
 from recrl.evaluation.comparison_plots import COLORS
-from recrl.tables import Table
+from recrl.tables import Cell, Number, Table
 from recrl.training.runs import training_metrics
 
 
@@ -49,8 +49,8 @@ def curve_table(curves: Mapping[int, Curve]) -> Table:
         points = {seed: point for seed, curve in curves.items() for point in curve if point.update == update}
         minutes = sum(point.minutes for point in points.values()) / len(points)
         mean = sum(point.success for point in points.values()) / len(points)
-        by_seed = [f"{points[seed].success:.1f}" if seed in points else "" for seed in curves]
-        rows.append([str(update), f"{minutes:.1f}", f"{mean:.1f}", *by_seed])
+        by_seed: list[Cell] = [Number(points[seed].success) if seed in points else "" for seed in curves]
+        rows.append([update, Number(minutes), Number(mean), *by_seed])
     header = ("update", "minutes", "dev success %", *(f"seed {seed}" for seed in curves))
     return Table(header, rows, "Dev goals, each played once; minutes and the third column are means over seeds.")
 

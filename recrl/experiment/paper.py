@@ -95,6 +95,17 @@ def write_docs(config: PaperConfig, docs: Path) -> list[str]:
     Raises:
         ConfigError: the folder holds no such experiment, or the page in ``docs`` has no place for the report.
     """
+    report = read_report(config)
+    write_report(report, docs, pictures=PICTURES, between_marks=True)
+    return list(report.missing)
+
+
+def read_report(config: PaperConfig) -> Report:
+    """The report of what the experiment's folder holds; makes nothing.
+
+    Raises:
+        ConfigError: the folder holds no such experiment.
+    """
     config.check_stages()
     run = _run_folder(config)
     if run.state() is RunState.NEW:
@@ -104,8 +115,7 @@ def write_docs(config: PaperConfig, docs: Path) -> list[str]:
         stages = make_plan(config.sized(), run.path, logger.info).stages.values()
         missing = [stage.name for stage in stages if not log.is_done(stage)]
         plan = make_plan(_with_what_is_there(config, run.path).sized(), run.path, logger.info)
-        write_report(make_report(plan, log, missing), docs, pictures=PICTURES, between_marks=True)
-    return missing
+        return make_report(plan, log, missing)
 
 
 def make_report(plan: Plan, log: StageLog, missing: list[str]) -> Report:

@@ -1,18 +1,19 @@
 """The report of an experiment: ``results.json`` with a row per evaluation, ``results.md`` with tables and curves."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError
+from recrl.evaluation.legend import result_legend
 from recrl.evaluation.result_types import Result
 from recrl.evaluation.results import compare_results
-from recrl.evaluation.tables import EQUAL_STEPS, caption, strongest_rule
+from recrl.evaluation.tables import EQUAL_STEPS, caption, result_cells, strongest_rule
 from recrl.experiment.curves import Curve, curve_table, draw_curves
 from recrl.experiment.rows import Comparable, Cost, Found, comparable
 from recrl.files import read_text, write_json, write_text
-from recrl.tables import Table, with_interval
+from recrl.tables import Cell, Number, Table, legend_text
 
 RESULTS_JSON, RESULTS_MD = "results.json", "results.md"
 BEGIN, END = "<!-- experiment: written by recipes/paper.py -->", "<!-- end of experiment -->"
@@ -58,34 +59,28 @@ def arm_table(table: Comparable) -> Table:
     results, rows = table.results, []
     for name, result in results.items():
         start, rule = table.starts.get(name), strongest_rule(results, name)
-        rows.append(
-            [
-                name,
-                "" if result.trained_on_this_catalog is None else str(_num_seeds(result)),
-                with_interval(result.success_rate, result.success_ci),
-                with_interval(result.score, result.score_ci),
-                f"{result.success_per_product:.1f}",
-                "" if result.mean_steps is None else f"{result.mean_steps:.1f}",
-                _difference(table, name, start),
-                _difference(table, name, rule),
-            ]
-        )
+        arm, *measured = result_cells(name, result)
+        seeds = "" if result.trained_on_this_catalog is None else _num_seeds(result)
+        rows.append([arm, seeds, *measured, _difference(table, name, start), _difference(table, name, rule)])
     said = (
         f" Differences are paired and name what they are to. The strongest rule is the one with most success of those "
         f"that take at most {EQUAL_STEPS} steps more an episode than the arm."
     )
-    return Table(HEADER, rows, caption(results) + said)
+    legend = {"seeds": "trainings of the arm, of which the row is the mean"} | result_legend(
+        results, against=HEADER[-2:]
+    )
+    return Table(HEADER, rows, caption(results) + said, legend=legend)
 
 
 def _num_seeds(result: Result) -> int:
     return len(result.seed) if isinstance(result.seed, tuple) else 1
 
 
-def _difference(table: Comparable, name: str, other: str | None) -> str:
+def _difference(table: Comparable, name: str, other: str | None) -> Cell:
     if other is None:
         return ""
     found = compare_results(*table.sides(name, other))
-    return f"{with_interval(found.success_difference, found.success_difference_ci, '+.1f')} ({other})"
+    return Number(found.success_difference, found.success_difference_ci, "+.1f", note=other)
 
 
 def cost_table(costs: Sequence[ArmCost]) -> Table:
@@ -95,11 +90,11 @@ def cost_table(costs: Sequence[ArmCost]) -> Table:
         [
             one.protocol,
             one.arm,
-            str(one.num_seeds),
+            one.num_seeds,
             _minutes(one.own.minutes),
             _minutes(one.whole.minutes),
-            str(one.whole.kept),
-            str(one.whole.played),
+            one.whole.kept,
+            one.whole.played,
         ]
         for one in costs
     ]
@@ -111,8 +106,14 @@ def cost_table(costs: Sequence[ArmCost]) -> Table:
     )
 
 
-def _minutes(minutes: float | None) -> str:
-    return "not known" if minutes is None else f"{minutes:.1f}"
+def _minutes(minutes: float | None) -> Cell:
+    return "not known" if minutes is None else Number(minutes)
+
+
+def report_tables(report: Report) -> list[Table]:
+    """The tables of arms, and what they cost."""
+    tables = [arm_table(table) for table in comparable(report.found)]
+    return [*tables, cost_table(report.costs)] if report.costs else tables
 
 
 def report_text(report: Report, picture_of: Mapping[str, str]) -> str:
@@ -126,8 +127,13 @@ def report_text(report: Report, picture_of: Mapping[str, str]) -> str:
         shown = ", ".join(f"`{name}`" for name in report.missing[:5])
         more = f" and {len(report.missing) - 5} more" if len(report.missing) > 5 else ""
         parts.append(f"Not complete: {len(report.missing)} stages are missing ({shown}{more}).\n")
+    legend: dict[str, str] = {}
     for table in comparable(report.found):
-        parts += [f"### {table.protocol}, {table.steps} steps\n", arm_table(table).markdown()]
+        arms = arm_table(table)
+        parts += [f"### {table.protocol}, {table.steps} steps\n", replace(arms, legend={}).markdown()]
+        legend |= arms.legend
+    if legend:
+        parts += ["### What the columns mean\n", legend_text(legend)]
     if report.costs:
         parts += ["### Minutes and episodes\n", cost_table(report.costs).markdown()]
     for protocol, curves in report.curves.items():

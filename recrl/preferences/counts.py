@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from recrl.preferences.data import Preference
-from recrl.tables import Table
+from recrl.tables import Cell, Number, Table
 from recrl.webshop import actions
 from recrl.webshop.pages import Page
 
@@ -65,22 +65,32 @@ def _action_kind(page: Page, action: str) -> str:
 
 
 HEADER = (
-    "pairs", "number", "mean probability of chosen", "of rejected", "mean difference of outcomes", "moves a side",
+    "pairs", "number", "mean probability of chosen", "mean probability of rejected", "mean difference of outcomes",
+    "moves a side",
 )  # fmt: skip
 
 
-def statistics_rows(summary: Mapping[str, Any]) -> list[list[str]]:
+LEGEND = {
+    "pairs": "all, and by how a pair was made (origin), the kind of page and the kind of action where its sides part",
+    "mean probability": "of the reference policy, for the preferred action and the other; near 1 "
+    "and 0 it knows already what the pairs teach",
+    "mean difference of outcomes": "reward of the chosen side's episodes minus that of the rejected side's",
+    "moves a side": "actions of each side of a pair after they part",
+}
+
+
+def statistics_rows(summary: Mapping[str, Any]) -> list[list[Cell]]:
     """A row, under `HEADER`, for all pairs and for each group of `describe_preferences`."""
     groups = [("all", summary)]
     groups += [(f"{name} {kind}", group) for name in GROUPS for kind, group in summary[f"by_{name}"].items()]
     return [
         [
             name,
-            str(group["num_pairs"]),
-            f"{group['mean_chosen_probability']:.2f}",
-            f"{group['mean_rejected_probability']:.2f}",
-            "not tried" if group["mean_margin"] is None else f"{group['mean_margin']:.2f}",
-            f"{group['mean_moves']:.1f}",
+            group["num_pairs"],
+            Number(group["mean_chosen_probability"], form=".2f"),
+            Number(group["mean_rejected_probability"], form=".2f"),
+            "not tried" if group["mean_margin"] is None else Number(group["mean_margin"], form=".2f"),
+            Number(group["mean_moves"]),
         ]
         for name, group in groups
     ]
@@ -89,4 +99,5 @@ def statistics_rows(summary: Mapping[str, Any]) -> list[list[str]]:
 def statistics_table(summary: Mapping[str, Any]) -> Table:
     """The rows of `statistics_rows`, with the number of pairs and goals below."""
     caption = f"{summary['num_pairs']} pairs on {summary['num_goals']} goals"
-    return Table(HEADER, statistics_rows(summary), caption)
+    left_out = [f"left out: {count} {reason}" for reason, count in summary.get("left_out", {}).items()]
+    return Table(HEADER, statistics_rows(summary), caption, notes=left_out, legend=LEGEND)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from recrl.errors import ConfigError
 from recrl.rollouts.config import CatalogSettings
 from recrl.settings import check_at_least
+from recrl.tables import FORMATS
 
 CATALOG_OF_RUN_HELP = {
     "help": "Catalogue of the episodes, as for other commands; without it the run's own, or the embedded one."
@@ -41,12 +42,16 @@ class ShowConfig(CatalogSettings):
         default=15, metadata={"help": "Actions after which the episode is truncated that a policy plays here."}
     )
 
+    format: str = field(default="terminal", metadata={"help": "Format of the list of episodes.", "choices": FORMATS})
+
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 0, "goal", "failures")
         check_at_least(self, 1, "max_steps")
         if self.failures is not None and self.goal is not None:
             raise ConfigError("--goal shows one episode and --failures all that failed; give one of them")
+        if self.format != "terminal" and (self.failures is not None or self.goal is not None):
+            raise ConfigError(f"format={self.format} is for the list of episodes; leave out --goal and --failures")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import DatasetError, RecrlError
+from recrl.evaluation.legend import marked
 from recrl.evaluation.measure import check_result_path
 from recrl.evaluation.result_types import Result
 from recrl.files import write_text
@@ -46,7 +47,9 @@ def make_report(
     by_policy: dict[str, list[Played]] = {}
     results: dict[str, Result] = {}
     for run in runs:
-        results |= {_name(run, name, results): one for name, one in run.results.items()}
+        results |= {
+            _name(run, marked(name, knows_goal=one.knows_goal), results): one for name, one in run.results.items()
+        }
         by_policy |= {_name(run, name, by_policy): of for name, of in played.of_run(run)}
     averaged = sections.over_seeds(results)
     trainings = [one for run in runs for one in run.trainings]
@@ -118,7 +121,8 @@ class _Player:
             if catalog is None or not self.left:
                 break
             try:
-                yield name, self._explained(name, play_again(result, catalog), catalog, result.num_episodes)
+                label = marked(name, knows_goal=result.knows_goal)
+                yield label, self._explained(label, play_again(result, catalog), catalog, result.num_episodes)
             except DatasetError as error:
                 self.notes.append(f"{name}: {error}")
 

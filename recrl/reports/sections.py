@@ -7,8 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from recrl.errors import DatasetError
-from recrl.evaluation.comparison_tables import HEADER, comparison_rows
-from recrl.evaluation.comparison_tables import caption as comparison_caption
+from recrl.evaluation.comparison_tables import comparison_table
 from recrl.evaluation.failure_types import KINDS
 from recrl.evaluation.report import Report
 from recrl.evaluation.result_types import Result
@@ -57,6 +56,7 @@ class Grid:
     header: Sequence[str]
     rows: Sequence[Sequence[Any]]
     caption: str = ""
+    legend: Mapping[str, str] = field(default_factory=dict)  # a word of it -> what it means
 
 
 @dataclass
@@ -110,9 +110,7 @@ def over_seeds(results: Mapping[str, Result]) -> dict[str, Result]:
 
 def results_section(results: Mapping[str, Result]) -> Section:
     """Success and score with intervals, and the paired differences that decide."""
-    section = Section("results", "Results", "Success: the share of goals bought perfectly (reward 1). Score: 100 x the "
-                      "mean reward. Whiskers are 95% intervals over target products: what other products would do. "
-                      "The last columns are paired differences in success, in points.")  # fmt: skip
+    section = Section("results", "Results", "Dots are the figures, whiskers their 95% intervals.")
     for table in comparable_results(results):
         start = next((name for name in table if "imitation" in name.lower() and not is_scripted(table[name])), None)
         base = start or next((name for name, one in table.items() if one.max_steps is not None), None)
@@ -127,7 +125,9 @@ def results_section(results: Mapping[str, Result]) -> Section:
         header = ["policy", "success % [95%]", "0 - 100", "score [95%]", "0 - 100", "per product", "steps",
                   *compared.header[5:]]  # fmt: skip
         first = next(iter(table.values()))
-        section.grids.append(Grid(f"{first.protocol}, {first.split} split", header, rows, compared.caption))
+        section.grids.append(
+            Grid(f"{first.protocol}, {first.split} split", header, rows, compared.caption, compared.legend)
+        )
     return section
 
 
@@ -289,7 +289,8 @@ def bandit_section(comparisons: Mapping[str, Report]) -> Section:
     section = Section("bandit", "Agents side by side", "Episodes were allotted while outcomes came in. Running means "
                       "of agents that are asked less often are biased; the table's estimates are not.")  # fmt: skip
     for name, report in comparisons.items():
-        section.grids.append(Grid(name, HEADER, comparison_rows(report), comparison_caption(report)))
+        table = comparison_table(report)
+        section.grids.append(Grid(name, table.header, table.rows, table.caption, table.legend))
         agents = [agent.rstrip("/").rpartition("/")[2] for agent in report.agents]
         section.legend = [(agent, place) for place, agent in enumerate(agents)]
         for number_, run in enumerate(report.runs, 1):

@@ -10,7 +10,10 @@ from rich.console import Console
 from recrl.episodes.data import Episode
 from recrl.errors import DatasetError, PolicyError, RecrlError
 from recrl.evaluation.failure_types import KINDS
+from recrl.evaluation.legend import marked
 from recrl.evaluation.result_types import Result
+from recrl.policies.base import knows_goal
+from recrl.policies.demonstrator import Demonstrator
 from recrl.policies.loading import load_policy
 from recrl.reports.config import ShowConfig
 from recrl.reports.finding import Run, find_run, is_scripted
@@ -18,7 +21,7 @@ from recrl.reports.played import Played, can_be_played_again, check_catalog, exp
 from recrl.reports.terminal import draw_episode, outcome
 from recrl.rollouts.config import CatalogSettings
 from recrl.rollouts.rollout import rollout
-from recrl.tables import TERMINAL_WIDTH, Table
+from recrl.tables import TERMINAL_WIDTH, Cell, Table, print_tables
 from recrl.webshop.catalog import Catalog
 
 LISTED = 40  # episodes of the table
@@ -89,16 +92,19 @@ def _list(config: ShowConfig, source: Source) -> None:
     failed = set(source.failed)
     ordered = sorted(source.goals, key=lambda goal: goal not in failed)[:LISTED]
     played = [explained(episode, source.catalog) for episode in source.episodes(ordered)]
-    rows = [
-        [str(one.episode.goal_index), outcome(one), str(one.episode.num_steps), one.episode.instruction]
-        for one in played
+    rows: list[list[Cell]] = [
+        [one.episode.goal_index, outcome(one), one.episode.num_steps, one.episode.instruction] for one in played
     ]
     others = f" Other policies here: {', '.join(source.others)}; choose with --policy." if source.others else ""
     said = (
         f"{source.name}: {len(source.goals)} episodes, {len(failed)} failed; {len(rows)} are listed, failed ones "
         f"first. `recrl show {config.source} --goal {ordered[0]}` shows one, --failures all that failed.{others}"
     )
-    Table(("goal", "outcome", "steps", "instruction"), rows, said).print()
+    legend = {
+        "goal": "its number among all goals of the catalogue, as --goal takes it",
+        "outcome": "success (a reward of 1), or why it failed, with the reward from 0 to 1",
+    }
+    print_tables([Table(("goal", "outcome", "steps", "instruction"), rows, said, legend=legend)], config.format)
 
 
 def find_source(config: ShowConfig) -> Source:
@@ -141,8 +147,9 @@ def _of_dataset(config: ShowConfig, run: Run) -> Source:
             raise
         catalog = None  # the episodes hold their pages
     failed = [goal for goal, episodes in by_goal.items() if not all(episode.success for episode in episodes)]
+    policy = run.episodes[0].policy
     return Source(
-        name=run.episodes[0].policy,
+        name=marked(policy, knows_goal=policy == Demonstrator.name),
         goals=list(by_goal),
         failed=failed,
         episodes=lambda goals: [episode for goal in goals for episode in by_goal[goal]],
@@ -162,7 +169,7 @@ def _of_result(config: ShowConfig, run: Run, results: dict[str, Result]) -> Sour
     check_catalog(result, catalog)
     records = {record.goal_index: record for record in result.episodes}
     return Source(
-        name=name,
+        name=marked(name, knows_goal=result.knows_goal),
         goals=list(records),
         failed=[record.goal_index for record in result.episodes if not record.success],
         episodes=lambda goals: play_again(result, catalog, [records[goal] for goal in goals]),
@@ -191,7 +198,8 @@ def _of_policy(config: ShowConfig, run: Run | None) -> Source:
     def play(goals: Sequence[int]) -> Iterable[Episode]:
         return rollout(policy, catalog, goals, seed=0, max_steps=config.max_steps, greedy=True)
 
-    return Source(name=policy.name, goals=[config.goal], failed=[], episodes=play, catalog=catalog)
+    name = marked(policy.name, knows_goal=knows_goal(policy))
+    return Source(name=name, goals=[config.goal], failed=[], episodes=play, catalog=catalog)
 
 
 def wait_for_enter() -> bool:

@@ -4,6 +4,7 @@ import bisect
 import functools
 import weakref
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from recrl.errors import CatalogError
 from recrl.files import sha256_of
 from recrl.seals import MANIFEST, hash_of
+from recrl.tables import Cell, Number, Table
 from recrl.webshop.built import INDEX_FOLDER, is_built, open_goals
 from recrl.webshop.goals import DEFAULT_SPLIT_BY, SPLIT_BY, SPLITS, check_split, check_wording, protocol_name
 from recrl.webshop.lazy import LazySequence
@@ -298,3 +300,21 @@ def catalog_info(catalog: Catalog) -> dict[str, Any]:
         "goals_sha256": catalog.goals_sha256,
         "tagger": catalog.tagger,
     }
+
+
+def info_table(info: Mapping[str, Any]) -> Table:
+    """What `catalog_info` says as a table."""
+    rows: list[tuple[Cell, Cell]] = []
+    for name, value in info.items():
+        parts = value.items() if isinstance(value, dict) else [("", value)]
+        for part, cell in parts:
+            shown: Cell = cell if type(cell) is int else Number(cell, form=".2f") if type(cell) is float else str(cell)
+            rows.append((f"{name.replace('_', ' ')}{': ' if part else ''}{part}", shown))
+    legend = {
+        "num goals": "instructions, each with the product and the options that are wanted",
+        "goals: train by product": "goals of the training split when the splits share no target products; by goal: "
+        "when they share no goals, but products",
+        "protocol": "the name of these products and goals in results",
+        "sha256": "fingerprints; results with equal ones can be compared",
+    }
+    return Table(("what", "value"), rows, "", legend=legend)

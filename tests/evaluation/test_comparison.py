@@ -97,7 +97,7 @@ def test_an_agent_without_episodes_was_not_played(tmp_path: Path) -> None:
     [played, other] = sorted(report.all_runs, key=lambda agent: -agent.pulls)
     assert (other.success, other.success_raw, other.success_ci) == (None, None, (0, 100))
     assert played.success_ci[0] <= played.success <= played.success_ci[1] < 100
-    assert comparison_table(report, "csv").count("not played") == 2
+    assert comparison_table(report).csv().count("not played") == 2
     assert "NaN" not in (tmp_path / "run" / "report.json").read_text()
 
 
@@ -132,19 +132,19 @@ def test_agents_of_equal_weights_are_said_to_be_one(tmp_path: Path, tiny_scorer:
     report = compare(config(tmp_path / "run", policies=policies, num_episodes=4, round_size=4, runs=1))
     assert report.equal_agents() == [(str(tiny_scorer), str(tmp_path / "same"))]
     said = f"{tiny_scorer}, {tmp_path / 'same'} have equal weights: they are one agent, and differ by chance alone"
-    assert said in comparison_table(report, "md")
+    assert all(said in comparison_table(report).render(form) for form in ("md", "json"))
     assert load_report(tmp_path / "run" / "report.json") == report
 
 
 def test_tables_and_pictures(tmp_path: Path) -> None:
     report = compare(config(tmp_path / "run"))
-    table = comparison_table(report, "md")
+    table = comparison_table(report).markdown()
     assert [line.split(" | ")[0] for line in table.splitlines()[2:5]] == ["| rule", "| matching", "| random"]
     assert "valid under adaptive allotment and stopping; the running mean is not" in table
     assert "did so partly by luck" in table
     assert table.strip() in (tmp_path / "run" / "README.md").read_text()
-    assert comparison_table(report, "csv").startswith("agent,episodes,success % [95% CI]")
-    latex = comparison_table(report, "latex")
+    assert comparison_table(report).csv().startswith("agent,episodes,success %,success % low,success % high")
+    latex = comparison_table(report).latex()
     assert latex.count(r"\\") == 4
     assert r"success \% [95\% CI]" in latex
     written = draw_comparison(report, tmp_path)

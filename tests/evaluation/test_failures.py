@@ -188,7 +188,7 @@ def test_kinds_add_up_and_survive_a_file(embedded: Catalog, tmp_path: Path) -> N
         assert load_result(tmp_path / "result.json") == result
         assert "failures" not in result.headline()
         assert aggregate_seeds([result]).failures is None
-        assert failure_table(failures, 60).rows[-1][1] == str(failures.num_failures)
+        assert failure_table(failures, 60).rows[-1][1] == failures.num_failures
 
 
 def test_damaged_failures_are_refused(embedded: Catalog, tmp_path: Path) -> None:

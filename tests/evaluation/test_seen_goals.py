@@ -82,7 +82,7 @@ def test_training_goals_are_refused_or_said(embedded: Catalog, tmp_path: Path) -
     save_result(tmp_path / "seen.json", result)
     assert load_result(tmp_path / "seen.json") == result
     table = markdown_table({"trained": result, "rule": evaluate(load_policy("rule"), embedded, **few)})
-    assert table.endswith(f"{result.num_seen_goals} of the 20 goals are training goals of trained.\n")
+    assert f" {result.num_seen_goals} of the 20 goals are training goals of trained.\n" in table
     with pytest.raises(PolicyError, match="goals are training goals of the baseline 'trained'"):
         evaluate(load_policy("rule"), embedded, **few, baseline=result)
     assert evaluate(load_policy("rule"), embedded, **few, baseline=result, allow_seen_goals=True).comparison
@@ -157,8 +157,9 @@ def test_a_comparison_refuses_or_says_it_too(embedded: Catalog, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
     report = compare(ComparisonConfig(**fields, allow_seen_goals=True), policies=agents)
     assert report.num_seen_goals == {"trained": 237}
-    table = comparison_table(report, "md")
+    table = comparison_table(report).markdown()
     assert "| demonstrator (knows the goal) |" in table
+    assert "- **knows the goal**: it is told which product is wanted" in table
     assert "237 of the 500 goals are training goals of trained." in table
 
 

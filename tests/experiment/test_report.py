@@ -76,7 +76,7 @@ def test_the_table_has_both_differences_and_means_over_seeds() -> None:
     [table] = comparable(FOUND)
     names = ["rule", "matching", "reader", "reading-imitation", "ppo", "50-hit-ceiling", "ablation-without-notes"]
     assert [row[0] for row in arm_table(table).rows] == names
-    cells = {row[0]: row for row in arm_table(table).rows}
+    cells = {row[0]: [str(cell) for cell in row] for row in arm_table(table).rows}
     assert cells["ppo"][1] == "2"
     assert cells["ppo"][2].startswith("75.0 [")
     against = compare_results(table.results["ppo"], table.results["reading-imitation"])
@@ -93,8 +93,10 @@ def test_the_table_has_both_differences_and_means_over_seeds() -> None:
 def test_differences_pair_the_seeds_that_both_have() -> None:
     later = [one for one in FOUND if (one.row.arm, one.row.seed) != ("ppo", 0)]
     [table] = comparable(later)
-    assert [row[6][:5] for row in arm_table(table).rows if row[0] == "ppo"] == ["+16.7"]  # 10 against 8 of 12
-    assert [row[2][:4] for row in arm_table(table).rows if row[0] == "reading-imitation"] == ["62.5"]  # both seeds'
+    assert [str(row[6])[:5] for row in arm_table(table).rows if row[0] == "ppo"] == ["+16.7"]  # 10 against 8 of 12
+    assert [str(row[2])[:4] for row in arm_table(table).rows if row[0] == "reading-imitation"] == [
+        "62.5"
+    ]  # both seeds'
 
 
 def test_the_table_is_in_every_protocol_apart() -> None:
@@ -162,6 +164,7 @@ def test_a_curve_begins_with_the_start(tmp_path: Path) -> None:
     assert read_curve(tmp_path) == [Point(0, 0.0, 30.0), Point(2, 1.5, 40.0)]
     (tmp_path / "training_metrics.json").write_text(json.dumps(metrics | {"start_on_dev": {}}))
     assert read_curve(tmp_path) == [Point(2, 1.5, 40.0)]
-    assert curve_table({3: read_curve(tmp_path)}).rows == [["2", "1.5", "40.0", "40.0"]]
+    shown = curve_table({3: read_curve(tmp_path)}).csv()
+    assert shown == "update,minutes,dev success %,seed 3\n2,1.5,40.0,40.0\n"
     draw_curves({3: read_curve(tmp_path)}, tmp_path / "a" / "b.png", title="x")
     assert (tmp_path / "a" / "b.png").exists()
