@@ -110,8 +110,12 @@ def collecting_classes() -> tuple[type, ...]:
 
 
 def collect(folder: Path, place: Place, settings: Settings, say: Say) -> None:
-    """Trajectories, as `recrl generate-trajectories` collects them."""
-    from recrl.rollouts.collecting import generate_trajectories
+    """Trajectories, as `recrl generate-trajectories` collects them; complete ones stay, wherever they were moved."""
+    from recrl.episodes.training_goals import SUMMARY_FILE
+    from recrl.rollouts.collecting import JOURNAL_ENDING, generate_trajectories
+
+    if (folder / SUMMARY_FILE).exists() and not folder.with_name(f"{folder.name}{JOURNAL_ENDING}").exists():
+        return
 
     given = {**settings, **place.shop, "seed": place.seed, "output_dir": str(folder)}
     [config] = divided(folder.name, given, *collecting_classes())

@@ -17,6 +17,7 @@ import torch
 from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments, set_seed
 
 from recrl.errors import ConfigError, DatasetError
+from recrl.files import sha256_of
 from recrl.queries.pairs import content_words, is_held_out, left_out_words, load_instructions, load_pairs, split_pairs
 from recrl.queries.proposing import MAX_INSTRUCTION_TOKENS, MAX_QUERY_TOKENS
 from recrl.queries.seq2seq import new_query_model
@@ -96,6 +97,10 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
         DatasetError, CheckpointError, ConfigError: see the modules that read them.
     """
     train, held_out = split_pairs(load_pairs(arguments.pairs))
+    read = [path for path in (arguments.pairs, arguments.instructions) if path and Path(path).is_file()]
+    sources = {path: sha256_of(path) for path in read}
+    for path, sha256 in sources.items():
+        logger.info("%s has the SHA-256 %s", path, sha256)
     if not train or not held_out:
         raise DatasetError(
             f"{arguments.pairs}: {len(train)} instructions to train on and {len(held_out)} held out, expected some of "
@@ -137,6 +142,7 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
         held_out_loss = trainer.evaluate(encode(tokenizer, of_held_out, start_token))["eval_loss"]
         metrics = {
             "method": "search",
+            "sources_sha256": sources,
             "num_instructions": len(train),
             "num_query_pairs": len(pairs),
             "num_copied_instructions": len(copies) if arguments.num_copy_epochs else 0,
