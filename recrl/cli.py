@@ -3,7 +3,6 @@
 Exit codes: 0 done; 2 bad usage or input; 130 interrupted; 1 whoever read the output left before its end.
 """
 
-import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -141,9 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(words: Sequence[str]) -> None:
     print_any_text()
-    start_logging(logging.INFO)
-    for name in ("httpx", "httpx2", "datasets", "urllib3"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    start_logging()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     if words[:1] == ["train"] and words[1:2] and words[1] in RECIPES:
         run_recipe(words[1], words[2:])

@@ -38,9 +38,7 @@ def quickstart(config: QuickstartCommandConfig) -> None:
 
     quiet_libraries()
     logging.getLogger("recrl.training.progress").setLevel(logging.WARNING)  # a line a stage is enough
-    line = ProgressLine()
-    table = run_quickstart(part(config, QuickstartConfig), say=line.say)
-    line.end()
+    table = run_quickstart(part(config, QuickstartConfig), say=ProgressLine().say)
     print_tables([table], config.format)
 
 
@@ -224,11 +222,7 @@ def generate_trajectories(config: GenerateTrajectoriesConfig) -> None:
     from recrl.rollouts import collecting
 
     quiet_libraries()
-    line = ProgressLine()
-    summary = collecting.generate_trajectories(
-        part(config, TrajectoryConfig), progress=lambda progress: line(str(progress))
-    )
-    line.end()
+    summary = collecting.generate_trajectories(part(config, TrajectoryConfig))
     show(
         f"kept {summary['num_trajectories']} of {summary['num_episodes']} episodes "
         f"(success {summary['success_rate']:.1f}%, protocol {summary['protocol']}) in {config.output_dir}"
@@ -243,9 +237,7 @@ def import_trajectories(config: ImportConfig) -> None:
     from recrl.importing import trajectories
 
     quiet_libraries()
-    line = ProgressLine()
-    summary = trajectories.import_trajectories(config, progress=line)
-    line.end()
+    summary = trajectories.import_trajectories(config)
     print(
         f"{summary['num_trajectories']} of {summary['num_found']} trajectories came through, "
         f"{summary['num_successes']} of them with reward 1 (score {summary['score']:.1f}); they are in "
@@ -368,9 +360,7 @@ def evaluate(config: EvaluateConfig) -> None:
 
     if config.query_model is not None:
         quiet_libraries()
-    line = ProgressLine()
-    results = run_evaluation(part(config, EvaluationConfig), progress=line.count)
-    line.end()
+    results = run_evaluation(part(config, EvaluationConfig))
     result, folder = next(iter(results.values())), Path(config.policy)
     tables, lines = [result_table(results)], []
     if result.comparison is not None:
@@ -389,9 +379,8 @@ def evaluate(config: EvaluateConfig) -> None:
     if config.report is not None:
         settings = asdict(part(config, EvaluationConfig))
         found = Run(Path(config.report), result.policy, results=results, settings=settings)
-        say = f"the report is {make_report(page_of(config), line.say, found=[found])}; open it in a browser"
-        line.end()
-        _show_beside(say, config.format)
+        page = make_report(page_of(config), found=[found])
+        _show_beside(f"the report is {page}; open it in a browser", config.format)
     if config.split == "test" and is_complete(folder) and os.access(folder, os.W_OK):
         card = folder / README_FILE
         try:
@@ -416,13 +405,11 @@ def compare(config: CompareConfig) -> None:
     from recrl.reports.making import end_with_report
 
     quiet_libraries()
-    line = ProgressLine()
     draw = draw_comparison if config.plots else lambda report, folder: []
     for group in comparison.equal_weights(config.policies):
         show(f"warning: {' and '.join(group)} have the same weights; differences between them are chance", error=True)
-    report = comparison.compare(part(config, ComparisonConfig), progress=line.say, draw=draw)
-    line.end()
-    end_with_report(config.output_dir, line.say)
+    report = comparison.compare(part(config, ComparisonConfig), draw=draw)
+    end_with_report(config.output_dir, ProgressLine().say)
     print_tables([comparison_table(report)], config.format)
 
 
@@ -437,9 +424,7 @@ def report(config: ReportConfig) -> None:
     from recrl.reports.making import make_report
 
     quiet_libraries()
-    line = ProgressLine()
-    written = make_report(config, say=line.say)
-    line.end()
+    written = make_report(config)
     show(f"the report is {written} ({written.stat().st_size / 1e6:.1f} MB); open it in a browser")
 
 
@@ -453,10 +438,7 @@ def evaluate_search(config: EvaluateSearchConfig) -> None:
     from recrl.evaluation.search import search_tables
 
     quiet_libraries()
-    line = ProgressLine()
-    settings = part(config, SearchEvaluationConfig)
-    report = run_search_evaluation(settings, progress=lambda done, total: line(f"{done}/{total} texts"))
-    line.end()
+    report = run_search_evaluation(part(config, SearchEvaluationConfig))
     print_tables(search_tables(report), config.format)
 
 

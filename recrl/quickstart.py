@@ -195,7 +195,7 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
     """Runs every stage that is not complete yet.
 
     Args:
-        say: called with a line for each stage and for its progress.
+        say: called with a line for each stage.
 
     Returns:
         the table, which is also written to ``table.md``.
@@ -223,22 +223,22 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
         teacher, learner = "demonstrator", {}
         if agent.judgement is not None:
             begin("judgement: how probable is it that buying a product, as far as it is known, is perfect?")
-            judge(folder / "judgement", place, _judged(config, agent.judgement), say)
+            judge(folder / "judgement", place, _judged(config, agent.judgement))
             teacher, learner = _teacher(folder), {"start_from": str(folder / "judgement")}
             begin("demonstrations: the planner looks and buys by that judgement")
         else:
             begin("demonstrations: the demonstrator knows the goal and shows how to buy it")
-        collect(folder / "demonstrations", place, _episodes(config, teacher, config.num_demonstrations), say)
+        collect(folder / "demonstrations", place, _episodes(config, teacher, config.num_demonstrations))
         begin("imitation start: the scorer learns the demonstrated actions")
         learned = {
             "demonstrations": str(folder / "demonstrations"),
             "num_frozen_layers": config.num_frozen_layers,
             "num_train_epochs": config.imitation_epochs,
         }
-        imitate(folder / "imitation", place, learned | learner | agent.imitation, say)
+        imitate(folder / "imitation", place, learned | learner | agent.imitation)
         begin("own trajectories: episodes of the start, without loops")
         own = _episodes(config, str(folder / "imitation"), config.num_trajectories)
-        collect(folder / "trajectories", place, own | agent.own, say)
+        collect(folder / "trajectories", place, own | agent.own)
         begin("preference pairs and DPO: the better action of a page against a worse one")
         preferred = {
             "model_name_or_path": str(folder / "imitation"),
@@ -249,7 +249,7 @@ def run_quickstart(config: QuickstartConfig, say: Callable[[str], None] = logger
             "pairs": TINY_PAIRS if config.tiny else agent.pairs,
             **TOGETHER,
         }
-        prefer(folder / "dpo", place, preferred, say)
+        prefer(folder / "dpo", place, preferred)
         begin("evaluation on test goals")
         results = _evaluate(config, folder, say)
         for stage, name in (("imitation", START), ("dpo", "DPO")):

@@ -79,7 +79,7 @@ RECIPES = {
         Recipe(
             name="ppo",
             text="learn in the environment with PPO",
-            arguments=("settings.ppo:PPOArguments", ENVIRONMENT, TUNING),
+            arguments=("settings.ppo:PPOArguments", "environment:MixedEnvironmentArguments", TUNING),
             settings="settings.ppo:PPOSettings",
             config="ppo.config:PPOConfig",
             train="ppo.loop:train_ppo",

@@ -29,11 +29,14 @@ class _PlainFormatter(logging.Formatter):
         return plain(super().format(record))
 
 
-def start_logging(level: int) -> None:
-    """Lets log lines appear on the terminal as their text alone, see `plain`."""
+def start_logging() -> None:
+    """Lets log lines appear on the terminal as their text alone, see `plain`: our own progress, and of others only
+    warnings.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(_PlainFormatter("%(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("recrl").setLevel(logging.INFO)
 
 
 def print_any_text() -> None:
@@ -46,18 +49,19 @@ def print_any_text() -> None:
 
 
 class ProgressLine:
-    """Progress on one line of a terminal; in a log, a line every ten seconds and the last one."""
+    """Progress without a known end, on one line of a terminal; in a log, a line every ten seconds and the last one."""
 
     def __init__(self, every: float = 10.0) -> None:
         self.terminal, self.every = sys.stderr.isatty(), every
-        self.started = self.last = time.monotonic()
-        self.waiting = ""  # the newest text, if it was not shown
+        self.last = time.monotonic()
+        self.waiting = ""  # the newest text: on a terminal the one on the line, in a log one that was not shown
 
     def __call__(self, text: str) -> None:
         text = plain(text)
         now = time.monotonic()
         if self.terminal:
             print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+            self.waiting = text
         elif now - self.last >= self.every:
             print(text, file=sys.stderr, flush=True)
             self.last, self.waiting = now, ""
@@ -72,17 +76,10 @@ class ProgressLine:
             self.end()
             print(plain(text), file=sys.stderr, flush=True)
 
-    def count(self, played: int, total: int) -> None:
-        """Shows episodes played and the time left."""
-        left = (time.monotonic() - self.started) / played * (total - played)
-        self(f"{played}/{total} episodes, {left:.0f} s left")
-
     def end(self) -> None:
         """Leaves the line."""
-        if self.terminal:
-            print(file=sys.stderr)
-        elif self.waiting:
-            print(self.waiting, file=sys.stderr, flush=True)
+        if self.waiting:
+            print("" if self.terminal else self.waiting, file=sys.stderr, flush=True)
             self.waiting = ""
 
 

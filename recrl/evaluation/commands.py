@@ -1,6 +1,5 @@
 """What `recrl evaluate` and `recrl evaluate-search` do: load what their settings name, measure, and write."""
 
-from collections.abc import Callable
 from typing import Any
 
 from recrl.evaluation.config import EvaluationConfig, SearchEvaluationConfig
@@ -12,10 +11,8 @@ from recrl.queries.pairs import load_pairs
 from recrl.queries.proposing import QueryModel
 from recrl.seals import write_sealed_json
 
-Progress = Callable[[int, int], None]
 
-
-def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -> dict[str, Result]:
+def run_evaluation(config: EvaluationConfig) -> dict[str, Result]:
     """Evaluates a policy, see `recrl.evaluation.measure.evaluate`.
 
     Returns:
@@ -41,7 +38,6 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
         baseline=baseline,
         allow_seen_goals=config.allow_seen_goals,
         explain_failures=config.environment is None or config.failures is not None,
-        progress=progress,
         queries=queries,
     )
     if config.output_json:
@@ -49,7 +45,7 @@ def run_evaluation(config: EvaluationConfig, progress: Progress | None = None) -
     return {policy.name: result} | ({} if baseline is None else {f"baseline: {baseline.policy}": baseline})
 
 
-def run_search_evaluation(config: SearchEvaluationConfig, progress: Progress | None = None) -> dict[str, Any]:
+def run_search_evaluation(config: SearchEvaluationConfig) -> dict[str, Any]:
     """The report of a query model, see `recrl.evaluation.search.evaluate_search`.
 
     Raises:
@@ -65,7 +61,6 @@ def run_search_evaluation(config: SearchEvaluationConfig, progress: Progress | N
         split=config.split,
         split_by=config.split_by,
         num_goals=config.num_goals,
-        progress=progress,
     )
     if config.output_json:
         write_sealed_json(config.output_json, report)

@@ -25,6 +25,7 @@ from recrl.files import sha256_of, write_text
 from recrl.journals import Journal
 from recrl.policies.base import Policy, knows_goal
 from recrl.policies.loading import load_policy
+from recrl.progress import Bar
 from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.rollout import rollout
 from recrl.runs import JOURNAL_FILE, RunFolder
@@ -91,11 +92,14 @@ def compare(
         play = _Player(config, task, agents, rounds, queries)
         for run in range(config.runs):
             of_run = [one for one in rounds if one.run == run]
-            while (one := play.round(run, of_run)) is not None:
-                of_run.append(one)
-                rounds.append(one)
-                run_folder.journal.append(asdict(one))
-                progress(_progress_line(config, of_run))
+            with Bar(f"run {run + 1} of {config.runs}") as bar:
+                while (one := play.round(run, of_run)) is not None:
+                    of_run.append(one)
+                    rounds.append(one)
+                    run_folder.journal.append(asdict(one))
+                    done, said = sum(len(each.arms) for each in of_run), _standing(config, of_run)
+                    bar.update(done, config.num_episodes, said)
+                    progress(f"run {run + 1}/{config.runs}, {done}/{config.num_episodes} episodes: {said}")
         report = make_report(config, task, sorted(rounds, key=lambda one: (one.run, one.number)))
         trained = {spec: number for spec, number in seen.items() if number is not None}
         weights = tuple(getattr(agent, "weights_sha256", None) for agent in agents)
@@ -212,12 +216,11 @@ class _Player:
         return rewards
 
 
-def _progress_line(config: ComparisonConfig, rounds: Sequence[Round]) -> str:
+def _standing(config: ComparisonConfig, rounds: Sequence[Round]) -> str:
+    """The mean of every agent so far, and the probability that it is the best."""
     alpha, beta = posterior(config, rounds, len(config.policies))
     best = probability_best(alpha, beta)
-    done = sum(len(one.arms) for one in rounds)
-    shown = ", ".join(
+    return ", ".join(
         f"{Path(name).name} {mean:.2f} (best {chance:.0%})"
         for name, mean, chance in zip(config.policies, alpha / (alpha + beta), best, strict=True)
     )
-    return f"  run {rounds[0].run + 1}/{config.runs}, {done}/{config.num_episodes} episodes: {shown}"

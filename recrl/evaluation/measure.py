@@ -21,6 +21,7 @@ from recrl.evaluation.results import check_same_goals, compare_results, summaris
 from recrl.evaluation.seen_goals import check_seen_goals
 from recrl.policies.base import Answer, Policy, knows_goal
 from recrl.policies.own import as_policy
+from recrl.progress import tracked
 from recrl.queries.proposing import describe_queries
 from recrl.rollouts.rollout import rollout
 from recrl.version import versions
@@ -105,7 +106,7 @@ def evaluate(
     seen = check_seen_goals(policy, task, goals, asked=f"the {split} split by {split_by}", allowed=allow_seen_goals)
     episodes: list[Episode] = []
     failures: list[Failure] = []
-    for episode in rollout(
+    played = rollout(
         policy,
         task,
         goals.tolist(),
@@ -115,7 +116,8 @@ def evaluate(
         max_steps=max_steps,
         greedy=decoding == "greedy",
         queries=queries,
-    ):
+    )
+    for episode in tracked(played, f"playing {policy.name}", len(goals)):
         episodes.append(episode)
         if explain_failures and isinstance(task, WebShopTask):
             failure = explain_failure(task.catalog, episode)

@@ -7,7 +7,7 @@ content words, for which no model is needed.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import numpy as np
 from recrl.errors import DatasetError
 from recrl.evaluation.measure import evaluation_goals
 from recrl.evaluation.statistics import difference_interval, mean_interval
+from recrl.progress import tracked
 from recrl.queries.pairs import QueryPair, content_words, left_out_words, split_pairs
 from recrl.queries.proposing import QueryModel, describe_queries, words_of
 from recrl.tables import INTERVAL, Cell, Number, Table
@@ -47,7 +48,6 @@ def evaluate_search(
     split: str = "test",
     split_by: str = DEFAULT_SPLIT_BY,
     num_goals: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
 ) -> dict[str, Any]:
     """The report; shares and recalls from 0 to 100, mean reciprocal ranks (MRR) and token-F1 from 0 to 1.
 
@@ -55,7 +55,6 @@ def evaluate_search(
         model: proposes its ``num_queries`` for each text.
         pairs: all of them; only the held-out ones are asked for, the others give the words that people leave out.
         split, split_by, num_goals: the goals to be found, as `recrl.evaluation.measure.evaluate` takes them.
-        progress: called with the texts decoded and their total.
 
     Raises:
         DatasetError: no instruction is held out, or the split holds fewer goals.
@@ -67,10 +66,8 @@ def evaluate_search(
         )
     goals = [catalog.goals[index] for index in evaluation_goals(catalog, split, split_by, num_goals)]
     texts = [pair.instruction for pair in held_out] + [goal.instruction_without_price for goal in goals]
-    for place, text in enumerate(texts, start=1):
+    for text in tracked(texts, "proposing queries", len(texts)):
         model.propose([text])
-        if progress is not None:
-            progress(place, len(texts))
     left_out = left_out_words(train)
     return {
         **describe_queries(model),

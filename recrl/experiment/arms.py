@@ -13,7 +13,7 @@ from typing import Any
 
 from recrl.errors import ConfigError
 from recrl.experiment import making
-from recrl.experiment.making import Place, Say, Settings
+from recrl.experiment.making import Place, Settings
 from recrl.policies.loading import RULES
 from recrl.scoring.inputs import PLAIN_FEATURES, READING_FEATURES
 from recrl.settings import nearest
@@ -24,7 +24,7 @@ class Kind:
     """How stages of one kind are made.
 
     Attributes:
-        make: folder, place, settings and what is called with progress -> makes the stage in the folder.
+        make: folder, place and settings -> makes the stage in the folder.
         classes: -> the dataclasses whose fields its settings are.
         takes: a setting -> the kind of the stage whose folder is its value.
         written_as: of such a setting, how the folder is written; without it the folder alone.
@@ -32,7 +32,7 @@ class Kind:
         settings: the name of its settings, if it shares them with others; None for that of the kind.
     """
 
-    make: Callable[[Path, Place, Settings, Say], None]
+    make: Callable[[Path, Place, Settings], None]
     classes: Callable[[], tuple[type, ...]]
     takes: Mapping[str, str] = field(default_factory=dict)
     written_as: Mapping[str, str] = field(default_factory=dict)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from recrl.evaluation.result_types import Result
 
 Settings = Mapping[str, Any]
-Say = Callable[[str], None]
 TINY_ENCODER = "tiny_encoder"
 COLLECTIONS = "collections.json"
 
@@ -109,7 +108,7 @@ def collecting_classes() -> tuple[type, ...]:
     return (TrajectoryConfig,)
 
 
-def collect(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+def collect(folder: Path, place: Place, settings: Settings) -> None:
     """Trajectories, as `recrl generate-trajectories` collects them; complete ones stay, wherever they were moved."""
     from recrl.episodes.training_goals import SUMMARY_FILE
     from recrl.rollouts.collecting import JOURNAL_ENDING, generate_trajectories
@@ -119,7 +118,7 @@ def collect(folder: Path, place: Place, settings: Settings, say: Say) -> None:
 
     given = {**settings, **place.shop, "seed": place.seed, "output_dir": str(folder)}
     [config] = divided(folder.name, given, *collecting_classes())
-    generate_trajectories(config, progress=lambda progress: say(f"    {progress}"))
+    generate_trajectories(config)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +138,7 @@ def mixing_classes() -> tuple[type, ...]:
     return (*collecting_classes(), Mixture)
 
 
-def collect_mixed(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+def collect_mixed(folder: Path, place: Place, settings: Settings) -> None:
     """Trajectories in several wordings and with several step limits: a collection of each, on goals of its own, and the
     list of them, `COLLECTIONS`, written last. ``num_trajectories`` is the number of all, shared as evenly as can be.
     """
@@ -156,7 +155,7 @@ def collect_mixed(folder: Path, place: Place, settings: Settings, say: Say) -> N
             given = {name: value for name, value in settings.items() if name not in names}
             given |= {"wording": wording, "max_steps": limit, "num_trajectories": number}
             made.append(f"{wording}_{limit}")
-            collect(folder / made[-1], dataclasses.replace(place, seed=seed), given, say)
+            collect(folder / made[-1], dataclasses.replace(place, seed=seed), given)
     write_json(folder / COLLECTIONS, made)
 
 
@@ -173,7 +172,7 @@ def judgement_classes() -> tuple[type, ...]:
     return JudgementArguments, JudgementConfig
 
 
-def judge(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+def judge(folder: Path, place: Place, settings: Settings) -> None:
     """A scorer with a trained judgement, as `recrl train judgement` trains it."""
     from recrl.training.judgement import train_judgement
 
@@ -189,7 +188,7 @@ def imitation_classes() -> tuple[type, ...]:
     return ImitationArguments, TuningArguments, ImitationConfig
 
 
-def imitate(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+def imitate(folder: Path, place: Place, settings: Settings) -> None:
     """A scorer that imitates, as `recrl train imitation` trains it: a new one, unless the settings say ``start_from``.
 
     ``taught``, and names that begin with ``demonstrations``, are folders of more demonstrations.
@@ -212,7 +211,7 @@ def preference_classes() -> tuple[type, ...]:
     return DPOArguments, TuningArguments, ChoiceDPOConfig
 
 
-def prefer(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+def prefer(folder: Path, place: Place, settings: Settings) -> None:
     """A scorer improved by preference pairs, as `recrl train dpo` trains it."""
     from recrl.training.dpo import train_dpo
 
@@ -221,15 +220,15 @@ def prefer(folder: Path, place: Place, settings: Settings, say: Say) -> None:
 
 def reinforcement_classes() -> tuple[type, ...]:
     """Whose fields the settings of `reinforce` are."""
-    from recrl.training.environment import EnvironmentArguments
+    from recrl.training.environment import MixedEnvironmentArguments
     from recrl.training.ppo.config import PPOConfig
     from recrl.training.settings.ppo import PPOArguments
     from recrl.training.tuning import TuningArguments
 
-    return PPOArguments, EnvironmentArguments, TuningArguments, PPOConfig
+    return PPOArguments, MixedEnvironmentArguments, TuningArguments, PPOConfig
 
 
-def reinforce(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+def reinforce(folder: Path, place: Place, settings: Settings) -> None:
     """A scorer improved in the environment, as `recrl train ppo` trains it; demonstrations are for its imitation term,
     and are left out where that has no weight.
     """
@@ -252,7 +251,7 @@ def self_improvement_classes() -> tuple[type, ...]:
     return SelfImprovementArguments, EnvironmentArguments, TuningArguments, ChoiceDPOConfig
 
 
-def self_improve(folder: Path, place: Place, settings: Settings, say: Say) -> None:
+def self_improve(folder: Path, place: Place, settings: Settings) -> None:
     """A scorer improved on its own episodes, as `recrl train self-improvement` trains it."""
     from recrl.training.self_improvement import train_self_improvement
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
@@ -12,7 +13,7 @@ from recrl.evaluation.measure import evaluation_goals
 from recrl.evaluation.result_types import Result
 from recrl.experiment.config import PaperConfig
 from recrl.experiment.curves import Curve, read_curve
-from recrl.experiment.making import TINY_ENCODER, Say
+from recrl.experiment.making import TINY_ENCODER
 from recrl.experiment.plan import Plan, make_plan
 from recrl.experiment.report import RESULTS_JSON, RESULTS_MD, ArmCost, Report, write_report
 from recrl.experiment.rows import Cost, Found, cost_of, find_results
@@ -39,11 +40,11 @@ FILES = {
 }
 
 
-def run_paper(config: PaperConfig, say: Say = logger.info) -> list[str]:
+def run_paper(config: PaperConfig, say: Callable[[str], None] = logger.info) -> list[str]:
     """Makes the stages that are missing, as far as the budget goes, and writes the report of what is there.
 
     Args:
-        say: called with a line for each stage and for its progress.
+        say: called with a line for each stage.
 
     Returns:
         the names of the stages that are missing at the end.
@@ -58,7 +59,7 @@ def run_paper(config: PaperConfig, say: Say = logger.info) -> list[str]:
     run = _run_folder(config)
     with run.claim() as state:
         _check_goals(config)
-        stages = list(make_plan(config.sized(), run.path, say).stages.values())
+        stages = list(make_plan(config.sized(), run.path).stages.values())
         log = StageLog(run.path, run.journal)
         log.check(stages)
         if state is RunState.COMPLETE and {stage.name for stage in stages} <= _made(run.path):
@@ -76,7 +77,7 @@ def run_paper(config: PaperConfig, say: Say = logger.info) -> list[str]:
                 say=say,
             )
         finally:
-            plan = make_plan(_with_what_is_there(config, run.path).sized(), run.path, say)
+            plan = make_plan(_with_what_is_there(config, run.path).sized(), run.path)
             report = make_report(plan, log, [stage.name for stage in stages if not log.is_done(stage)])
             write_report(report, run.path)
         _write_cards(report, log)
@@ -112,9 +113,9 @@ def read_report(config: PaperConfig) -> Report:
         raise ConfigError(f"{run.path} holds no experiment; run recipes/paper.py with this --output_dir first")
     with run.claim():
         log = StageLog(run.path, run.journal)
-        stages = make_plan(config.sized(), run.path, logger.info).stages.values()
+        stages = make_plan(config.sized(), run.path).stages.values()
         missing = [stage.name for stage in stages if not log.is_done(stage)]
-        plan = make_plan(_with_what_is_there(config, run.path).sized(), run.path, logger.info)
+        plan = make_plan(_with_what_is_there(config, run.path).sized(), run.path)
         return make_report(plan, log, missing)
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from recrl.experiment.arms import KINDS, STANDARD, Arm, settings_name
 from recrl.experiment.config import PaperConfig
-from recrl.experiment.making import Place, Say, measured, tiny_encoder
+from recrl.experiment.making import Place, measured, tiny_encoder
 from recrl.experiment.stages import Stage
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Plan:
         return tuple(one for one in self.stages if one in wanted)
 
 
-def make_plan(config: PaperConfig, folder: Path, say: Say) -> Plan:
+def make_plan(config: PaperConfig, folder: Path) -> Plan:
     """The plan of an experiment; nothing is made yet.
 
     Args:
@@ -61,7 +61,7 @@ def make_plan(config: PaperConfig, folder: Path, say: Say) -> Plan:
     Raises:
         ConfigError: an arm is unknown.
     """
-    planner = _Planner(config, folder, say)
+    planner = _Planner(config, folder)
     arms = config.find_arms()
     for split_by in config.split_by:
         for arm in arms:
@@ -75,8 +75,8 @@ def make_plan(config: PaperConfig, folder: Path, say: Say) -> Plan:
 
 
 class _Planner:
-    def __init__(self, config: PaperConfig, folder: Path, say: Say) -> None:
-        self.config, self.folder, self.say, self.plan = config, folder, say, Plan()
+    def __init__(self, config: PaperConfig, folder: Path) -> None:
+        self.config, self.folder, self.plan = config, folder, Plan()
 
     def place(self, split_by: str, seed: int) -> Place:
         config = self.config
@@ -98,7 +98,7 @@ class _Planner:
         folders = {role: how.written_as.get(role, "{}").format(self.folder / need) for role, need in needs.items()}
 
         def make() -> None:
-            how.make(self.folder / name, self.place(split_by, seed), {**settings, **folders, **changes}, self.say)
+            how.make(self.folder / name, self.place(split_by, seed), {**settings, **folders, **changes})
 
         self.plan.stages[name] = Stage(
             name=name,
@@ -170,7 +170,6 @@ class _Planner:
                 seed=seed,
                 max_steps=steps or 0,
                 allow_seen_goals=config.allow_seen_goals,
-                progress=lambda played, total: self.say(f"    {played}/{total} episodes"),
                 **goals,
             )
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError
-from recrl.experiment.making import Say
 from recrl.journals import Journal
 from recrl.rollouts.collecting import JOURNAL_ENDING
 from recrl.runs import refuse_other_settings
@@ -170,7 +169,7 @@ def run_stages(
     *,
     budget_minutes: float | None,
     expected_minutes: Mapping[str, float],
-    say: Say,
+    say: Callable[[str], None],
 ) -> list[Stage]:
     """Makes the stages that are not complete, in their order, within a budget.
 

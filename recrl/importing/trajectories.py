@@ -24,6 +24,7 @@ from recrl.importing.recordings import PEOPLE, MisfitError, Recording, find_file
 from recrl.importing.replay import Replayer, as_recorded
 from recrl.importing.rows import read_rows, to_recording
 from recrl.importing.sessions import read_sessions
+from recrl.progress import tracked
 from recrl.seals import seal_folder, write_sealed_json
 
 SHOWN_MISFITS = 20  # of each reason, in the summary's list
@@ -54,11 +55,8 @@ class Imported:
         self.num_filled, self.num_with_filled = self.num_filled + filled, self.num_with_filled + bool(filled)
 
 
-def import_trajectories(config: ImportConfig, *, progress: Callable[[str], None] = lambda text: None) -> dict[str, Any]:
+def import_trajectories(config: ImportConfig) -> dict[str, Any]:
     """Imports trajectories and writes them as a `datasets` dataset with a summary beside it, all or nothing.
-
-    Args:
-        progress: called with a line of text now and then.
 
     Returns:
         the summary that is also written, as `SUMMARY_FILE`.
@@ -74,11 +72,10 @@ def import_trajectories(config: ImportConfig, *, progress: Callable[[str], None]
     found = list(_read(config, source))
     replayer = None
     if config.catalog is not None:
-        progress("loading the catalogue")
         replayer = Replayer(config.load_catalog(), config.split_by, config.max_steps)
     make = _row_without_catalog(config, found) if replayer is None else _row_with_catalog(config, replayer)
     imported = Imported()
-    for number, (name, one) in enumerate(found, start=1):
+    for name, one in tracked(found, "replaying trajectories", len(found)):
         try:
             if isinstance(one, MisfitError):
                 raise one
@@ -88,7 +85,6 @@ def import_trajectories(config: ImportConfig, *, progress: Callable[[str], None]
             imported.add(row, one)
         except MisfitError as misfit:
             imported.leave_out(name, misfit)
-        progress(f"{number}/{len(found)} trajectories, {len(imported.rows)} fit")
     if not imported.rows:
         raise DatasetError(
             f"none of the {len(found)} trajectories of {source} fits: {reasons_text(imported.misfits) or 'it is empty'}"

@@ -102,23 +102,42 @@ def load_language_model(source: str | Path, *, device: Any = None, dtype: Any = 
     import torch
     from transformers import AutoModelForCausalLM
 
-    what = f"expected a causal language model or an adapter for one, by folder or Hub id, got {str(source)!r}"
+    base, adapter = find_weights(source)
+    with refused(CheckpointError, _expected(source)), _without_bars():
+        config = load_config(base)
+        model: Any = AutoModelForCausalLM.from_pretrained(base, config=config, dtype=dtype, trust_remote_code=False)
+        tokenizer = tokenizer_for(base, adapter, model.get_input_embeddings().num_embeddings)
+        if adapter is not None:
+            model = _with_adapter(model, adapter, base, source)
+    return model.to(torch.device(device or best_device())).eval(), tokenizer
+
+
+def find_weights(source: str | Path) -> tuple[str, str | None]:
+    """Where the weights lie, by folder or Hub id: of the model, and of the adapter if ``source`` is one.
+
+    Raises:
+        CheckpointError: they are nowhere, or altered.
+    """
+    what = _expected(source)
     try:
         found = find_source(source)
     except HubError as error:
         raise CheckpointError(f"{what}: {error}") from error
     if (Path(found) / MANIFEST).exists():
         check_folder(Path(found), CheckpointError, "copy it again from where it was made, or train it again")
-    with refused(CheckpointError, what), _without_bars():
+    with refused(CheckpointError, what):
         adapter = _file(found, ADAPTER_FILE)
-        base = found if adapter is None else _base_of(adapter, source)
-        config = load_config(base)
-        model: Any = AutoModelForCausalLM.from_pretrained(base, config=config, dtype=dtype, trust_remote_code=False)
-        own_tokenizer = adapter is None or _file(found, "tokenizer_config.json") is not None
-        tokenizer = load_tokenizer(found if own_tokenizer else base, model.get_input_embeddings().num_embeddings)
-        if adapter is not None:
-            model = _with_adapter(model, found, base, source)
-    return model.to(torch.device(device or best_device())).eval(), tokenizer
+        return (found, None) if adapter is None else (_base_of(adapter, source), found)
+
+
+def _expected(source: str | Path) -> str:
+    return f"expected a causal language model or an adapter for one, by folder or Hub id, got {str(source)!r}"
+
+
+def tokenizer_for(base: str, adapter: str | None, vocab_size: int) -> Any:
+    """The tokenizer beside an adapter if it has one, else that of the base; raises as `load_tokenizer` does."""
+    own = adapter is not None and _file(adapter, "tokenizer_config.json") is not None
+    return load_tokenizer(adapter if adapter is not None and own else base, vocab_size)
 
 
 @contextlib.contextmanager

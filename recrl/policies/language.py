@@ -22,15 +22,15 @@ from recrl.episodes.decisions import Decision
 from recrl.episodes.training_goals import TrainedOn
 from recrl.errors import PolicyError
 from recrl.language.chat import Chat
+from recrl.language.choices import ANSWERS, ENGINES
 from recrl.language.conversation import Turn, told, tool_calls, within
-from recrl.language.likelihood import answer_log_probs
-from recrl.language.models import Record, context_length, load_language_model, read_record
+from recrl.language.engines import Engine, TransformersEngine, load_vllm
+from recrl.language.models import Record, load_language_model, read_record
 from recrl.language.prompts import Prompt, PromptSettings, write_prompt
 from recrl.language.tools import action_of, read_call, tool_schemas
-from recrl.language.writing import Written, write_answers
+from recrl.language.writing import Written
 from recrl.policies.base import Choice, sample, shown_probabilities, tempered
 
-ANSWERS = ("score", "text", "tools")
 MAX_NEW_TOKENS = 96
 TURNS = "turns"  # of the conversation so far, in a decision's memory
 
@@ -39,9 +39,10 @@ class LanguagePolicy:
     """A language model that chooses among the valid actions, or writes its action.
 
     Args:
-        model, tokenizer: as `recrl.language.models.load_language_model` returns them.
+        model, tokenizer: as `recrl.language.models.load_language_model` returns them; in the model's place an engine of
+            `recrl.language.engines` too.
         name: what reports and datasets call the policy.
-        answers: one of `ANSWERS`.
+        answers: one of `recrl.language.choices.ANSWERS`.
         prompt: how decisions are told; None is as the model was trained.
         record: what is known of its training.
         temperature: of sampling; log-probabilities that are returned are those of the tempered distribution. Of written
@@ -67,7 +68,8 @@ class LanguagePolicy:
             raise PolicyError(f"answers={answers!r}, expected one of {', '.join(ANSWERS)}")
         if loop_guard and answers != "score":
             raise PolicyError(f"loop_guard is for answers='score'; with {answers!r} the model writes what it likes")
-        self.model, self.name, self.answers = model.eval(), name, answers
+        self.engine: Engine = model if isinstance(model, Engine) else TransformersEngine(model)
+        self.name, self.answers = name, answers
         self.temperature, self.loop_guard = temperature, loop_guard
         self.record = record or Record()
         self.prompt = prompt or self.record.prompt
@@ -80,6 +82,7 @@ class LanguagePolicy:
         cls,
         source: str | Path,
         *,
+        engine: str = "transformers",
         device: Any = None,
         dtype: Any = "auto",
         max_prompt_tokens: int | None = None,
@@ -87,10 +90,20 @@ class LanguagePolicy:
     ) -> "LanguagePolicy":
         """Loads a model or adapter by folder or Hub id; other arguments as of the class.
 
+        Args:
+            engine: one of `recrl.language.choices.ENGINES`; vLLM chooses its device itself.
+
         Raises:
             CheckpointError: see `recrl.language.models.load_language_model`, or it has no chat template.
+            PolicyError: the engine is unknown or not installed.
         """
-        model, tokenizer = load_language_model(source, device=device, dtype=dtype)
+        if engine not in ENGINES:
+            raise PolicyError(f"engine={engine!r}, expected one of {', '.join(ENGINES)}")
+        model, tokenizer = (
+            load_vllm(source, dtype=dtype)
+            if engine == "vllm"
+            else load_language_model(source, device=device, dtype=dtype)
+        )
         settings.setdefault("name", Path(source).name if Path(source).exists() else str(source))
         settings.setdefault("record", read_record(source))
         recorded: PromptSettings = settings["record"].prompt
@@ -98,8 +111,12 @@ class LanguagePolicy:
             settings.setdefault("prompt", PromptSettings(max_prompt_tokens, recorded.notes))
         return cls(model, tokenizer, **settings)
 
+    @property
+    def _pad(self) -> int:
+        return self.chat.tokenizer.pad_token_id or 0
+
     def _check_context(self) -> None:
-        context = context_length(self.model)
+        context = self.engine.context
         needed = self.prompt.max_prompt_tokens + MAX_NEW_TOKENS
         if context is not None and needed > context:
             raise PolicyError(
@@ -163,9 +180,9 @@ class LanguagePolicy:
         asked = [place for place, decision in enumerate(decisions) if len(decision.valid_actions) > 1]
         prompts = [self.chat.prompt_ids(self.prompt_of(decisions[place]).messages) for place in asked]
         answers = [[self.chat.answer_ids(text) for text in decisions[place].valid_actions] for place in asked]
-        pad = self.chat.tokenizer.pad_token_id or 0
-        for place, values in zip(asked, answer_log_probs(self.model, prompts, answers, pad_token_id=pad), strict=True):
-            found[place] = values.numpy()
+        scored = self.engine.log_probs(prompts, answers, pad_token_id=self._pad)
+        for place, values in zip(asked, scored, strict=True):
+            found[place] = values
         return found
 
     def _write(self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], greedy: bool) -> list[Choice]:
@@ -175,14 +192,13 @@ class LanguagePolicy:
         else:
             turns = [list(self.prompt_of(decision).messages) for decision in decisions]
         prompts = [self.chat.prompt_ids(one) for one in turns]
-        written = write_answers(
-            self.model,
+        written = self.engine.write(
             prompts,
             rngs,
             stop_ids=self.chat.stop_ids,
             max_new_tokens=MAX_NEW_TOKENS,
             temperature=None if greedy else self.temperature,
-            pad_token_id=self.chat.tokenizer.pad_token_id or 0,
+            pad_token_id=self._pad,
         )
         texts = [self.chat.tokenizer.decode(one.ids, skip_special_tokens=True).strip() for one in written]
         calls = [read_call(text) if self.answers == "tools" else None for text in texts]

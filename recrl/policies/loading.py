@@ -29,6 +29,7 @@ def load_policy(
     loop_guard: bool = False,
     answers: str | None = None,
     max_prompt_tokens: int | None = None,
+    engine: str | None = None,
     device: str | None = None,
 ) -> Policy:
     """Finds a policy.
@@ -40,7 +41,7 @@ def load_policy(
             info), see `recrl.policies.own`, or a function or class that is called without arguments and returns a
             `Policy`.
         temperature, loop_guard: of a model, see `recrl.policies.scorer.ScorerPolicy`; other policies have none.
-        answers, max_prompt_tokens: of a language model, see `recrl.policies.language.LanguagePolicy`.
+        answers, max_prompt_tokens, engine: of a language model, see `recrl.policies.language.LanguagePolicy`.
         device: of a checkpoint; None is the GPU if there is one.
 
     Raises:
@@ -50,7 +51,7 @@ def load_policy(
     from recrl.policies.scripted import scripted_policy
 
     name, _, argument = spec.partition(":")
-    told: dict[str, Any] = {"answers": answers, "max_prompt_tokens": max_prompt_tokens}
+    told: dict[str, Any] = {"answers": answers, "max_prompt_tokens": max_prompt_tokens, "engine": engine}
     told = {option: value for option, value in told.items() if value is not None}
     if name in SCRIPTED:
         _refuse_told(told, f"{spec!r} is a scripted policy")

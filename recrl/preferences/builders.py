@@ -36,6 +36,7 @@ from recrl.episodes.decisions import Decision
 from recrl.episodes.training_goals import TrainedOn
 from recrl.errors import ConfigError, NoPairsError
 from recrl.preferences.data import Move, Preference
+from recrl.progress import tracked
 from recrl.webshop import actions
 from recrl.webshop.pages import Page
 
@@ -166,9 +167,10 @@ def _decisions(places: Sequence[tuple[Episode, int]]) -> list[Decision]:
 
 def _scored(decisions: Sequence[Decision], reference: LogProbs, batch_size: int) -> list[np.ndarray]:
     """(actions,) log-probabilities of each decision, a batch at a time."""
+    starts = range(0, len(decisions), batch_size)
     return [
         log_probs
-        for start in range(0, len(decisions), batch_size)
+        for start in tracked(starts, "asking the reference policy", len(starts))
         for log_probs in reference(decisions[start : start + batch_size])
     ]
 

@@ -10,6 +10,7 @@ from recrl.evaluation.legend import marked
 from recrl.evaluation.measure import check_result_path
 from recrl.evaluation.result_types import Result
 from recrl.files import write_text
+from recrl.progress import tracked
 from recrl.reports import sections
 from recrl.reports.config import ReportConfig
 from recrl.reports.finding import CATALOG_SETTINGS, Run, find_run, is_scripted
@@ -23,14 +24,11 @@ from recrl.webshop.catalog import Catalog
 REPORT_FILE = "report.html"
 
 
-def make_report(
-    config: ReportConfig, say: Callable[[str], None] = lambda text: None, *, found: Sequence[Run] | None = None
-) -> Path:
+def make_report(config: ReportConfig, *, found: Sequence[Run] | None = None) -> Path:
     """Writes the page of some runs.
 
     Args:
         found: instead of what ``config.sources`` name.
-        say: called with lines of progress.
 
     Returns:
         where it is.
@@ -43,7 +41,7 @@ def make_report(
     output = Path(config.output) if config.output else _place_of(runs[0])
     check_result_path(output)
     notes = [line for run in runs for line in run.damaged]
-    played = _Player(config, notes, say)
+    played = _Player(config, notes)
     by_policy: dict[str, list[Played]] = {}
     results: dict[str, Result] = {}
     for run in runs:
@@ -84,7 +82,7 @@ def end_with_report(folder: str | Path, say: Callable[[str], None], *, catalog: 
     """
     try:
         said = {} if catalog is None else {name: getattr(catalog, name) for name in CATALOG_SETTINGS}
-        say(f"the report is {make_report(ReportConfig(sources=(str(folder),), **said), say)}; open it in a browser")
+        say(f"the report is {make_report(ReportConfig(sources=(str(folder),), **said))}; open it in a browser")
     except RecrlError as error:  # what the command made stands
         say(f"no report was made: {error}")
 
@@ -101,8 +99,8 @@ def _name(run: Run, name: str, taken: Mapping[str, Any]) -> str:
 class _Player:
     """Plays the episodes of runs again, as many as the page may hold; what is left out is noted."""
 
-    def __init__(self, config: ReportConfig, notes: list[str], say: Callable[[str], None]) -> None:
-        self.config, self.notes, self.say, self.left = config, notes, say, config.most_episodes
+    def __init__(self, config: ReportConfig, notes: list[str]) -> None:
+        self.config, self.notes, self.left = config, notes, config.most_episodes
 
     def of_run(self, run: Run) -> Iterator[tuple[str, list[Played]]]:
         """Name and episodes of every policy, those of trained ones first."""
@@ -137,7 +135,7 @@ class _Player:
 
     def _explained(self, name: str, episodes: Any, catalog: Catalog | None, total: int) -> list[Played]:
         found: list[Played] = []
-        for episode in episodes:
+        for episode in tracked(episodes, f"playing {name} again", total):
             if not self.left:
                 self.notes.append(
                     f"{name}: {total - len(found)} of {total} episodes are left out; --most_episodes shows more"
@@ -145,7 +143,6 @@ class _Player:
                 break
             found.append(explained(episode, catalog))
             self.left -= 1
-            self.say(f"  {name}: {len(found)}/{total} episodes")
         return found
 
 

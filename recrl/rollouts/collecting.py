@@ -26,6 +26,7 @@ from recrl.journals import Journal
 from recrl.policies.base import Policy
 from recrl.policies.loading import load_policy
 from recrl.policies.taught import Taught
+from recrl.progress import Bar, duration
 from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.config import TrajectoryConfig
 from recrl.rollouts.pruning import prune_loops
@@ -55,13 +56,15 @@ class Progress:
     steps_per_second: float
     seconds_left: float | None
 
-    def __str__(self) -> str:
-        left = "" if self.seconds_left is None else f", {self.seconds_left:.0f} s left"
+    @property
+    def standing(self) -> str:
+        """What was played so far."""
         rate = 100 * self.successes / max(1, self.episodes)
-        return (
-            f"{self.kept}/{self.wanted} kept of {self.episodes} episodes, success {rate:.1f}%, "
-            f"{self.steps_per_second:.0f} steps/s{left}"
-        )
+        return f"kept of {self.episodes} episodes, success {rate:.1f}%, {self.steps_per_second:.0f} steps/s"
+
+    def __str__(self) -> str:
+        left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left"
+        return f"{self.kept}/{self.wanted} {self.standing}{left}"
 
 
 def goal_stream(
@@ -136,7 +139,8 @@ def generate_trajectories(
         summary = _finished(output_dir, config)  # by a process that held the folder until now
         if summary is None:
             records = _records(run.journal)
-            records += _collect(config, policy, task, queries, records, run.journal, progress)
+            with Bar(f"playing {policy.name}") as bar:
+                records += _collect(config, policy, task, queries, records, run.journal, bar, progress)
             summary = _summary(config, policy, task, queries, records)
             _write_dataset(run, output_dir, records, summary)
         shutil.rmtree(journal_folder, ignore_errors=True)
@@ -165,6 +169,7 @@ def _collect(
     queries: QueryModel | None,
     earlier: Sequence[dict[str, Any]],
     journal: Journal,
+    bar: Bar,
     progress: Callable[[Progress], None] | None,
 ) -> list[dict[str, Any]]:
     """Plays until enough episodes are kept or the budget is spent; every episode is on the disk before it counts."""
@@ -212,11 +217,13 @@ def _collect(
         journal.append(record)
         records.append(record)
         kept, successes = kept + keep, successes + episode.success
+        seconds = time.monotonic() - started
+        new = sum(record["row"] is not None for record in records)
+        left = seconds / new * (config.num_trajectories - kept) if new else None
+        now = Progress(start + len(records), kept, config.num_trajectories, successes, steps / seconds, left)
+        bar.update(kept, config.num_trajectories, now.standing)
         if progress is not None:
-            seconds = time.monotonic() - started
-            new = sum(record["row"] is not None for record in records)
-            left = seconds / new * (config.num_trajectories - kept) if new else None
-            progress(Progress(start + len(records), kept, config.num_trajectories, successes, steps / seconds, left))
+            progress(now)
         if kept >= config.num_trajectories:
             break
     return records

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from recrl.errors import ConfigError
+from recrl.language.choices import ANSWERS, ENGINES
 from recrl.queries.proposing import DEFAULT_NUM_QUERIES
 from recrl.settings import check_at_least, check_values, to_seed
 from recrl.webshop.goals import DEFAULT_SPLIT_BY, GOAL_DRAWS, SPLIT_BY, SPLITS, WORDINGS, check_wording
@@ -28,7 +29,6 @@ GOAL_DRAW_HELP = {
     "likely (product).",
     "choices": GOAL_DRAWS,
 }
-ANSWERS = ("score", "text", "tools")  # of a language model, see `recrl.policies.language`
 LOOPS = ("notes", "pages")  # what a loop comes back to, see `recrl.rollouts.pruning`
 MAX_STEPS_HELP = {"help": "Actions after which an episode is truncated."}
 BATCH_SIZE_HELP = {"help": "Environments that are played side by side; the result does not depend on it."}
@@ -178,6 +178,13 @@ class PolicySettings:
         default=None,
         metadata={"help": "Most tokens of a language model's prompt; without it as it was trained, or 1024."},
     )
+    engine: str | None = field(
+        default=None,
+        metadata={
+            "help": "What runs a language model: transformers, or vllm where it is installed; without it transformers.",
+            "choices": ENGINES,
+        },
+    )
     batch_size: int = field(default=16, metadata=BATCH_SIZE_HELP)
 
     def __post_init__(self) -> None:
@@ -198,6 +205,7 @@ class PolicySettings:
             loop_guard=self.loop_guard,
             answers=self.answers,
             max_prompt_tokens=self.max_prompt_tokens,
+            engine=self.engine,
         )
 
 

@@ -85,6 +85,7 @@ def train_dpo_language(
         model, tokenizer, peft_config = load_to_train(arguments.model_name_or_path, adapters, config.device)
         teller = LanguagePolicy(model, tokenizer, name=arguments.model_name_or_path, prompt=prompt)
         dataset, left_out = tokenised(pairs, teller, config.max_length)
+        _check_attention(model, dataset)
         catalogs = sorted(set(pairs["catalog_sha256"]))
         record = Record(
             prompt,
@@ -135,6 +136,18 @@ def _reference(
     return load_language_model(source, device=config.device, dtype=dtype)[0]
 
 
+def _check_attention(model: Any, rows: Dataset) -> None:
+    """Raises ConfigError for sides of several moves under an attention that cannot keep them apart."""
+    attention = getattr(model.config, "_attn_implementation", "") or ""
+    if not attention.startswith("flash"):
+        return
+    if any(positions.count(0) > 1 for side in ("chosen", "rejected") for positions in rows[f"{side}_positions"]):
+        raise ConfigError(
+            f"pairs of episodes hold several prompts in one sequence, which {attention} does not keep apart; use sdpa "
+            "attention, or pairs of actions (steps, contrasts)"
+        )
+
+
 def tokenised(pairs: Dataset, teller: LanguagePolicy, max_length: int | None) -> tuple[Dataset, Counter[str]]:
     """The rows that `recrl.training.trl_adapter.SideCollator` reads, and what was left out of them.
 
@@ -143,7 +156,6 @@ def tokenised(pairs: Dataset, teller: LanguagePolicy, max_length: int | None) ->
 
     Raises:
         DatasetError: no pair is left.
-        ConfigError: a side of several moves under an attention that cannot keep them apart.
     """
     rows: list[dict[str, list[int]]] = []
     left_out: Counter[str] = Counter()
@@ -164,13 +176,6 @@ def tokenised(pairs: Dataset, teller: LanguagePolicy, max_length: int | None) ->
     if not rows:
         reasons = "; ".join(f"{count} {reason}" for reason, count in left_out.items())
         raise DatasetError(f"no pair is left of {len(pairs)}: {reasons}; raise max_prompt_tokens or max_length")
-    attention = getattr(teller.model.config, "_attn_implementation", "") or ""
-    several = any(row[f"{side}_positions"].count(0) > 1 for row in rows for side in ("chosen", "rejected"))
-    if several and attention.startswith("flash"):
-        raise ConfigError(
-            f"pairs of episodes hold several prompts in one sequence, which {attention} does not keep apart; use sdpa "
-            "attention, or pairs of actions (steps, contrasts)"
-        )
     return Dataset.from_dict({name: [row[name] for row in rows] for name in SIDE_COLUMNS}), left_out
 
 

@@ -20,6 +20,7 @@ from recrl.episodes.data import Episode, load_episodes
 from recrl.episodes.decisions import LabelledDecision
 from recrl.episodes.training_goals import from_config, merged, to_config, training_goals
 from recrl.errors import DatasetError
+from recrl.progress import tracked
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.scoring.losses import best_is_right, right_action_loss
@@ -105,7 +106,8 @@ def _probe_data(
     """Features (decisions, actions, features), valid mask and right mask (decisions, actions) of all rows."""
     width = max(len(row.decision.valid_actions) for row in rows)
     features, masks = [], []
-    for start in range(0, len(rows), PROBE_BATCH):
+    starts = range(0, len(rows), PROBE_BATCH)
+    for start in tracked(starts, "reading what was demonstrated", len(starts)):
         batch = collator([row.decision for row in rows[start : start + PROBE_BATCH]]).to(model.device)
         found, mask = model(**batch.tensors()).features, batch.valid_mask
         missing = width - mask.shape[1]
@@ -208,7 +210,8 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
         collator = ChoiceCollator(tokenizer, model.config)
         is_new = arguments.start_from is None or not chooses(model)
         if arguments.linear_probe and is_new and run.checkpoint is None and model.feature_score is not None:
-            logger.info("linear probe: mean loss %.4f", fit_feature_weights(model, rows, collator))
+            loss = fit_feature_weights(model, rows, collator)
+            logger.info("a linear fit of the actions' numbers, from which training starts: mean loss %.4f", loss)
         # The value head is learned by PPO only; a parameter without a gradient would stop DDP.
         model.value_head.requires_grad_(False)
         trainer_config = for_trainer(config)

@@ -180,7 +180,7 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
         found: list[Search] = []
         for wording in arguments.wordings:
             said = arguments.said(wording)
-            found += searches(said, (said.goals[index] for index in goals))
+            found += searches(said, [said.goals[index] for index in goals])
             if arguments.made_goals_per_product:
                 found += searches(
                     said, made_goals(said, config.seed, arguments.made_goals_per_product, arguments.split_by)

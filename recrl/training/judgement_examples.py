@@ -1,7 +1,7 @@
 """What the judgement learns from: what the plain searches of training goals find, with random knowledge of it."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from recrl.episodes.notes import MOST_CHARACTERS, NotedProduct
+from recrl.progress import tracked
 from recrl.scoring.evidence import match_features
 from recrl.scoring.wishes import read_wish
 from recrl.webshop.best_purchase import best_reward
@@ -81,9 +82,9 @@ def drawn_goals(catalog: Catalog, split_by: str, most: int, rng: np.random.Gener
     return chosen
 
 
-def searches(catalog: Catalog, goals: Iterable[Goal]) -> Iterator[Search]:
+def searches(catalog: Catalog, goals: Sequence[Goal]) -> Iterator[Search]:
     """What the plain instructions of goals find."""
-    for goal in goals:
+    for goal in tracked(goals, "searching for the training goals", len(goals)):
         hits = [catalog.products[hit] for hit in catalog.search(goal.instruction_without_price.lower())[:NUM_HITS]]
         if hits:
             perfect = np.array([best_reward(hit, goal) == 1.0 for hit in hits])
@@ -117,7 +118,7 @@ def make_examples(
     weights = {target: count**-0.5 for target, count in counts.items()}
     mean = sum(weights[one.target] for one in found) / max(1, len(found))
     examples = []
-    for one in found:
+    for one in tracked(found, "reading what they find", len(found)):
         wish = read_wish(one.instruction)
         for _ in range(variants):
             levels = random_knowledge(len(one.products), rng)

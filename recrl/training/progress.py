@@ -6,12 +6,13 @@ is logged goes to the tracker (``report_to``) and into the run's metrics.
 
 import contextlib
 import logging
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from transformers import PrinterCallback, ProgressCallback, TrainerCallback
+
+from recrl.progress import Bar, duration
 
 logger = logging.getLogger(__name__)
 
@@ -52,47 +53,6 @@ def log_line(what: str, done: int, total: int, seconds: float, logs: Mapping[str
     return "  ".join([f"{what} {done}/{total}", *shown, f"{duration(seconds)} left"])
 
 
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-class Bar:
-    """A bar of what is done, on a terminal alone; lines stand above it."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._bar, self._task = what, None, None  # type: Any, Any, Any
-
-    def __enter__(self) -> "Bar":
-        if sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._task = self._bar.add_task(self._what, total=None)
-            self._bar.start()
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-
-    def update(self, done: int, total: int) -> None:
-        """Moves the bar."""
-        if self._bar is not None:
-            self._bar.update(self._task, completed=done, total=total)
-
-    def line(self, text: str) -> None:
-        """A line of the log, above the bar."""
-        if self._bar is not None and logger.isEnabledFor(logging.INFO):
-            self._bar.console.print(text, markup=False, highlight=False)
-        else:
-            logger.info("%s", text)
-
-
 class _LogLines(TrainerCallback):
     """Says what a transformers trainer logs, in the main process."""
 
@@ -115,6 +75,11 @@ class _LogLines(TrainerCallback):
         self.bar.line(log_line("step", done, total, a_step * (total - done), logs, self.method))
 
 
+def training_bar(method: str) -> Bar:
+    """The bar of a training method, with the log's lines above it."""
+    return Bar(method, logger)
+
+
 @contextlib.contextmanager
 def shown_progress(trainer: Any, method: str) -> Iterator[None]:
     """While active, a transformers trainer talks by `log_line` and a bar, instead of its own dictionaries and bars.
@@ -124,6 +89,6 @@ def shown_progress(trainer: Any, method: str) -> Iterator[None]:
     """
     for one in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(one)
-    with Bar(method) as bar:
+    with training_bar(method) as bar:
         trainer.add_callback(_LogLines(method, bar))
         yield

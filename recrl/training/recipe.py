@@ -2,7 +2,6 @@
 
 import argparse
 import functools
-import logging
 import os
 import sys
 import traceback
@@ -123,8 +122,7 @@ def run_recipe(main: Callable[[], None]) -> None:
     """
     raise_interrupts()
     print_any_text()
-    start_logging(logging.WARNING)
-    logging.getLogger("recrl").setLevel(logging.INFO)  # our own progress, and only warnings of others
+    start_logging()
     try:
         main()
     except RecrlError as error:

@@ -17,7 +17,7 @@ READING = ("judgement", "reading_demonstrations", "first_imitation", "taught", "
 def plan_of(**settings: Any) -> Plan:
     config = PaperConfig(seeds=[0], steps=[15], wordings=["template"], **settings)
     config.check_stages()
-    return make_plan(config.sized(), Path("run"), lambda text: None)
+    return make_plan(config.sized(), Path("run"))
 
 
 def trainings(plan: Plan) -> list[str]:

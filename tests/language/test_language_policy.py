@@ -44,7 +44,7 @@ def plain_log_probs(policy: LanguagePolicy, decision: Decision) -> list[float]:
         assert ids[:start] == prompt["input_ids"]
         end = start + ids[start:].index(tokenizer.eos_token_id) + 1
         with torch.no_grad():
-            log_probs = policy.model(torch.tensor([ids[:end]])).logits[0].float().log_softmax(-1)
+            log_probs = policy.engine.model(torch.tensor([ids[:end]])).logits[0].float().log_softmax(-1)
         found.append(sum(log_probs[place - 1, ids[place]].item() for place in range(start, end)))
     return found
 
@@ -115,7 +115,7 @@ def test_what_it_writes_is_given_to_the_environment_as_it_stands(
         ids = writer.chat.tokenizer(text, add_special_tokens=False)["input_ids"]
         return [Written(tuple(ids), -1.5)]
 
-    monkeypatch.setattr("recrl.policies.language.write_answers", write)
+    monkeypatch.setattr("recrl.language.engines.write_answers", write)
     goal = int(embedded.split("test", "product")[0])
     [episode] = rollout(writer, embedded, [goal], seed=0, max_steps=4)
     assert [step.action for step in episode.steps] == [

@@ -108,3 +108,43 @@ def test_bad_input_is_one_line(
         assert ended.value.code == 2
         assert expected in capsys.readouterr().err
         assert not (tmp_path / "rows").exists()
+
+
+@pytest.mark.slow
+def test_sft_trainer_takes_the_rows_as_they_are(
+    demonstrations: Path, tiny_language_model: Path, tmp_path: Path
+) -> None:
+    """A step of TRL's trainer on each form; of a completion every token counts, and none of its prompt."""
+    from trl import SFTConfig, SFTTrainer
+
+    for form in ("prompt_completion", "messages"):
+        rows = export(demonstrations, "--model", tiny_language_model, "--format", form, "--max_prompt_tokens", 1000,
+                      "--output_dir", tmp_path / form)  # fmt: skip
+        config = SFTConfig(str(tmp_path / "run"), max_steps=1, per_device_train_batch_size=4, max_length=None,
+                           use_cpu=True, report_to="none", disable_tqdm=True, logging_steps=1)  # fmt: skip
+        trainer = SFTTrainer(str(tiny_language_model), args=config, train_dataset=rows)
+        [log, *_] = (trainer.train() and trainer.state.log_history) or []
+        assert np.isfinite(log["loss"])
+        assert len(trainer.train_dataset) == len(rows)
+        tokenizer = trainer.processing_class
+        for row, prepared in zip(rows, trainer.train_dataset, strict=True):
+            learned = [token for token in prepared["labels"] if token != -100]
+            if form == "messages":
+                assert len(learned) == len(prepared["input_ids"])
+            else:
+                assert tokenizer.decode(learned).strip() == row["completion"][0]["content"] + "<|im_end|>"
+
+
+@pytest.mark.slow
+def test_dpo_trainer_takes_the_rows_as_they_are(pairs: Path, tiny_language_model: Path, tmp_path: Path) -> None:
+    """Before its first step the policy is its reference, so that the loss is log 2."""
+    from trl import DPOConfig, DPOTrainer
+
+    rows = export(pairs, "--model", tiny_language_model, "--format", "preference", "--max_prompt_tokens", 1000,
+                  "--output_dir", tmp_path / "rows")  # fmt: skip
+    config = DPOConfig(str(tmp_path / "run"), max_steps=1, per_device_train_batch_size=4, max_length=None,
+                       use_cpu=True, report_to="none", disable_tqdm=True, logging_steps=1)  # fmt: skip
+    trainer = DPOTrainer(str(tiny_language_model), args=config, train_dataset=rows)
+    trainer.train()
+    assert trainer.state.log_history[0]["loss"] == pytest.approx(np.log(2), abs=1e-5)
+    assert len(trainer.train_dataset) == len(rows)

@@ -1,12 +1,16 @@
 """GRPO in the shop: what the environment tells TRL, the budget of tokens, and a few real steps."""
 
 import json
+import os
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from given_answers import given_answers
+from launching import launch
 
 from language_model import make_language_model
 from recrl.errors import ConfigError
@@ -19,6 +23,7 @@ from recrl.publishing.push import push_run
 from recrl.rollouts.rollout import rollout
 from recrl.training.grpo import LanguageGRPOConfig, train_grpo
 from recrl.training.language import with_template
+from recrl.training.runs import training_metrics
 from recrl.training.settings.grpo import GRPOArguments, GRPOShop
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.webshop_spec import WebShopSpec, WebShopToolEnv
@@ -121,19 +126,6 @@ def test_a_budget_without_room_for_an_episode_is_refused_with_the_arithmetic(spe
         spec.check_budget(chat, max(4000, needed["completion_tokens"]), 4096)
 
 
-def as_demonstrated(trainer: Any, prompt_ids: list[list[int]], actions: list[str]) -> list[list[int]]:
-    """Answers in the model's place: every other episode follows a demonstration, the rest give up."""
-    tokenizer, answers = trainer.processing_class, []
-    for place, prompt in enumerate(prompt_ids):
-        done = tokenizer.decode(prompt).count("<tool_response>")
-        text = "I give up."
-        if done or place % 2:
-            call = call_of(actions[done]) if done < len(actions) else None
-            text = "Bought." if call is None else f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
-        answers.append(tokenizer(f"{text}<|im_end|>", add_special_tokens=False)["input_ids"])
-    return answers
-
-
 @pytest.mark.slow
 def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -144,11 +136,7 @@ def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
 
     episode = demonstrated(WebShopSpec(num_goals=1, seed=0))
     actions = [step.action for step in episode.steps]
-    monkeypatch.setattr(
-        GRPOTrainer,
-        "_generate_single_turn",
-        lambda self, prompt_ids, *_, **__: (as_demonstrated(self, prompt_ids, actions), None),
-    )
+    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", given_answers(actions))
     seen: list[dict[str, float]] = []
 
     class Logs(TrainerCallback):
@@ -176,3 +164,60 @@ def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
 def card_of(run: Path) -> str:
     push_run(LanguageGRPOConfig(output_dir=str(run), use_cpu=True))
     return (run / "README.md").read_text()
+
+
+SCRIPT = """
+import json, sys
+from pathlib import Path
+from transformers import TrainerCallback
+from trl import GRPOTrainer
+from given_answers import given_answers
+from recrl.policies.loading import load_policy
+from recrl.rollouts.rollout import rollout
+from recrl.training.grpo import LanguageGRPOConfig, train_grpo
+from recrl.training.recipe import run_recipe
+from recrl.training.settings.grpo import GRPOArguments, GRPOShop
+from recrl.training.settings.language import AdapterArguments
+from recrl.training.webshop_spec import WebShopSpec
+
+model, folder = sys.argv[1:]
+
+class Weights(TrainerCallback):
+    def on_train_end(self, args, state, control, model=None, **kwargs):
+        lora = {name: one.detach().sum().item() for name, one in model.named_parameters() if one.requires_grad}
+        Path(f"{folder}-{args.process_index}.json").write_text(json.dumps(lora))
+
+def main():
+    spec = WebShopSpec(num_goals=1, seed=0)
+    [episode] = rollout(load_policy("demonstrator"), spec.shop, spec.goal_indices, seed=0)
+    GRPOTrainer._generate_single_turn = given_answers([step.action for step in episode.steps])
+    config = LanguageGRPOConfig(output_dir=folder, use_cpu=True, max_steps=2, num_generations=4, learning_rate=1e-3,
+                                per_device_train_batch_size=2, max_completion_length=2000, logging_steps=1,
+                                disable_tqdm=True, seed=0)
+    train_grpo(GRPOArguments(model, chat_template="qwen2_5", num_goals=1, most_words=4), GRPOShop(max_episode_steps=8),
+               AdapterArguments(), config, callbacks=[Weights()])
+
+run_recipe(main)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_group_and_its_gradients(model: Path, tmp_path: Path) -> None:
+    """A group of four episodes lies half in each process; both end with the same weights, which have moved."""
+    script, folder = tmp_path / "script.py", tmp_path / "grpo"
+    script.write_text(SCRIPT)
+    launcher = ("-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--main_process_port", "0")
+    result = launch(
+        [sys.executable, *launcher, str(script), str(model), str(folder)],
+        timeout=600,
+        ACCELERATE_USE_CPU="true",
+        CUDA_VISIBLE_DEVICES="",
+        PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]),
+    )
+    assert result.returncode == 0, result.stderr[-4000:]
+    metrics = training_metrics(folder)
+    assert (metrics["num_processes"], metrics["global_step"], metrics["num_episodes"]) == (2, 2, 8)
+    assert [log["reward"] for log in metrics["log_history"] if "reward" in log] == pytest.approx([0.5, 0.5])
+    first, second = (json.loads(Path(f"{folder}-{rank}.json").read_text()) for rank in (0, 1))
+    assert first == pytest.approx(second)
+    assert any(value for name, value in first.items() if "lora_B" in name)  # they are 0 at the start

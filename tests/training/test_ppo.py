@@ -18,7 +18,7 @@ from recrl.policies.scorer import ScorerPolicy
 from recrl.scoring.batches import ChoiceBatch
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.model import BertForChoiceScoring
-from recrl.training.environment import EnvironmentArguments
+from recrl.training.environment import EnvironmentArguments, MixedEnvironmentArguments
 from recrl.training.imitation import decisions_of
 from recrl.training.ppo.advantages import explained_variance, generalized_advantages, normalized
 from recrl.training.ppo.buffer import Minibatch, RolloutBuffer
@@ -581,7 +581,7 @@ def test_a_run_that_gives_back_its_start_says_so(
     monkeypatch.setattr(EnvironmentArguments, "evaluate_on_dev", lambda *_: Scored())
     config = config_for(tmp_path / "run", num_updates=1, num_steps=2, num_minibatches=1, num_passes=1, eval_every=1)
     arguments = PPOArguments(model_name_or_path=str(tiny_scorer))
-    train_ppo(arguments, EnvironmentArguments(max_episode_steps=4), TuningArguments(), config)
+    train_ppo(arguments, MixedEnvironmentArguments(max_episode_steps=4), TuningArguments(), config)
     metrics = training_metrics(tmp_path / "run")
     assert (metrics["best_update"], metrics["start_given_back"]) == (int(better), not better)
     assert ("no update beat the start on dev goals: the start is given back" in caplog.text) is not better
@@ -592,7 +592,7 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
         tmp_path / "run", num_updates=2, num_steps=4, num_minibatches=2, num_passes=1, eval_every=1
     )  # fmt: skip
     arguments = PPOArguments(model_name_or_path=str(tiny_scorer))
-    environment = EnvironmentArguments(max_episode_steps=4, num_dev_episodes=3)
+    environment = MixedEnvironmentArguments(max_episode_steps=4, num_dev_episodes=3)
     train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
     metrics = training_metrics(tmp_path / "run")
     assert (metrics["method"], metrics["num_environment_steps"]) == ("ppo", 2 * 4 * 4)
@@ -615,7 +615,9 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
 def test_what_the_model_cannot_do_is_refused_before_the_folder_is_claimed(tiny_scorer: Path, tmp_path: Path) -> None:
     arguments = PPOArguments(model_name_or_path=str(tiny_scorer))
     with pytest.raises(ConfigError, match="num_frozen_layers=9, but the encoder has 2 layers"):
-        train_ppo(arguments, EnvironmentArguments(), TuningArguments(num_frozen_layers=9), config_for(tmp_path / "run"))
+        train_ppo(
+            arguments, MixedEnvironmentArguments(), TuningArguments(num_frozen_layers=9), config_for(tmp_path / "run")
+        )
     assert not (tmp_path / "run").exists()
 
 
@@ -661,7 +663,7 @@ def test_an_imitation_term_needs_demonstrations(tiny_scorer: Path, tmp_path: Pat
     with pytest.raises(ConfigError, match=r"imitation_coef=0\.5 and demonstrations=None: expected both or neither"):
         train_ppo(
             PPOArguments(model_name_or_path=str(tiny_scorer)),
-            EnvironmentArguments(),
+            MixedEnvironmentArguments(),
             TuningArguments(),
             config_for(tmp_path, imitation_coef=0.5),
         )

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from transformers import PrinterCallback, ProgressCallback
 
+from recrl.progress import Bar, duration, tracked
 from recrl.training.fields import TITLES
 from recrl.training.outcome import outcome_lines
-from recrl.training.progress import FIGURES, Bar, duration, log_line, shown_progress
+from recrl.training.progress import FIGURES, log_line, shown_progress
 
 START = {"dev/score": 85.6, "dev/success": 50.0, "dev/episodes": 8}
 
@@ -42,7 +43,8 @@ class Trainer:
         self.callbacks.append(one)
 
 
-def test_a_trainer_talks_by_lines_alone(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_trainer_talks_by_lines_alone(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("recrl.progress.EVERY", float("inf"))
     trainer = Trainer()
     state = SimpleNamespace(global_step=0, max_steps=4, is_world_process_zero=True)
     with caplog.at_level(logging.INFO, logger="recrl"), shown_progress(trainer, "dpo"):
@@ -63,14 +65,29 @@ def test_a_bar_is_drawn_on_a_terminal_alone(
 ) -> None:
     with Bar("ppo") as bar:
         bar.update(1, 2)
-    assert capsys.readouterr().err == ""
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    with caplog.at_level(logging.INFO, logger="recrl"), Bar("ppo") as bar:
+    with Bar("ppo") as bar:
         bar.update(1, 2)
+    assert capsys.readouterr().err == ""  # nothing was said to be logged
+    with caplog.at_level(logging.INFO, logger="recrl"), Bar("[b]ppo") as bar:
+        bar.update(1, 2, "success [i]1%")
+        assert list(tracked("ab", "within", 2)) == ["a", "b"]  # which draws no second bar
         bar.line("a [line]")
     shown = capsys.readouterr().err
-    assert "a [line]" in shown
-    assert "1/2" in shown
+    for text in ("a [line]", "1/2", "[b]ppo", "success [i]1%"):
+        assert text in shown
+    assert "within" not in shown
+
+
+def test_without_a_terminal_a_line_is_said_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("recrl.progress.time.monotonic", lambda: now[0])
+    with caplog.at_level(logging.INFO, logger="recrl"):
+        for item in tracked(range(6), "playing", 6):
+            now[0] += 10 * (item < 5)
+    assert caplog.messages == [f"    playing: {done}/6, {10 * (6 - done)} s left" for done in (2, 4)]
 
 
 @pytest.mark.parametrize(

@@ -25,9 +25,10 @@ from recrl.episodes.training_goals import TrainingGoals, from_config, merged, to
 from recrl.errors import ConfigError
 from recrl.files import finite_or_none
 from recrl.policies.scorer import ScorerPolicy
+from recrl.progress import Bar
 from recrl.queries.proposing import describe_queries
 from recrl.scoring.checkpoints import load_scorer
-from recrl.training.environment import EnvironmentArguments
+from recrl.training.environment import MixedEnvironmentArguments, MixedEnvironments
 from recrl.training.imitation import decisions_of
 from recrl.training.ppo.advantages import normalized
 from recrl.training.ppo.checkpoints import keep_best, resume_checkpoint, save_checkpoint, save_result
@@ -35,7 +36,7 @@ from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
-from recrl.training.progress import Bar, log_line
+from recrl.training.progress import log_line, training_bar
 from recrl.training.runs import BEST_FOLDER, report_best, training_run
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
@@ -44,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 
 def train_ppo(
-    arguments: PPOArguments, environment: EnvironmentArguments, tuning: TuningArguments, config: PPOConfig
+    arguments: PPOArguments, environment: MixedEnvironmentArguments, tuning: TuningArguments, config: PPOConfig
 ) -> Path:
     """Trains a scorer in the environment; saves the best on dev goals, the start included, in ``config.output_dir``.
 
@@ -58,25 +59,22 @@ def train_ppo(
             f"imitation_coef={config.imitation_coef} and demonstrations={arguments.demonstrations!r}: expected both or "
             "neither"
         )
-    task = environment.load_task()
+    queries = environment.load_queries()
+    shops = MixedEnvironments(environment, queries)
+    task = shops.tasks[0]  # the others have the same goals, said otherwise
     demonstrated = {source: load_episodes(source) for source in arguments.demonstrations or ()}
     shown = [episode for episodes in demonstrated.values() for episode in episodes]
     demonstrations = decisions_of(shown) if shown else []
     model, tokenizer = load_scorer(arguments.model_name_or_path)
-    queries = environment.load_queries()
     if config.eval_every > 0:
-        environment.check_dev_goals(ScorerPolicy(model, tokenizer, name=arguments.model_name_or_path), task)
+        shops.check_dev_goals(ScorerPolicy(model, tokenizer, name=arguments.model_name_or_path))
     model.config.catalog_sha256 = task.sha256
     own = (TrainingGoals.of_split(task, "train", environment.split_by),)
     of_shown = (training_goals(episodes, source) for source, episodes in demonstrated.items())
     model.config.trained_on = to_config(merged(from_config(model.config.trained_on), own, *of_shown))
 
     def make_env(number: int) -> Environment:
-        return environment.make_env(task, queries, np.random.default_rng([config.seed, number, 0]))
-
-    def on_dev(policy: ScorerPolicy) -> dict[str, float]:
-        result = environment.evaluate_on_dev(policy, task, queries)
-        return {"dev/success": result.success_rate, "dev/score": result.score, "dev/episodes": result.num_episodes}
+        return shops.make_env(number, np.random.default_rng([config.seed, number, 0]))
 
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
     files = {BEST_FOLDER: "while it trains: the best scorer on dev goals so far"}
@@ -84,11 +82,11 @@ def train_ppo(
         if run.is_complete:
             return run.folder.path
         state = PPOState.create(
-            model, tokenizer, make_env, tuning, config, demonstrations=demonstrations, on_dev=on_dev
+            model, tokenizer, make_env, tuning, config, demonstrations=demonstrations, on_dev=shops.on_dev
         )
         if run.checkpoint is not None:
             resume_checkpoint(state, run.checkpoint)
-        with Bar("ppo") as bar:
+        with training_bar("ppo") as bar:
             ppo_loop(state, bar)
         if config.should_save:
             played = _episodes_played(state)
