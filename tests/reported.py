@@ -7,7 +7,7 @@ from recrl.training.runs import training_metrics
 
 OF_THE_CLOCK = (
     "train_runtime", "train_samples_per_second", "train_steps_per_second", "step_time", "train/minutes",
-    "train/steps_per_second", "versions",
+    "train/steps_per_second", "eval_runtime", "eval_samples_per_second", "eval_steps_per_second", "versions",
 )  # fmt: skip
 
 
