@@ -4,7 +4,7 @@
 # ///
 """Trains a scorer on preference pairs with TRL's DPOTrainer.
 
-    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/dpo.py --config recipes/dpo_embedded.yaml
+    accelerate launch -q --config_file accelerate_configs/cpu.yaml recipes/dpo.py --config recipes/dpo_embedded.yaml
 
 Every key of the YAML file is also a flag. `--help` shows the recipe's own, `--help_all` those of transformers and TRL
 too; `recrl train dpo` is the same on one device.

@@ -4,7 +4,7 @@
 # ///
 """Trains a causal language model on preference pairs with TRL's DPOTrainer.
 
-    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/dpo_language.py \
+    accelerate launch -q --config_file accelerate_configs/cpu.yaml recipes/dpo_language.py \
         --config recipes/dpo_language_embedded.yaml
 
 Every key of the YAML file is also a flag. `--help` shows the recipe's own, `--help_all` those of transformers and TRL

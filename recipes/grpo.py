@@ -4,7 +4,7 @@
 # ///
 """Lets a causal language model shop by calls of tools and learn from its rewards, with TRL's GRPOTrainer.
 
-    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/grpo.py \
+    accelerate launch -q --config_file accelerate_configs/cpu.yaml recipes/grpo.py \
         --config recipes/grpo_embedded.yaml
 
 Every key of the YAML file is also a flag. `--help` shows the recipe's own, `--help_all` those of transformers and TRL

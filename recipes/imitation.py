@@ -4,7 +4,7 @@
 # ///
 """Trains the imitation start on demonstrations.
 
-    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/imitation.py \\
+    accelerate launch -q --config_file accelerate_configs/cpu.yaml recipes/imitation.py \\
         --config recipes/imitation_embedded.yaml
 
 Every key of the YAML file is also a flag. `--help` shows the recipe's own, `--help_all` those of transformers and TRL

@@ -4,7 +4,7 @@
 # ///
 """Trains the judgement of a reading agent: which product, as far as it is known, is a perfect purchase.
 
-    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/judgement.py \\
+    accelerate launch -q --config_file accelerate_configs/cpu.yaml recipes/judgement.py \\
         --config recipes/judgement_embedded.yaml
 
 The result is a scorer with a trained match head and new choice heads: `recrl train imitation --start_from` goes on from

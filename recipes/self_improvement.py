@@ -4,7 +4,7 @@
 # ///
 """Improves a scorer on its own episodes, in rounds of playing and DPO.
 
-    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/self_improvement.py \\
+    accelerate launch -q --config_file accelerate_configs/cpu.yaml recipes/self_improvement.py \\
         --config recipes/self_improvement_embedded.yaml
 
 Every key of the YAML file is also a flag. `--help` shows the recipe's own, `--help_all` those of transformers and TRL

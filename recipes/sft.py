@@ -4,7 +4,7 @@
 # ///
 """Fine-tunes a causal language model on demonstrations with TRL's SFTTrainer.
 
-    accelerate launch --config_file accelerate_configs/cpu.yaml recipes/sft.py \
+    accelerate launch -q --config_file accelerate_configs/cpu.yaml recipes/sft.py \
         --config recipes/sft_embedded.yaml
 
 Every key of the YAML file is also a flag. `--help` shows the recipe's own, `--help_all` those of transformers and TRL

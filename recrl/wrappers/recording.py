@@ -1,21 +1,30 @@
 """Recording what any agent plays as a trajectory dataset, as `gymnasium.wrappers.RecordVideo` records pictures."""
 
+import contextlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
 
-from recrl.episodes.data import Episode, episodes_to_dataset
+from recrl.episodes.data import Episode, episode_to_row, episodes_to_dataset, row_to_episode
 from recrl.errors import DatasetError
 from recrl.files import replace_folder
 from recrl.policies.base import Choice
 from recrl.rollouts.playing import Playing
+from recrl.runs import JOURNAL_FILE, RunFolder
 from recrl.webshop.env import WebShopEnv
+
+JOURNAL_ENDING = ".recording"
 
 
 class RecordEpisodes(gym.Wrapper[str, str, str, str], gym.utils.RecordConstructorArgs):
-    """Keeps every episode that ends, and writes them as a dataset when the environment is closed.
+    """Keeps every episode that ends, and makes a dataset of all when the environment is closed.
+
+    Every episode is on the disk, in a journal beside the dataset's folder (``FOLDER.recording``), before the next one
+    begins. So a process that is killed loses only the episode that it was in: the same wrapper in a new process goes on
+    from there, and closing it at once makes the dataset of what there is.
 
     The dataset is the one of `recrl generate-trajectories`: `recrl train imitation --demonstrations FOLDER` learns from
     it, `recrl show FOLDER` shows it. A search for words that the page did not propose is kept as one more valid action;
@@ -23,12 +32,13 @@ class RecordEpisodes(gym.Wrapper[str, str, str, str], gym.utils.RecordConstructo
     wrapper, not below it.
 
     Args:
-        output_dir: folder of the dataset, new or empty.
+        output_dir: folder of the dataset, new or empty; of parallel environments each needs one of its own.
         policy: the name of who acts.
         seed: what the dataset says of the agent's seed.
 
     Raises:
-        DatasetError: the folder holds something.
+        DatasetError: the folder holds something, or the journal was altered.
+        ConfigError: the journal is that of another policy, seed or catalogue, or another process records there.
     """
 
     def __init__(self, env: gym.Env[str, str], output_dir: str | Path, *, policy: str, seed: int = 0) -> None:
@@ -42,7 +52,19 @@ class RecordEpisodes(gym.Wrapper[str, str, str, str], gym.utils.RecordConstructo
         self._inner, self._policy, self._seed = inner, policy, seed
         self._playing: Playing | None = None
         self._num_started = 0
-        self.episodes: list[Episode] = []
+        catalog = inner.catalog
+        self._run = RunFolder(
+            path=self.output_dir.with_name(self.output_dir.name + JOURNAL_ENDING),
+            kind="recording",
+            command="recrl.wrappers.RecordEpisodes",
+            settings={"policy": policy, "seed": seed, "catalog": catalog.sha256, "goals": catalog.goals_sha256},
+            settings_file="config.json",
+            result_file=f"../{self.output_dir.name}/dataset_info.json",
+            files={"config.json": "who acts, and where", JOURNAL_FILE: "an episode a line"},
+        )
+        self._held = contextlib.ExitStack()
+        self._held.enter_context(self._run.claim())
+        self.episodes: list[Episode] = [row_to_episode(row) for row in self._run.journal.read()]
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         """Starts an episode; one that has not ended is not kept."""
@@ -67,13 +89,17 @@ class RecordEpisodes(gym.Wrapper[str, str, str, str], gym.utils.RecordConstructo
             playing.add(decision, Choice(index, 0.0), self._inner.render(), float(reward), info, terminated=terminated)
         if (terminated or truncated) and playing.steps:
             protocol = self._inner.catalog.protocol(self._inner.split_by)
-            self.episodes.append(playing.finish(self._policy, protocol, self._seed))
+            episode = playing.finish(self._policy, protocol, self._seed)
+            self._run.journal.append(episode_to_row(episode))
+            self.episodes.append(episode)
         return observation, float(reward), terminated, truncated, info
 
     def close(self) -> None:
-        """Writes the dataset, all or nothing, and closes the environment; without an episode nothing is written."""
+        """Writes the dataset, all or nothing, and closes the environment; without an episode nothing is left."""
         if self.episodes:
             with replace_folder(self.output_dir) as folder:
                 episodes_to_dataset(self.episodes).save_to_disk(str(folder))
             self.episodes = []
+        shutil.rmtree(self._run.path, ignore_errors=True)
+        self._held.close()
         super().close()

@@ -1,5 +1,8 @@
 """The environment for Gymnasium's world: numbered actions with a mask, valid samples, recorded episodes."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +101,30 @@ def test_what_is_recorded_is_what_a_rollout_collects(tmp_path: Path) -> None:
     assert load_episodes(tmp_path / "data") == expected
     with pytest.raises(DatasetError, match="is there already"):
         RecordEpisodes(gym.make(ENV), tmp_path / "data", policy="matching")
+
+
+def test_a_killed_recording_goes_on(tmp_path: Path) -> None:
+    """What a process recorded before it was killed is in the journal, from which the next one makes the dataset."""
+    code = (
+        "import gymnasium as gym, os, signal; import recrl; from recrl.wrappers import RecordEpisodes\n"
+        f"env = RecordEpisodes(gym.make('{ENV}', max_steps=1), {str(tmp_path / 'data')!r}, policy='hand')\n"
+        "for goal in range(3):\n"
+        "    _, info = env.reset(options={'goal_index': goal}); env.step(info['valid_actions'][0])\n"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert not (tmp_path / "data").exists()
+    with pytest.raises(ConfigError, match="policy='hand', not 'other'"):
+        RecordEpisodes(gym.make(ENV), tmp_path / "data", policy="other")
+    env = RecordEpisodes(gym.make(ENV, max_steps=1), tmp_path / "data", policy="hand")
+    with pytest.raises(ConfigError, match="is in use"):
+        RecordEpisodes(gym.make(ENV), tmp_path / "data", policy="hand")
+    _, info = env.reset(options={"goal_index": 3})
+    env.step(info["valid_actions"][0])
+    env.close()
+    env.close()  # changes nothing
+    assert [episode.goal_index for episode in load_episodes(tmp_path / "data")] == [0, 1, 2, 3]
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
 
 
 def test_own_searches_are_kept_and_invalid_actions_left_out(tmp_path: Path) -> None:
