@@ -18,66 +18,72 @@ from recrl.evaluation.comparison_tables import comparison_table
 from recrl.evaluation.config import ComparisonConfig
 from recrl.evaluation.tables import print_table
 from recrl.training.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
-from recrl.training.environment import EnvironmentArguments
+from recrl.training.environment import MixedEnvironmentArguments
 from recrl.training.imitation import ImitationArguments, ImitationConfig, train_imitation
 from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.loop import train_ppo
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
-GAME = "text_game:make_task"
+GAME = {"environment": "text_game:make_task", "max_steps": 8}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=Path("runs/text_game"), help="takes episodes and models")
     parser.add_argument("--encoder", help="a BERT-family encoder by Hub id or folder; without it MiniLM-L6")
-    parser.add_argument("--num_updates", type=int, default=8, help="updates of PPO")
+    parser.add_argument("--num_updates", type=int, default=30, help="updates of PPO")
+    parser.add_argument(
+        "--num_frozen_layers", type=int, default=6, help="the encoder's layers that DPO and PPO leave as they are"
+    )
     arguments = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))  # where text_game.py is
     shown, played, start, dpo, ppo, comparison = (
         str(arguments.output_dir / name)
         for name in ("demonstrations", "trajectories", "imitation", "dpo", "ppo", "comparison")
     )
+    tuning = TuningArguments(num_frozen_layers=arguments.num_frozen_layers)
     quiet = {"use_cpu": True, "disable_tqdm": True, "seed": 0}
 
-    game = {"environment": GAME, "max_steps": 5}
-    generate_trajectories(TrajectoryConfig(policy="text_game:Teacher", output_dir=shown, num_trajectories=20, **game))
+    generate_trajectories(TrajectoryConfig(policy="text_game:Teacher", output_dir=shown, num_trajectories=40, **GAME))
     train_imitation(
         ImitationArguments([shown], model_name_or_path=arguments.encoder, state_form="instruction"),
         TuningArguments(),
         ImitationConfig(output_dir=start, num_train_epochs=1, **quiet),
     )
     generate_trajectories(
-        TrajectoryConfig(policy=start, output_dir=played, num_trajectories=40, min_reward=0.0, **game)
+        TrajectoryConfig(
+            policy=start, output_dir=played, num_trajectories=160, min_reward=0.0, rollouts_per_goal=4, **GAME
+        )
     )
     train_dpo(
         DPOArguments(start, trajectories=played, pairs=["steps", "contrasts"]),
-        TuningArguments(),
+        tuning,
         ChoiceDPOConfig(output_dir=dpo, **quiet),
     )
     train_ppo(
         PPOArguments(start),
-        EnvironmentArguments(environment=GAME, max_episode_steps=5),
-        TuningArguments(),
+        MixedEnvironmentArguments(environment=GAME["environment"], max_episode_steps=GAME["max_steps"]),
+        tuning,
         PPOConfig(
             output_dir=ppo,
             num_updates=arguments.num_updates,
             num_envs=16,
-            num_steps=8,
-            num_minibatches=4,
+            num_steps=16,
+            num_minibatches=8,
             value_warmup=2,
-            eval_every=2,
+            eval_every=10,
+            head_learning_rate=1e-3,
             **quiet,
         ),
     )
 
-    task = TrajectoryConfig(policy="random", output_dir="", **game).load_task()
+    task = TrajectoryConfig(policy="random", output_dir="", **GAME).load_task()
     policies = {"random": "random", "imitation": start, "dpo": dpo, "ppo": ppo}
-    results = {name: evaluate(load_policy(spec), task, max_steps=5) for name, spec in policies.items()}
+    results = {name: evaluate(load_policy(spec), task, max_steps=GAME["max_steps"]) for name, spec in policies.items()}
     print_table(results, baseline="imitation")
     report = compare(
-        ComparisonConfig(policies=(start, dpo, ppo), output_dir=comparison, num_episodes=60, runs=1, **game)
+        ComparisonConfig(policies=(start, dpo, ppo), output_dir=comparison, num_episodes=60, runs=1, **GAME)
     )
     comparison_table(report).print()
 

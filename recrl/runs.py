@@ -252,7 +252,7 @@ def refuse_no_folder(path: Path) -> None:
 def refuse_other_settings(
     holds: str, recorded: Mapping[str, Any], wanted: Mapping[str, Any], free: Sequence[str] = ()
 ) -> None:
-    """Compares the settings of a run with those that are wanted now; one that is missing counts as None.
+    """Compares the settings of a run with those that are wanted now; one that is missing counts as switched off.
 
     Args:
         holds: the beginning of the message: "runs/a holds an interrupted comparison".
@@ -313,7 +313,7 @@ def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[t
     """Name and both values of every field that differs, in groups too."""
     for name in dict.fromkeys([*other, *one]):
         values = one.get(name), other.get(name)
-        if values[0] == values[1]:
+        if values[0] == values[1] or all(value is None or value is False for value in values):
             continue
         if all(value is None or isinstance(value, Mapping) for value in values):
             yield from _differences(*(value or {} for value in values))

@@ -39,6 +39,17 @@ def test_a_policy_in_ten_lines(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     assert "named_options" in run("ten_lines", monkeypatch, capsys)
 
 
+def test_an_estimate_from_a_log(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    printed = run("estimate_from_log", monkeypatch, capsys, "--num_episodes", 60)
+    row = re.search(
+        r"^│ matching-price +│ ([\d.]+) \[([\d.]+), ([\d.]+)\] +│ +\d+ +│ +([\d.]+) ", printed, re.MULTILINE
+    )
+    assert row is not None
+    estimate, low, high, played = map(float, row.groups())
+    assert low <= estimate <= high
+    assert low <= played <= high
+
+
 def test_preference_pairs(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     printed = run("preference_pairs", monkeypatch, capsys, "--num_goals", 3, "--num_shown", 2)
     assert re.match(r"\d+ pairs of 24 episodes; left out: \{", printed)

@@ -248,9 +248,9 @@ def test_every_flag_says_in_a_phrase_what_it_is(command: Command) -> None:
 
 # All can be set but those of one or the other.
 EXCLUSIVE = (
-    ("human_goals", "goals_per_product", "environment", "goal", "failures"),
-    ("human_goals", "goals_per_product", "environment", "goal", "format"),
-    ("wording", "agent", "environment", "failures", "format"),
+    ("human_goals", "goals_per_product", "environment", "goal", "failures", "log"),
+    ("human_goals", "goals_per_product", "environment", "goal", "format", "log"),
+    ("wording", "agent", "environment", "failures", "format", "min_reward", "prune", "loops"),
 )
 
 

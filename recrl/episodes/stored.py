@@ -13,6 +13,8 @@ from recrl.seals import check_folder
 if TYPE_CHECKING:
     from datasets import Dataset
 
+FILE_READERS = {".parquet": "from_parquet", ".json": "from_json", ".jsonl": "from_json", ".csv": "from_csv"}
+
 
 def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Dataset":
     """Opens a folder of `datasets.Dataset.save_to_disk`, or the train split of a dataset on the Hub.
@@ -32,6 +34,12 @@ def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Da
     except HubError as error:
         raise DatasetError(f"{expected}: {error}") from error
     local = Path(source).exists()
+    if Path(source).is_file():
+        reader = FILE_READERS.get(Path(source).suffix, "from_...")
+        raise DatasetError(
+            f"{expected}, which is a file; make a folder of it with `datasets.Dataset.{reader}({str(source)!r})"
+            ".save_to_disk(FOLDER)`"
+        )
     if local:
         check_folder(Path(source), DatasetError, f"{expected}; make it again, or copy it again from where it was made")
         _check_files(Path(source), expected)

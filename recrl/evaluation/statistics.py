@@ -69,14 +69,14 @@ class Clusters:
         residuals = sums - values.mean() * self.counts
         return float((residuals**2).sum() * count / (count - 1) / len(values) ** 2)
 
-    def steadied(self, variance: float, independent: float, deciding: int) -> float:
-        """A variance averaged with that of clusters whose goals have one outcome, see the module.
 
-        Args:
-            independent: the variance of one goal; deciding: clusters that the estimate rests on.
-        """
-        whole = independent / self.effective
-        return (deciding * variance + PRIOR_PRODUCTS * whole) / (deciding + PRIOR_PRODUCTS)
+def steadied(variance: float, whole: float, deciding: int) -> float:
+    """A variance averaged with the one of clusters whose goals have one outcome, see the module.
+
+    Args:
+        whole: the latter; deciding: clusters that the estimate rests on.
+    """
+    return (deciding * variance + PRIOR_PRODUCTS * whole) / (deciding + PRIOR_PRODUCTS)
 
 
 def mean_interval(outcomes: Sequence[float] | np.ndarray, clusters: Sequence[Hashable]) -> tuple[float, float]:
@@ -94,13 +94,27 @@ def mean_interval(outcomes: Sequence[float] | np.ndarray, clusters: Sequence[Has
         return 0.0, 1.0  # one product says nothing of others
     mean = float(by_goal.mean())
     deciding = min(int((sums > 0).sum()), int((sums < groups.counts).sum()))
-    variance = groups.steadied(groups.variance(by_goal), mean * (1 - mean), deciding)
-    effective = mean * (1 - mean) / variance if variance > 0 else groups.effective
-    t = _student(count - 1)
+    interval = score_interval(mean, groups.variance(by_goal), groups.effective, deciding, count - 1)
+    low, high = _count_seeds(mean, *interval, [values], groups)
+    return max(low, 0.0), min(high, 1.0)
+
+
+def score_interval(
+    mean: float, variance: float, effective_clusters: float, deciding: int, freedom: int
+) -> tuple[float, float]:
+    """Wilson's interval with the effective number of goals, see the module.
+
+    Args:
+        mean: from 0 to 1; variance: of it.
+        effective_clusters: the number of equal clusters that tell as much as those there are.
+        deciding: clusters that the estimate rests on; freedom: Student's t's degrees of freedom.
+    """
+    variance = steadied(variance, mean * (1 - mean) / effective_clusters, deciding)
+    effective = mean * (1 - mean) / variance if variance > 0 else effective_clusters
+    t = student_quantile(freedom)
     center = (mean + t**2 / (2 * effective)) / (1 + t**2 / effective)
     half = t / (1 + t**2 / effective) * math.sqrt(mean * (1 - mean) / effective + t**2 / (4 * effective**2))
-    low, high = _count_seeds(mean, center - half, center + half, [values], groups)
-    return max(low, 0.0), min(high, 1.0)
+    return center - half, center + half
 
 
 def difference_interval(
@@ -128,9 +142,9 @@ def difference_interval(
         int((sums > -groups.counts).sum()),
     )
     independent = max(gain + loss - mean**2, 0.0)
-    variance = groups.steadied(groups.variance(differences), independent, deciding)
+    variance = steadied(groups.variance(differences), independent / groups.effective, deciding)
     effective = independent / variance if variance > 0 else groups.effective
-    low, high = tango_interval(gain, loss, effective, _student(count - 1))
+    low, high = tango_interval(gain, loss, effective, student_quantile(count - 1))
     paired = ours.shape[1] == theirs.shape[1] or 1 in (ours.shape[1], theirs.shape[1])
     return _count_seeds(mean, low, high, [ours - theirs] if paired else [ours, theirs], groups)
 
@@ -175,13 +189,13 @@ def _count_seeds(
     both = sum(_interaction(values, groups) for values in sources)
 
     def reach(distance: float) -> float:
-        over_products = (distance / _student(products)) ** 2
+        over_products = (distance / student_quantile(products)) ** 2
         variance = max(over_products + seeds - both, over_products, seeds)
         if variance == 0:
             return distance
         squares = over_products**2 / products + sum(part**2 / freedom for part, freedom in parts)
         freedom = max(variance**2 / squares, min(products, *(freedom for _, freedom in parts)))
-        return _student(freedom) * math.sqrt(variance)
+        return student_quantile(freedom) * math.sqrt(variance)
 
     return mean - reach(mean - low), mean + reach(high - mean)
 
@@ -203,7 +217,7 @@ def _check_range(values: np.ndarray) -> None:
         raise DatasetError(f"outcomes from {values.min()} to {values.max()}, expected 0 to 1")
 
 
-def _student(freedom: float) -> float:
+def student_quantile(freedom: float) -> float:
     from scipy.special import stdtrit
 
     return float(stdtrit(freedom, (1 + CONFIDENCE) / 2))

@@ -15,25 +15,23 @@ from recrl.episodes.decisions import Decision
 from recrl.episodes.training_goals import TrainedOn
 from recrl.errors import PolicyError
 
-PROBABILITY_DIGITS = 6  # of the probabilities that are kept for people
-
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """An action and its log-probability under the policy (0.0 for a deterministic one).
 
     Attributes:
+        log_prob: None where it is not known, as of actions that someone else chose.
         right_actions: ascending indices of the actions that are equally right, from a policy that knows the goal;
             empty from all others.
-        probabilities: (actions,) of every valid action under the policy, for people to look at; empty where it has
-            none.
+        probabilities: (actions,) of every valid action under the policy; empty where it has none.
         value: the return that the policy expects from here on; None where it has learned no values.
         text: from a policy that writes its actions: what it wrote, where that is none of the valid actions;
             ``action_index`` is then -1. The environment is given the text as it stands.
     """
 
     action_index: int
-    log_prob: float
+    log_prob: float | None
     right_actions: tuple[int, ...] = ()
     probabilities: tuple[float, ...] = ()
     value: float | None = None
@@ -93,11 +91,6 @@ def deterministic(decision: Decision, action: str, right_actions: Sequence[str] 
             raise PolicyError(f"{text!r} is not among the page's actions {decision.valid_actions}") from None
 
     return Choice(index(action), 0.0, tuple(sorted({index(text) for text in right_actions})))
-
-
-def shown_probabilities(probabilities: Sequence[float] | np.ndarray) -> tuple[float, ...]:
-    """(actions,) probabilities as a `Choice` keeps them for people: with `PROBABILITY_DIGITS` digits."""
-    return tuple(np.round(np.asarray(probabilities, np.float64), PROBABILITY_DIGITS).tolist())
 
 
 def sample(log_probs: np.ndarray, rng: np.random.Generator) -> int:

@@ -29,7 +29,7 @@ from recrl.language.models import Record, load_language_model, read_record
 from recrl.language.prompts import Prompt, PromptSettings, write_prompt
 from recrl.language.tools import action_of, read_call, tool_schemas
 from recrl.language.writing import Written
-from recrl.policies.base import Choice, sample, shown_probabilities, tempered
+from recrl.policies.base import Choice, sample, tempered
 
 MAX_NEW_TOKENS = 96
 TURNS = "turns"  # of the conversation so far, in a decision's memory
@@ -157,8 +157,8 @@ class LanguagePolicy:
             index = int(log_probs.argmax()) if greedy else sample(log_probs, rng)
             if self.loop_guard:
                 decision.memory.setdefault(seen, set()).add(index)
-            shown = shown_probabilities(np.exp(log_probs))
-            choices.append(Choice(index, min(0.0, float(log_probs[index])), probabilities=shown))
+            probabilities = tuple(np.exp(log_probs).tolist())
+            choices.append(Choice(index, min(0.0, float(log_probs[index])), probabilities=probabilities))
         return choices
 
     @staticmethod

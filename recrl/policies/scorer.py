@@ -14,7 +14,7 @@ import torch
 from recrl.episodes.decisions import Decision
 from recrl.episodes.training_goals import TrainedOn, from_config
 from recrl.errors import PolicyError
-from recrl.policies.base import Choice, sample, shown_probabilities, tempered
+from recrl.policies.base import Choice, sample, tempered
 from recrl.scoring.batches import Choices, EncodedTexts, SeenProducts
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator, product_tensors
@@ -98,7 +98,7 @@ class ScorerPolicy:
                 Choice(
                     index,
                     min(0.0, float(log_probs[index])),
-                    probabilities=shown_probabilities(np.exp(log_probs)),
+                    probabilities=tuple(np.exp(log_probs).tolist()),
                     value=value if self.model.config.values_learned else None,
                 )
             )

@@ -11,7 +11,7 @@ import numpy as np
 
 from recrl.episodes.decisions import Decision
 from recrl.errors import PolicyError
-from recrl.policies.base import Choice, Policy, deterministic, shown_probabilities
+from recrl.policies.base import Choice, Policy, deterministic
 from recrl.policies.checker import check
 from recrl.policies.demonstrator import Demonstrator
 from recrl.policies.options import named_options, next_option, openable
@@ -52,7 +52,7 @@ class RandomPolicy:
                 Choice(
                     int(rng.integers(count)),
                     -float(np.log(count)),
-                    probabilities=shown_probabilities([1 / count] * count),
+                    probabilities=(1 / count,) * count,
                 )
             )
         return choices
@@ -92,15 +92,19 @@ def _start(decision: Decision) -> str:
 
 
 def _open(decision: Decision, places: Sequence[int]) -> str:
-    """A click on the first of these product links; without any, on to the next page."""
-    return actions.click(decision.page.listing[places[0]].asin.lower()) if places else actions.NEXT_PAGE
+    """A click on the first of these product links; without any, on to the next page, or back where there is none."""
+    if places:
+        return actions.click(decision.page.listing[places[0]].asin.lower())
+    return actions.NEXT_PAGE if actions.NEXT_PAGE in decision.valid_actions else actions.BACK_TO_SEARCH
 
 
 def _rule(decision: Decision) -> str:
-    """First hit, buy."""
+    """First hit, buy; back from what it never opens itself."""
     if decision.page.kind == "search":
         return _start(decision)
-    return _open(decision, openable(decision)) if decision.page.kind == "results" else actions.BUY_NOW
+    if decision.page.kind == "results":
+        return _open(decision, openable(decision))
+    return actions.PREVIOUS if decision.page.kind == "sub" else actions.BUY_NOW
 
 
 def _matching(decision: Decision) -> str:

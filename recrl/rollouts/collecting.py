@@ -203,8 +203,9 @@ def _collect(
         max_steps=config.max_steps,
         first_number=start,
         queries=queries,
+        exact_probabilities=bool(config.exact_probabilities),
     ):
-        keep = episode.reward >= config.min_reward
+        keep = config.keeps(episode.reward)
         steps += episode.num_steps
         if keep and config.prune:
             episode = prune_loops(episode, env, config.loops)

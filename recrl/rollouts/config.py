@@ -5,7 +5,7 @@ that stand alone here belong to fields that several classes have, with defaults 
 """
 
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from recrl.errors import ConfigError
 from recrl.language.choices import ANSWERS, ENGINES
@@ -33,6 +33,8 @@ GOAL_DRAW_HELP = {
     "choices": GOAL_DRAWS,
 }
 LOOPS = ("notes", "pages")  # what a loop comes back to, see `recrl.rollouts.pruning`
+SELECTION_SETTINGS: dict[str, Any] = {"min_reward": 1.0, "prune": True, "exact_probabilities": False}
+LOG_SETTINGS: dict[str, Any] = {"min_reward": 0.0, "prune": False, "exact_probabilities": True}
 MAX_STEPS_HELP = {"help": "Actions after which an episode is truncated."}
 BATCH_SIZE_HELP = {"help": "Environments that are played side by side; the result does not depend on it."}
 TEMPERATURE_HELP = {"help": "Temperature at which a checkpoint samples actions."}
@@ -219,7 +221,17 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
     output_dir: str = field(metadata={"help": "Folder of the dataset; repeat the command to go on in it."})
     split: str = field(default="train", metadata=SPLIT_HELP)
     num_trajectories: int = field(default=100, metadata={"help": "Episodes to keep."})
-    min_reward: float = field(default=1.0, metadata={"help": "Lowest reward, from 0 to 1, of an episode that is kept."})
+    log: bool = field(
+        default=False,
+        metadata={
+            "help": "Keep every episode as it was played, to estimate from it what other policies would earn: "
+            "--min_reward 0, --no_prune and --exact_probabilities in one."
+        },
+    )
+    min_reward: float | None = field(
+        default=None,
+        metadata={"help": "Lowest reward, from 0 to 1, of an episode that is kept; without it 1, with --log 0."},
+    )
     max_episodes: int | None = field(
         default=None, metadata={"help": "Most episodes to play; without it 100 for each one to keep."}
     )
@@ -232,7 +244,12 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
             "them instead of those taken (DAgger, arXiv:1011.0686)."
         },
     )
-    prune: bool = field(default=True, metadata={"help": "Cut the loops out of the episodes that are kept."})
+    prune: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Cut the loops out of the episodes that are kept; done without --log, unless --no_prune is said."
+        },
+    )
     loops: str = field(
         default="notes",
         metadata={
@@ -241,16 +258,45 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
             "choices": LOOPS,
         },
     )
+    exact_probabilities: bool | None = field(
+        default=None,
+        metadata={
+            "help": "Keep the probabilities of all valid actions unrounded, as estimates need them; otherwise they "
+            "have six digits."
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_at_least(self, 1, "num_trajectories", "rollouts_per_goal")
-        if not 0 <= self.min_reward <= 1:
+        if self.min_reward is not None and not 0 <= self.min_reward <= 1:
             raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
+        self._settle()
         if self.max_episodes is not None and self.max_episodes < self.num_trajectories:
             raise ConfigError(
                 f"max_episodes={self.max_episodes} is below num_trajectories={self.num_trajectories}; raise it"
             )
+
+    def _settle(self) -> None:
+        """Fills in what was left out of the settings that `log` decides on.
+
+        Raises:
+            ConfigError: what was given contradicts a log.
+        """
+        for name, value in (LOG_SETTINGS if self.log else SELECTION_SETTINGS).items():
+            given = getattr(self, name)
+            if given is None:
+                object.__setattr__(self, name, value)
+            elif self.log and given != value:
+                raise ConfigError(
+                    f"log keeps every episode as it was played, and {name}={given} does not; leave out one"
+                )
+        if self.log and self.loops != LOOPS[0]:
+            raise ConfigError(f"log keeps every episode as it was played, and loops={self.loops!r} is for pruning")
+
+    def keeps(self, reward: float) -> bool:
+        """Whether an episode of that reward is kept."""
+        return reward >= (self.min_reward or 0.0)
 
     @property
     def episode_budget(self) -> int:

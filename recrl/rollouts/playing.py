@@ -11,6 +11,8 @@ from recrl.episodes.decisions import Decision
 from recrl.episodes.notes import Notes
 from recrl.policies.base import Choice
 
+PROBABILITY_DIGITS = 6  # of the probabilities that are kept, unless they are kept exactly
+
 
 @dataclass
 class Playing:
@@ -19,6 +21,7 @@ class Playing:
     Attributes:
         number: of the episode; rng: its generator.
         env: where it is played, just reset or stepped; observation, info: what it gave last.
+        exact_probabilities: whether those of a step's valid actions are kept as they are; else they are rounded.
         steps, actions: what was done so far; notes: what was seen; memory: the policy's own.
         num_taken: actions so far, with those that changed nothing; terminated: whether the last one ended the task.
     """
@@ -28,6 +31,7 @@ class Playing:
     rng: np.random.Generator
     observation: str
     info: dict[str, Any]
+    exact_probabilities: bool = False
     steps: list[Step] = field(default_factory=list)
     actions: list[str] = field(default_factory=list)
     notes: Notes = field(init=False)
@@ -65,6 +69,9 @@ class Playing:
         written = () if choice.text is None else (choice.text,)
         valid_actions = (*decision.valid_actions, *written)
         action_index = len(valid_actions) - 1 if written else choice.action_index
+        probabilities = choice.probabilities
+        if not self.exact_probabilities:
+            probabilities = tuple(round(probability, PROBABILITY_DIGITS) for probability in probabilities)
         self.steps.append(
             Step(
                 decision.observation,
@@ -75,7 +82,7 @@ class Playing:
                 choice.log_prob,
                 float(reward),
                 choice.right_actions,
-                choice.probabilities,
+                probabilities,
                 choice.value,
                 bool(written),
                 "invalid_action" not in info,

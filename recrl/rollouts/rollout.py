@@ -32,6 +32,7 @@ def rollout(
     greedy: bool = False,
     first_number: int = 0,
     queries: Queries | None = None,
+    exact_probabilities: bool = False,
 ) -> Iterator[Episode]:
     """Plays one episode per goal and yields them in the order of the goals.
 
@@ -47,6 +48,7 @@ def rollout(
         first_number: the number of the first episode; a later collection that goes on from there equals one that was
             never interrupted.
         queries: proposes search queries, as `recrl.webshop.env.WebShopEnv` takes them.
+        exact_probabilities: keep the probabilities of all valid actions as they are, instead of rounded.
 
     Raises:
         PolicyError: the policy gave too few or too many choices, or a setting is out of range.
@@ -67,7 +69,8 @@ def rollout(
             number, goal_index = following
             env = idle.pop()
             observation, info = env.reset(options={"goal_index": int(goal_index)})
-            running.append(Playing(number, env, np.random.default_rng([seed, number]), observation, info))
+            rng = np.random.default_rng([seed, number])
+            running.append(Playing(number, env, rng, observation, info, exact_probabilities))
         if not running:
             return
         for episode in _step_all(policy, running, greedy):

@@ -86,7 +86,7 @@ class RecordEpisodes(gym.Wrapper[str, str, str, str], gym.utils.RecordConstructo
             index = by_name.get(text.lower(), len(decision.valid_actions))
             if index == len(decision.valid_actions):
                 decision = replace(decision, valid_actions=(*decision.valid_actions, text))
-            playing.add(decision, Choice(index, 0.0), self._inner.render(), float(reward), info, terminated=terminated)
+            playing.add(decision, Choice(index, None), self._inner.render(), float(reward), info, terminated=terminated)
         if (terminated or truncated) and playing.steps:
             protocol = self._inner.catalog.protocol(self._inner.split_by)
             episode = playing.finish(self._policy, protocol, self._seed)

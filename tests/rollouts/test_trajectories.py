@@ -402,3 +402,31 @@ def test_the_order_of_goals_is_drawn_apart_from_the_actions(built: Path, monkeyp
     assert made
     for number in range(3):
         assert not any((draws == original([5, number]).random(4)).all() for draws in made)
+
+
+def test_a_log_keeps_every_episode_as_it_was_played(built: Path, tmp_path: Path) -> None:
+    generate_trajectories(config(built, tmp_path / "log", min_reward=None, log=True))
+    flags = {"min_reward": 0.0, "prune": False, "exact_probabilities": True}
+    generate_trajectories(config(built, tmp_path / "flags", **flags))
+    log = load_episodes(tmp_path / "log")
+    assert log == load_episodes(tmp_path / "flags")
+    goals = itertools.islice(goal_stream(load_catalog(built), "train", "product", 3), 6)
+    played = rollout(load_policy("random"), load_catalog(built), goals, seed=3, exact_probabilities=True)
+    assert log == list(played)
+    steps = [step for episode in log for step in episode.steps]
+    assert all(step.probabilities == (1 / len(step.valid_actions),) * len(step.valid_actions) for step in steps)
+    assert any(step.probabilities[0] != round(step.probabilities[0], 6) for step in steps)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"min_reward": 1.0}, "min_reward=1.0 does not; leave out one"),
+        ({"prune": True}, "prune=True does not; leave out one"),
+        ({"exact_probabilities": False}, "exact_probabilities=False does not; leave out one"),
+        ({"loops": "pages"}, "loops='pages' is for pruning"),
+    ],
+)
+def test_what_contradicts_a_log_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        TrajectoryConfig(policy="random", output_dir=str(tmp_path), log=True, **changed)
