@@ -22,7 +22,7 @@ PICTURE = ROOT / "docs" / "architecture.svg"
 
 # What shares a line is one room.
 ROOMS = (
-    "version errors files seals journals",
+    "version signals errors files seals journals",
     "terminal progress settings values shipped runs hub pretrained tables verifying",
     "webshop",
     "environments",
@@ -46,7 +46,7 @@ ROOMS = (
 )
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
-    "version errors files seals journals": "Errors for bad input; files written whole or not at all.",
+    "version signals errors files seals journals": "Errors for bad input; files written whole or not at all.",
     "terminal progress settings values shipped runs hub pretrained tables verifying": (
         "What any room may use: settings, runs, the Hub."
     ),

@@ -4,6 +4,9 @@ Importing the package registers the environment ``recrl/WebShop-v0`` with Gymnas
 in ``__all__`` are those that most scripts need; each is imported from its room when it is first asked for.
 """
 
+import recrl.signals  # noqa: F401  # first: from here on Ctrl-C ends a command with one line
+
+# isort: split
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 

@@ -18,7 +18,8 @@ from recrl.recipes import main as run_recipe
 from recrl.reports.config import ReportConfig, ShowConfig
 from recrl.serving.config import ServerConfig
 from recrl.settings import Parser, build
-from recrl.terminal import obey_signals, print_any_text, show, start_logging
+from recrl.signals import DONE, EXIT_CODE, NOTHING_WRITTEN, end_at_once, raise_interrupts
+from recrl.terminal import print_any_text, show, start_logging
 from recrl.version import __version__
 
 KEPT = "what was done is kept: run the same command again to go on"
@@ -119,12 +120,28 @@ def make_parser() -> Parser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script."""
-    obey_signals()
+    """The console script.
+
+    Args:
+        arguments: the command's words; None for those of this process, which then ends with it.
+    """
+    line = ""
+    try:
+        raise_interrupts()
+        _run(sys.argv[1:] if arguments is None else list(arguments))
+        line = DONE
+    except KeyboardInterrupt:  # before the command began
+        show(NOTHING_WRITTEN, error=True)
+        sys.exit(EXIT_CODE)
+    finally:
+        if arguments is None:
+            end_at_once(line)
+
+
+def _run(words: Sequence[str]) -> None:
     print_any_text()
     start_logging()
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] == ["train"] and words[1:2] and words[1] in RECIPES:
         run_recipe(words[1], words[2:])
         return
@@ -138,7 +155,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         show(f"interrupted; {command.interrupted}", error=True)
-        sys.exit(130)
+        sys.exit(EXIT_CODE)
     except BrokenPipeError:  # whoever read the output has read enough, such as `head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it flushes at the end
         sys.exit(1)

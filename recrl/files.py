@@ -56,7 +56,8 @@ def clear_disk_errors(target: str | Path) -> Iterator[None]:
         ) from error
 
 
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_ERRORS = (*FULL, errno.EROFS, errno.EACCES)
 
 
 def disk_error(error: BaseException) -> str | None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recrl.errors import CheckpointError, RecrlError
+from recrl.errors import CheckpointError, RecrlError, StorageError
+from recrl.files import FULL
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedTokenizerBase
@@ -27,12 +28,20 @@ def refused(kind: type[RecrlError], message: str, advice: str = "") -> Iterator[
 
     Args:
         kind: the error to raise; message: its beginning, which names the file; advice: its end, what to do.
+
+    Raises:
+        RecrlError: of that kind; or a StorageError, where the library could not write because the disk is full.
     """
     try:
         yield
     except RecrlError:
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            raise StorageError(
+                f"{message}: could not write a file beside it or in the cache: {first_line(error)}; free space and run "
+                "the same command again"
+            ) from error
         end = f". {advice}" if advice else ""
         raise kind(f"{message}: {first_line(error)}{end}") from error
 

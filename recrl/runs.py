@@ -61,7 +61,6 @@ class RunFolder:
         files: what is in the folder, for the README: name -> explanation.
         shown: the settings that the README lists; None for all.
         scratch: names of what a run makes at its start and would make again; they are no progress.
-        runs_once: a complete run is refused, instead of claimed again.
     """
 
     path: Path
@@ -74,7 +73,6 @@ class RunFolder:
     free: Sequence[str] = ()
     shown: Mapping[str, Any] | None = None
     scratch: Sequence[str] = ()
-    runs_once: bool = False
 
     @functools.cached_property
     def journal(self) -> Journal:
@@ -85,8 +83,7 @@ class RunFolder:
         """How far this run is. Only reads.
 
         Raises:
-            ConfigError: the folder holds something else, a run with other settings, or a complete one of those that
-                run once.
+            ConfigError: the folder holds something else, or a run with other settings.
             DatasetError: the recorded settings are damaged.
         """
         refuse_no_folder(self.path)
@@ -98,8 +95,6 @@ class RunFolder:
             return RunState.NEW
         state = RunState.COMPLETE if (self.path / self.result_file).exists() else RunState.INTERRUPTED
         refuse_other_settings(f"{self.path} holds {_a(state)} {self.kind}", recorded, wanted, self.free)
-        if state is RunState.COMPLETE and self.runs_once:
-            raise ConfigError(f"{self.path} holds a complete {self.kind}; choose another --output_dir or remove it")
         return state
 
     @contextlib.contextmanager
@@ -117,7 +112,7 @@ class RunFolder:
         self.state()  # refuses before anything is touched
         was_there = self.path.exists()
         try:
-            with _held(self.path, self.kind):
+            with held(self.path, self.kind):
                 state = self.state()  # again: now no other process changes it
                 for leftover in self._leftovers():
                     shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
@@ -225,7 +220,7 @@ class RunFolder:
 
     def _explain(self, outcome: str | None = None) -> None:
         path = self.path / README_FILE
-        if not path.exists() or _is_ours(path):
+        if may_write_readme(self.path):
             write_text(path, self.readme(outcome))
 
 
@@ -297,6 +292,12 @@ def outcome_of(result: Mapping[str, Any]) -> str:
     return "\n".join(_listed({name: round(v, 4) if isinstance(v, float) else v for name, v in plain.items()}))
 
 
+def may_write_readme(folder: Path) -> bool:
+    """Whether the folder has no README, or a run's page; a card, or a person's own page, is left as it is."""
+    path = folder / README_FILE
+    return not path.exists() or _is_ours(path)
+
+
 def _listed(settings: Mapping[str, Any]) -> list[str]:
     """Markdown lines for settings that are not None; a group is a line with its fields below it."""
     lines = []
@@ -341,7 +342,7 @@ def _is_ours(path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _held(folder: Path, kind: str) -> Iterator[None]:
+def held(folder: Path, kind: str) -> Iterator[None]:
     """Makes the folder and holds its lock file, which names this process.
 
     Raises:

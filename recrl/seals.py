@@ -41,7 +41,12 @@ _said: set[Path] = set()
 
 
 def seal_folder(
-    folder: Path, kind: str, *, command: str | None = None, pending: Mapping[str, str] | None = None
+    folder: Path,
+    kind: str,
+    *,
+    command: str | None = None,
+    pending: Mapping[str, str] | None = None,
+    made_from: Mapping[str, str] | None = None,
 ) -> None:
     """Writes the manifest of a finished folder, and lets others read its files as far as the user's mask does.
 
@@ -49,6 +54,7 @@ def seal_folder(
         kind: what the folder is, in words: "training run".
         command: what made it, and would make it again: "recrl compare".
         pending: texts of files that will be written last, by name: what marks the folder as finished.
+        made_from: files of others without a checksum of their own, by name -> their SHA-256.
 
     Raises:
         StorageError: the disk is full or not writable.
@@ -57,6 +63,7 @@ def seal_folder(
         _share(path)
     about: dict[str, Any] = {"format_version": FORMAT_VERSION, "kind": kind, "versions": versions()}
     about |= {} if command is None else {"command": command}
+    about |= {} if made_from is None else {"made_from": dict(made_from)}
     write_manifest(folder, about, pending=pending)
 
 

@@ -3,9 +3,7 @@
 import io
 import logging
 import re
-import signal
 import sys
-import threading
 import time
 from typing import Any
 
@@ -48,12 +46,6 @@ def print_any_text() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def obey_signals() -> None:
-    """Lets SIGTERM end a command as Ctrl-C does."""
-    if threading.current_thread() is threading.main_thread():  # no other can; it is somebody else's program then
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 class ProgressLine:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import pytest
@@ -34,13 +34,14 @@ def test_the_tiny_road_from_end_to_end_and_again(tmp_path: Path, capsys: pytest.
     assert "Not evaluated" not in card
     assert "| embedded-unseen, test | 8 (" in card
 
-    # As if it had been killed during DPO: the stages before are not done again, those after are.
+    # As if it had been killed during DPO, and then moved: the stages before are not done again, those after are.
     untouched = (run / "imitation" / "model.safetensors").stat().st_mtime_ns
     weights = (run / "dpo" / "model.safetensors").read_bytes()
     shutil.rmtree(run / "dpo")
     (run / "evaluation" / "DPO.json").unlink()
     (run / "table.md").unlink()
-    assert run_quickstart(config) == table
+    run = run.rename(tmp_path / "moved[seed1]")
+    assert run_quickstart(replace(config, output_dir=str(run))) == table
     assert (run / "dpo" / "model.safetensors").read_bytes() == weights
     assert (run / "imitation" / "model.safetensors").stat().st_mtime_ns == untouched
 

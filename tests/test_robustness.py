@@ -1,5 +1,6 @@
 """Files as Windows writes them, terminals of any encoding, and sources that are not there."""
 
+import errno
 import json
 import os
 import socket
@@ -12,7 +13,8 @@ import pytest
 
 from decision_data import colour_episode
 from recrl.episodes import episodes_to_dataset, load_episodes
-from recrl.errors import DatasetError
+from recrl.errors import CheckpointError, DatasetError, StorageError
+from recrl.pretrained import refused
 from recrl.queries.pairs import load_pairs
 from recrl.webshop.building import build_catalog
 from small_catalog import item, options, write_catalog
@@ -109,3 +111,16 @@ def test_a_path_is_called_a_missing_folder() -> None:
     for source in ("./x", "a/b/c", "/nowhere", "../x/y"):
         with pytest.raises(DatasetError, match=r"no such folder$"):
             load_episodes(source)
+
+
+def test_a_full_disk_is_not_taken_for_a_damaged_file() -> None:
+    with (
+        pytest.raises(StorageError, match=r"no model in a: could not write .* No space left on device; free space"),
+        refused(CheckpointError, "no model in a"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with (
+        pytest.raises(CheckpointError, match=r"no model in a: .*Permission denied"),
+        refused(CheckpointError, "no model in a"),
+    ):
+        raise OSError(errno.EACCES, os.strerror(errno.EACCES))

@@ -312,15 +312,6 @@ def test_other_settings_are_refused_with_both_values(tmp_path: Path) -> None:
     assert "a holds a complete comparison with seed=0, not 7" in refusal(seed=7)
 
 
-def test_a_run_that_runs_once_is_refused_when_it_is_complete(tmp_path: Path) -> None:
-    run = run_folder(tmp_path / "a", runs_once=True, kind="training run")
-    work(run)
-    before = contents(run.path)
-    with pytest.raises(ConfigError, match="a holds a complete training run; choose another --output_dir or remove it"):
-        work(run)
-    assert contents(run.path) == before
-
-
 RECORDS = st.lists(st.dictionaries(st.text(max_size=3), st.text() | st.integers() | st.none(), max_size=3), max_size=5)
 
 

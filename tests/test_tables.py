@@ -62,6 +62,11 @@ def test_programs_get_numbers_as_numbers(capsys: pytest.CaptureFixture[str]) -> 
     }  # fmt: skip
 
 
+def test_a_folder_whose_name_looks_like_markup_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    Table(("agent",), [("runs/dpo[seed1]",)], "of runs/dpo[seed1]").print()
+    assert capsys.readouterr().out.count("runs/dpo[seed1]") == 2
+
+
 def test_an_unknown_format_is_refused() -> None:
     with pytest.raises(ConfigError, match="format='html', expected one of md, latex, csv, json"):
         render([TABLE], "html")

@@ -109,8 +109,12 @@ def collecting_classes() -> tuple[type, ...]:
 
 
 def collect(folder: Path, place: Place, settings: Settings) -> None:
-    """Trajectories, as `recrl generate-trajectories` collects them."""
-    from recrl.rollouts.collecting import generate_trajectories
+    """Trajectories, as `recrl generate-trajectories` collects them; complete ones stay, wherever they were moved."""
+    from recrl.episodes.training_goals import SUMMARY_FILE
+    from recrl.rollouts.collecting import JOURNAL_ENDING, generate_trajectories
+
+    if (folder / SUMMARY_FILE).exists() and not folder.with_name(f"{folder.name}{JOURNAL_ENDING}").exists():
+        return
 
     given = {**settings, **place.shop, "seed": place.seed, "output_dir": str(folder)}
     [config] = divided(folder.name, given, *collecting_classes())
@@ -259,12 +263,13 @@ def _train(
 ) -> None:
     """Trains, unless the folder holds a complete run, and writes the model's card."""
     from recrl.publishing.push import push_run
-    from recrl.training.runs import is_complete
+    from recrl.training.runs import is_complete, tidy_complete_run
 
-    if is_complete(folder):
-        return
     configs = divided(folder.name, {**settings, **place.trainer, "output_dir": str(folder)}, *classes)
-    train(*configs)
+    if is_complete(folder):
+        tidy_complete_run(folder)
+    else:
+        train(*configs)
     push_run(configs[-1])
 
 

@@ -24,7 +24,7 @@ class ImportConfig(CatalogSettings):
     )
     format: str = field(
         metadata={
-            "help": "What it holds: webshop_sessions (WebShop's user_session_logs), webshop_il (its "
+            "help": "What the source holds: webshop_sessions (WebShop's user_session_logs), webshop_il (its "
             "il_trajs_finalized_images.jsonl), or jsonl (rows of a trajectory dataset).",
             "choices": tuple(FORMATS),
         }

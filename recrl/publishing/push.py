@@ -9,11 +9,13 @@ from typing import Any
 from recrl.files import write_text
 from recrl.hub import failed_push, push_folder, with_user
 from recrl.publishing.cards import dataset_card, model_card
-from recrl.runs import README_FILE
+from recrl.runs import README_FILE, may_write_readme
 
 
 def push_run(config: Any, *, results: Sequence[Any] = (), endpoint: str | None = None) -> str | None:
     """Writes the card of a finished training run, and pushes the run if its configuration asks for it.
+
+    A folder that has a card keeps it, with the results that were written into it.
 
     Args:
         config: the trainer's, with ``output_dir``, ``push_to_hub``, ``hub_model_id``, ``hub_token`` and
@@ -33,7 +35,8 @@ def push_run(config: Any, *, results: Sequence[Any] = (), endpoint: str | None =
     if config.push_to_hub:
         with failed_push(folder, repo_id, "model", private):
             repo_id = with_user(repo_id, token=token, endpoint=endpoint)
-    write_text(folder / README_FILE, model_card(folder, repo_id=repo_id, results=results))
+    if may_write_readme(folder):
+        write_text(folder / README_FILE, model_card(folder, repo_id=repo_id, results=results))
     if not config.push_to_hub:
         return None
     return push_folder(folder, repo_id, private=private, token=token, endpoint=endpoint)

@@ -36,7 +36,9 @@ class ShowConfig(CatalogSettings):
     )
     policy: str | None = field(
         default=None,
-        metadata={"help": "Whose episodes, of a run with results of several; without it the best that was trained."},
+        metadata={
+            "help": "The policy whose episodes are shown, of a run with several; without it the best trained one."
+        },
     )
     max_steps: int = field(
         default=15, metadata={"help": "Actions after which the episode is truncated that a policy plays here."}

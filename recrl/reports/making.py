@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from recrl.reports.showing import catalog_for
 from recrl.reports.viewer_data import kind_of, viewer_data
 from recrl.rollouts.config import CatalogSettings
 from recrl.webshop.catalog import Catalog
+from recrl.webshop.goals import REWORDED_SUFFIX
 
 REPORT_FILE = "report.html"
 
@@ -106,9 +108,8 @@ class _Player:
         """Name and episodes of every policy, those of trained ones first."""
         if not self.left:
             return
-        catalog = self._catalog(run)
         if run.episodes:
-            yield run.name, self._explained(run.name, run.episodes, catalog, len(run.episodes))
+            yield run.name, self._explained(run.name, run.episodes, self._catalog(run), len(run.episodes))
         played = {name: one for name, one in run.results.items() if one.max_steps is not None}
         order = sorted(played, key=lambda name: (is_scripted(played[name]), -played[name].success_rate))
         for name in order:
@@ -116,21 +117,27 @@ class _Player:
             if not can_be_played_again(result):
                 self.notes.append(f"{name}: its result does not hold what was done, so its episodes are not shown")
                 continue
-            if catalog is None or not self.left:
+            if not self.left:
                 break
+            catalog = self._catalog(run, reworded=result.protocol.endswith(REWORDED_SUFFIX))
+            if catalog is None:
+                continue
             try:
                 label = marked(name, knows_goal=result.knows_goal)
                 yield label, self._explained(label, play_again(result, catalog), catalog, result.num_episodes)
             except DatasetError as error:
                 self.notes.append(f"{name}: {error}")
 
-    def _catalog(self, run: Run) -> Catalog | None:
+    def _catalog(self, run: Run, *, reworded: bool = False) -> Catalog | None:
+        """The catalogue of a run, in the wording of the goals that were played; None, with a note, if there is none."""
+        config = replace(self.config, wording="reworded") if reworded else self.config
         try:
-            return catalog_for(self.config, run)
+            return catalog_for(config, run)
         except RecrlError as error:
             if self.config.catalog is not None:
                 raise
-            self.notes.append(f"{run.name}: its catalogue cannot be opened ({error}); name it with --catalog")
+            note = f"{run.name}: its catalogue cannot be opened ({error}); name it with --catalog"
+            self.notes += [] if note in self.notes else [note]
             return None
 
     def _explained(self, name: str, episodes: Any, catalog: Catalog | None, total: int) -> list[Played]:

@@ -87,7 +87,13 @@ def comparable_results(results: Mapping[str, Result]) -> list[dict[str, Result]]
             alike = [table for (goals, _), table in tables.items() if goals == result.goals]
             for table in alike or [tables.setdefault((result.goals, None), {})]:
                 table[name] = result
-    return list(tables.values())
+    return [_shortly_named(table) for table in tables.values()]
+
+
+def _shortly_named(table: dict[str, Result]) -> dict[str, Result]:
+    """The results of a table without the folders in their names, where that tells them apart."""
+    short = {name.rpartition("/")[2]: result for name, result in table.items()}
+    return short if len(short) == len(table) else table
 
 
 def over_seeds(results: Mapping[str, Result]) -> dict[str, Result]:
@@ -125,9 +131,9 @@ def results_section(results: Mapping[str, Result]) -> Section:
         header = ["policy", "success % [95%]", "0 - 100", "score [95%]", "0 - 100", "per product", "steps",
                   *compared.header[5:]]  # fmt: skip
         first = next(iter(table.values()))
-        section.grids.append(
-            Grid(f"{first.protocol}, {first.split} split", header, rows, compared.caption, compared.legend)
-        )
+        limit = next((f", {one.max_steps} steps" for one in table.values() if one.max_steps is not None), "")
+        title = f"{first.protocol}, {first.split} split{limit}"
+        section.grids.append(Grid(title, header, rows, compared.caption, compared.legend))
     return section
 
 
@@ -147,7 +153,7 @@ def headline(results: Mapping[str, Result]) -> list[str]:
             shown = "more" if low > 0 else "less" if high < 0 else "not shown to differ"
             against = with_interval(found.success_difference, found.success_difference_ci, "+.1f")
             text += f"; against {rule}, the strongest rule of equal steps: {against}, {shown}"
-        said.append(f"{text} ({best.protocol}).")
+        said.append(f"{text} ({best.protocol}, {best.max_steps} steps).")
     return said
 
 

@@ -23,7 +23,10 @@ CATALOG_HELP = {
     "help": "Folder with raw WebShop files, or of a built catalogue; without it the embedded catalogue is used."
 }
 SPLIT_HELP = {"help": "The split whose goals are played.", "choices": SPLITS}
-SPLIT_BY_HELP = {"help": "What the splits must not share: goals or products.", "choices": SPLIT_BY}
+SPLIT_BY_HELP = {
+    "help": "Whether the splits may share no target products (product), or no goals but products (goal).",
+    "choices": SPLIT_BY,
+}
 GOAL_DRAW_HELP = {
     "help": "How training goals are drawn: by their weights, uniformly, or so that all target products are equally "
     "likely (product).",

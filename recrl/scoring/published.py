@@ -4,6 +4,7 @@ the state dict of its reinforcement-learning agent, which has the same layout an
 Strictly: every tensor is placed, or known to be of no use here and named; anything else fails with the list.
 """
 
+import logging
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any
 import torch
 
 from recrl.errors import CheckpointError
-from recrl.files import replace_folder
+from recrl.files import replace_folder, sha256_of
 from recrl.pretrained import load_tokenizer, refused
 from recrl.scoring.config import ChoiceScoringConfig
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.model import BertForChoiceScoring
 from recrl.seals import seal_folder
+
+logger = logging.getLogger(__name__)
 
 TOKENIZER = "bert-base-uncased"
 HEADS = {
@@ -87,7 +90,8 @@ def convert_published(
     output_dir = Path(output_dir)
     if output_dir.exists():
         raise CheckpointError(f"{output_dir} exists; choose another --output_dir or remove it")
-    tensors = read_state_dict(source)
+    tensors, sha256 = read_state_dict(source), sha256_of(source)
+    logger.info("%s has the SHA-256 %s", source, sha256)
     notes = {name: reason for name in tensors for pattern, reason in LEFT_OUT.items() if re.fullmatch(pattern, name)}
     placed = {HEADS.get(name, name): tensor.float() for name, tensor in tensors.items() if name not in notes}
     has_values = any(name.startswith("value_head.") for name in placed)
@@ -124,7 +128,7 @@ def convert_published(
     with replace_folder(output_dir) as temporary:
         model.save_pretrained(temporary)
         made.save_pretrained(temporary)
-        seal_folder(temporary, "scorer", command="recrl convert-checkpoint")
+        seal_folder(temporary, "scorer", command="recrl convert-checkpoint", made_from={Path(source).name: sha256})
     return notes
 
 

@@ -19,7 +19,9 @@ class ServerConfig(CatalogSettings):
         metadata={"help": "Address to listen at; 0.0.0.0 lets other machines in, without a password."},
     )
     port: int = field(default=8000, metadata={"help": "Port to listen at."})
-    max_sessions: int = field(default=64, metadata={"help": "Episodes at once; a further client is refused."})
+    max_sessions: int = field(
+        default=64, metadata={"help": "Episodes that can be played at once; a further client is refused."}
+    )
     session_timeout: float = field(
         default=600.0, metadata={"help": "Seconds after which the session of a client that says nothing is closed."}
     )

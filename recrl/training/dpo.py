@@ -37,9 +37,9 @@ from recrl.preferences.data import (
 )
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.progress import shown_progress
-from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
+from recrl.training.runs import save_result, training_run
 from recrl.training.settings.dpo import DPOArguments, DPOSettings
+from recrl.training.trainers import for_trainer, run_trainer
 from recrl.training.trl_adapter import F_DIVERGENCES, LOSS_TYPES, REFERENCE_COLUMNS, ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments, lora_config, prepare_for_training
 
@@ -118,6 +118,8 @@ def train_dpo(
     model, tokenizer = load_scorer(arguments.model_name_or_path)
     settings = {"arguments": arguments, "tuning": tuning}
     with training_run("dpo", config, settings, files=FILES, scratch=(PREFERENCES_FOLDER, RESAMPLED_FOLDER)) as run:
+        if run.is_complete:
+            return run.folder.path
         if run.checkpoint is not None and config.sync_ref_model:
             raise ConfigError(
                 f"{run.folder.path} holds an interrupted run with sync_ref_model, whose moving reference TRL's "
@@ -145,29 +147,24 @@ def train_dpo(
                 ref_model=None if ref_source is None else load_scorer(ref_source)[0],
                 args=trainer_config,
                 train_dataset=dataset,
-                callbacks=[SealCheckpoints(), *callbacks],
+                callbacks=list(callbacks),
                 peft_config=lora_config(model, tuning) if tuning.use_peft else None,
             )
         except (ValueError, NotImplementedError) as error:
             if isinstance(error, RecrlError):
                 raise
             raise ConfigError(f"TRL refuses this configuration: {error}") from error
-        with shown_progress(trainer, "dpo"):
-            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
-        logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+        trained = run_trainer(trainer, "dpo", run, config)
+        logs = [entry for entry in trained["log_history"] if "loss" in entry]
         metrics = {
             "method": "dpo",
             "num_pairs": len(dataset),
-            "num_processes": config.world_size,
-            "global_step": trainer.state.global_step,
-            "train_loss": result.training_loss,
-            "last_loss": logs[-1]["loss"] if logs else None,
             "last_accuracy": logs[-1]["rewards/accuracies"] if logs else None,
             "last_margin": logs[-1]["rewards/margins"] if logs else None,
             "protocol": "+".join(sorted(set(dataset["protocol"]))),
             "catalog_sha256": "+".join(sorted(catalogs)),
             "goals_sha256": "+".join(sorted(set(dataset["goals_sha256"]))),
-            "log_history": trainer.state.log_history,
+            **trained,
         }
         save_result(trainer, tokenizer, metrics, run)
     return Path(config.output_dir or "")

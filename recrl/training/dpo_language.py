@@ -33,10 +33,10 @@ from recrl.training.dpo import (
 )
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result
-from recrl.training.progress import shown_progress
-from recrl.training.runs import SealCheckpoints, for_trainer, training_run
+from recrl.training.runs import training_run
 from recrl.training.settings.dpo_language import LanguageDPOArguments, LanguageDPOSettings
 from recrl.training.settings.language import AdapterArguments
+from recrl.training.trainers import for_trainer, run_trainer
 from recrl.training.trl_adapter import SIDE_COLUMNS, LanguageDPOTrainer
 
 logger = logging.getLogger(__name__)
@@ -71,6 +71,8 @@ def train_dpo_language(
     settings = {"arguments": arguments, "adapters": adapters}
     files, scratch = FILES | PAIR_FILES, (PREFERENCES_FOLDER, RESAMPLED_FOLDER)
     with training_run("dpo_language", config, settings, files=files, scratch=scratch) as run:
+        if run.is_complete:
+            return run.folder.path
         if run.checkpoint is not None and config.sync_ref_model:
             raise ConfigError(
                 f"{run.folder.path} holds an interrupted run with sync_ref_model, whose moving reference TRL's "
@@ -99,26 +101,21 @@ def train_dpo_language(
                 ref_model=_reference(arguments, adapters, config, is_adapted=adapters.use_peft),
                 args=trainer_config,
                 train_dataset=dataset,
-                callbacks=[SealCheckpoints(), *callbacks],
+                callbacks=list(callbacks),
                 peft_config=peft_config,
             )
-        with shown_progress(trainer, "dpo-language"):
-            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
-        logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+        trained = run_trainer(trainer, "dpo-language", run, config)
+        logs = [entry for entry in trained["log_history"] if "loss" in entry]
         metrics = {
             "method": "dpo-language",
             "num_pairs": len(dataset),
             "left_out": dict(left_out),
-            "num_processes": config.world_size,
-            "global_step": trainer.state.global_step,
-            "train_loss": result.training_loss,
-            "last_loss": logs[-1]["loss"] if logs else None,
             "last_accuracy": logs[-1]["rewards/accuracies"] if logs else None,
             "last_margin": logs[-1]["rewards/margins"] if logs else None,
             "protocol": "+".join(sorted(set(pairs["protocol"]))),
             "catalog_sha256": "+".join(catalogs),
             "goals_sha256": "+".join(sorted(set(pairs["goals_sha256"]))),
-            "log_history": trainer.state.log_history,
+            **trained,
         }
         save_language_result(trainer, tokenizer, record, metrics, run, merge=adapters.merge_adapter)
     return Path(config.output_dir or "")

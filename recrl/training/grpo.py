@@ -20,10 +20,10 @@ from recrl.language.models import Record, context_length, read_record
 from recrl.language.tools import tool_schemas
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
-from recrl.training.progress import shown_progress
-from recrl.training.runs import SealCheckpoints, for_trainer, training_run
+from recrl.training.runs import training_run
 from recrl.training.settings.grpo import GRPOArguments, GRPOSettings, GRPOShop
 from recrl.training.settings.language import AdapterArguments
+from recrl.training.trainers import for_trainer, run_trainer
 from recrl.training.webshop_spec import WebShopSpec
 
 
@@ -70,6 +70,8 @@ def train_grpo(
     budget = spec.check_budget(chat, length, context_length(model))
     settings = {"arguments": arguments, "shop": shop, "adapters": adapters}
     with training_run("grpo", config, settings, files=FILES) as run:
+        if run.is_complete:
+            return run.folder.path
         set_seed(config.seed)
         os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
         trainer_config = for_trainer(config)
@@ -84,11 +86,10 @@ def train_grpo(
                 environment_factory=spec.environment_factory,
                 reward_funcs=spec.reward_funcs,
                 peft_config=peft_config,
-                callbacks=[SealCheckpoints(), *callbacks],
+                callbacks=list(callbacks),
             )
-        with shown_progress(trainer, "grpo"):
-            trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
-        logs = [entry for entry in trainer.state.log_history if "reward" in entry]
+        trained = run_trainer(trainer, "grpo", run, config)
+        logs = [entry for entry in trained["log_history"] if "reward" in entry]
         catalog = spec.shop
         record = Record(
             adapters.prompt_after(earlier.prompt),
@@ -104,14 +105,12 @@ def train_grpo(
             * config.gradient_accumulation_steps
             * config.world_size,
             **budget,
-            "num_processes": config.world_size,
-            "global_step": trainer.state.global_step,
             "first_reward": logs[0]["reward"] if logs else None,
             "last_reward": logs[-1]["reward"] if logs else None,
             "protocol": catalog.protocol(spec.split_by),
             "catalog_sha256": catalog.sha256,
             "goals_sha256": catalog.goals_sha256,
-            "log_history": trainer.state.log_history,
+            **trained,
         }
         save_language_result(trainer, tokenizer, record, metrics, run, merge=adapters.merge_adapter)
     return Path(config.output_dir or "")

@@ -26,9 +26,9 @@ from recrl.scoring.collator import ChoiceCollator, right_mask
 from recrl.scoring.losses import best_is_right, right_action_loss
 from recrl.scoring.model import BertForChoiceScoring, start_weights
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.progress import shown_progress
-from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
+from recrl.training.runs import save_result, training_run
 from recrl.training.settings.imitation import ImitationArguments, ImitationSettings
+from recrl.training.trainers import for_trainer, run_trainer
 from recrl.training.tuning import TuningArguments, make_optimizer, prepare_for_training
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class ImitationTrainer(Trainer):
     def log(self, logs: dict[str, float], *args: Any, **kwargs: Any) -> None:
         """Adds ``accuracy``: the share of decisions since the last log in which a right action scored best."""
         if "loss" in logs and getattr(self, "_right", []):
-            logs["accuracy"] = torch.cat(self._right).mean().item()
+            logs["accuracy"] = torch.cat([right.cpu() for right in self._right]).mean().item()
             self._right = []
         super().log(logs, *args, **kwargs)
 
@@ -187,6 +187,8 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
         episodes = episodes[: arguments.num_demonstrations]
     rows = decisions_of(episodes)
     with training_run("imitation", config, {"arguments": arguments, "tuning": tuning}) as run:
+        if run.is_complete:
+            return run.folder.path
         set_seed(config.seed)
         if arguments.start_from is not None:
             model, tokenizer = load_scorer(arguments.start_from)
@@ -218,24 +220,18 @@ def train_imitation(arguments: ImitationArguments, tuning: TuningArguments, conf
             args=trainer_config,
             train_dataset=rows,
             data_collator=lambda batch: collator.labelled(batch).tensors(),
-            callbacks=[SealCheckpoints()],
         )
-        with shown_progress(trainer, "imitation"):
-            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
-        logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+        trained = run_trainer(trainer, "imitation", run, config)
+        accuracies = [entry["accuracy"] for entry in trained["log_history"] if "accuracy" in entry]
         metrics = {
             "method": "imitation",
             "num_demonstrations": len(episodes),
             "num_decisions": len(rows),
-            "num_processes": config.world_size,
-            "global_step": trainer.state.global_step,
-            "train_loss": result.training_loss,
-            "last_loss": logs[-1]["loss"] if logs else None,
-            "last_accuracy": logs[-1].get("accuracy") if logs else None,
+            "last_accuracy": accuracies[-1] if accuracies else None,
             "protocol": episodes[0].protocol,
             "catalog_sha256": episodes[0].catalog_sha256,
             "goals_sha256": episodes[0].goals_sha256,
-            "log_history": trainer.state.log_history,
+            **trained,
         }
         save_result(trainer, tokenizer, metrics, run)
     return Path(config.output_dir or "")

@@ -37,9 +37,9 @@ from recrl.training.judgement_examples import (
     make_examples,
     searches,
 )
-from recrl.training.progress import shown_progress
-from recrl.training.runs import SealCheckpoints, for_trainer, training_run
+from recrl.training.runs import training_run
 from recrl.training.settings.judgement import JudgementArguments, JudgementSettings
+from recrl.training.trainers import for_trainer, run_trainer
 from recrl.webshop.made_goals import made_goals
 from recrl.webshop.pages import HITS_PER_PAGE
 
@@ -172,6 +172,8 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
     output_dir = Path(config.output_dir or "")
     catalog = arguments.load_catalog()
     with training_run("judgement", config, {"arguments": arguments}) as run:
+        if run.is_complete:
+            return run.folder.path
         set_seed(config.seed)
         rng = np.random.default_rng([config.seed, 0])
         goals = drawn_goals(catalog, arguments.split_by, arguments.goals_per_product, rng)
@@ -211,10 +213,8 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
             args=trainer_config,
             train_dataset=examples,
             data_collator=collate,
-            callbacks=[SealCheckpoints()],
         )
-        with shown_progress(trainer, "judgement"):
-            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        trained = run_trainer(trainer, "judgement", run, config)
         head.cpu()
         before = judged(head, calibration)
         calibrate(head, calibration)
@@ -228,9 +228,6 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
             "num_products": len(targets),
             "num_examples": len(examples),
             "num_labels": sum(len(example.perfect) for example in examples),
-            "num_processes": config.world_size,
-            "global_step": trainer.state.global_step,
-            "train_loss": result.training_loss,
             "held_out_log_loss": {
                 "before_calibration": float(log_loss(*before)), "after_calibration": float(log_loss(*after))
             },
@@ -241,7 +238,7 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
             "protocol": catalog.protocol(arguments.split_by),
             "catalog_sha256": catalog.sha256,
             "goals_sha256": catalog.goals_sha256,
-            "log_history": trainer.state.log_history,
+            **trained,
         }  # fmt: skip
         if config.should_save:
             save_scorer(model.cpu(), tokenizer, output_dir)

@@ -13,7 +13,8 @@ from typing import Any, NoReturn, get_args, get_origin, get_type_hints
 from recrl.errors import ConfigError, RecrlError
 from recrl.settings import CONFIG_HELP, check_finite, flag_value, nearest, read_mapping
 from recrl.shipped import RECIPES, find_file
-from recrl.terminal import obey_signals, print_any_text, show, start_logging
+from recrl.signals import EXIT_CODE, raise_interrupts
+from recrl.terminal import print_any_text, show, start_logging
 from recrl.values import alternatives, convert
 
 
@@ -119,7 +120,7 @@ def run_recipe(main: Callable[[], None]) -> None:
     """Runs ``main``; bad input prints one line and exits with 2, Ctrl-C says how to go on and exits with 130. Waiting
     too long for another process prints where, and exits with 1.
     """
-    obey_signals()
+    raise_interrupts()
     print_any_text()
     start_logging()
     try:
@@ -140,4 +141,4 @@ def run_recipe(main: Callable[[], None]) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         show("interrupted; run the same command again to go on from the last checkpoint", error=True)
-        sys.exit(130)
+        sys.exit(EXIT_CODE)

@@ -5,28 +5,28 @@ It holds ``checkpoint-N`` folders while it trains; at the end the model, its tok
 """
 
 import contextlib
-import copy
 import dataclasses
 import inspect
 import json
 import logging
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import TrainerCallback
 
 from recrl.errors import CheckpointError
-from recrl.files import clear_disk_errors, finite_or_none, read_json
-from recrl.runs import RunFolder, read_object
-from recrl.seals import MANIFEST, check_folder, seal_folder
+from recrl.files import LEFTOVER, clear_disk_errors, finite_or_none
+from recrl.runs import RunFolder, RunState, held, read_object
+from recrl.seals import MANIFEST, check_folder
 from recrl.version import versions
 
 logger = logging.getLogger(__name__)
 
 METRICS_FILE = "training_metrics.json"
+BEST_FOLDER = "best"  # the best agent on dev goals so far, of methods that choose by them
 CONFIG_FILE = "config_resolved.json"
 FILES = {
     CONFIG_FILE: "all settings",
@@ -45,6 +45,11 @@ RUNTIME_FIELDS = (
 )
 
 
+KIND = "training run"
+# What a run needs only while it trains: checkpoints, whole and half; the best so far; what a kill left half-written.
+_WHILE_TRAINING = re.compile(rf"\.?checkpoint-\d+|{re.escape(BEST_FOLDER)}|{LEFTOVER.format('.+')}")
+
+
 @dataclasses.dataclass(frozen=True)
 class TrainingRun:
     """A run that was claimed.
@@ -52,17 +57,37 @@ class TrainingRun:
     Attributes:
         folder: where it is.
         checkpoint: from which it goes on; None for a fresh start.
+        is_complete: whether it has its result; then there is nothing to train.
     """
 
     folder: RunFolder
     checkpoint: Path | None
+    is_complete: bool = False
 
     def complete(self, metrics: dict[str, Any]) -> None:
-        """Writes the metrics of a run whose model is saved, which mark it as complete, then removes its checkpoints."""
+        """Writes the metrics of a run whose model is saved, which mark it as complete, then removes what it needed
+        while it trained.
+        """
         found = metrics | {"versions": versions()}
         self.folder.complete(finite_or_none(found))  # fp16 logs gradient norms that are none
-        for checkpoint in _checkpoints(self.folder.path):
-            shutil.rmtree(checkpoint)
+        _tidy(self.folder.path)
+
+
+def _tidy(folder: Path) -> None:
+    """Removes what a complete run needed while it trained."""
+    for path in list(folder.iterdir()):
+        if _WHILE_TRAINING.fullmatch(path.name):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def tidy_complete_run(folder: str | Path) -> None:
+    """Makes good that a run was killed after its result was written, before it had removed what it needed until then.
+
+    Raises:
+        ConfigError: another process works in the folder.
+    """
+    with held(Path(folder), KIND):
+        _tidy(Path(folder))
 
 
 @contextlib.contextmanager
@@ -76,7 +101,7 @@ def training_run(
 ) -> Iterator[TrainingRun]:
     """Claims ``config.output_dir`` for a run, or goes on with the run that was interrupted there.
 
-    Every process must enter it.
+    Every process must enter it. Of a complete run it makes good what a kill after its result left undone.
 
     Args:
         recipe: its word after `recrl train`.
@@ -85,15 +110,14 @@ def training_run(
         files, scratch: of this recipe, see `recrl.runs.RunFolder`; files beside `FILES`.
 
     Raises:
-        ConfigError: the folder holds something else, a run with other settings, or a complete one; or another process
-            works in it.
+        ConfigError: the folder holds something else, or a run with other settings; or another process works in it.
         CheckpointError: the checkpoint from which the run would go on was altered.
     """
     _bound_waiting(config)
     groups = {name: _plain(group) for name, group in (dict(settings) | {"trainer": config}).items()}
     folder = RunFolder(
         path=Path(config.output_dir or ""),
-        kind="training run",
+        kind=KIND,
         command=f"recrl train {recipe}",
         settings=groups,
         settings_file=CONFIG_FILE,
@@ -101,32 +125,25 @@ def training_run(
         files=FILES | dict(files or {}),
         shown=groups | {"trainer": {name: groups["trainer"].get(name) for name in _own_fields(config)}},
         scratch=scratch,
-        runs_once=True,
     )
     with contextlib.ExitStack() as claimed:
         claimed.enter_context(clear_disk_errors(folder.path))
         with config.main_process_first(local=False, desc="claiming the run's folder"):
             if config.should_save:
-                claimed.enter_context(folder.claim())
+                state = claimed.enter_context(folder.claim())
+                if state is RunState.COMPLETE:
+                    logger.info("%s holds this run, complete: nothing is trained again", folder.path)
+                    _tidy(folder.path)
                 remove_cut_off_checkpoints(folder.path)
             else:
-                folder.state()
+                state = folder.state()
             checkpoint = last_checkpoint(folder.path)
             if config.should_save and checkpoint is not None:
                 again = (
                     f"remove {checkpoint}; the same command then goes on from the checkpoint before, or from the start"
                 )
                 check_folder(checkpoint, CheckpointError, again)
-        yield TrainingRun(folder, checkpoint)
-
-
-def for_trainer(config: Any) -> Any:
-    """What a transformers trainer is given of the settings: it pushes nothing itself (`recrl.publishing.push` pushes
-    the finished folder), and gets no Hub token, which it would write into ``training_args.bin``.
-    """
-    given = copy.copy(config)
-    given.push_to_hub, given.hub_token = False, None
-    return given
+        yield TrainingRun(folder, checkpoint, state is RunState.COMPLETE)
 
 
 def _bound_waiting(config: Any) -> None:
@@ -156,50 +173,33 @@ def made_by_main_process(config: Any, path: Path, make: Callable[[], None]) -> N
 
 def last_checkpoint(output_dir: str | Path) -> Path | None:
     """The newest ``checkpoint-N`` that was written to its end."""
-    found = [folder for folder in _checkpoints(output_dir) if _is_whole(folder)]
-    return max(found, key=_step) if found else None
+    found = [folder for folder in checkpoints_in(output_dir) if _is_whole(folder)]
+    return max(found, key=step_of) if found else None
 
 
 def remove_cut_off_checkpoints(output_dir: str | Path) -> None:
     """Removes every ``checkpoint-N`` that a kill cut off."""
-    for folder in _checkpoints(output_dir):
+    for folder in checkpoints_in(output_dir):
         if not _is_whole(folder):
             logger.warning("%s was cut off while it was written; it is removed", folder)
             shutil.rmtree(folder)
 
 
-def _checkpoints(output_dir: str | Path) -> list[Path]:
+def checkpoints_in(output_dir: str | Path) -> list[Path]:
+    """The folders ``checkpoint-N`` of a run, in no order."""
     return [
         folder for folder in Path(output_dir).glob("checkpoint-*") if folder.name.removeprefix("checkpoint-").isdigit()
     ]
 
 
-def _step(checkpoint: Path) -> int:
+def step_of(checkpoint: Path) -> int:
+    """The N of a ``checkpoint-N``."""
     return int(checkpoint.name.removeprefix("checkpoint-"))
 
 
 def _is_whole(checkpoint: Path) -> bool:
-    """The trainer writes ``trainer_state.json`` last, then comes the seal: a folder without the one or a readable other
-    was cut off.
-    """
-    if (checkpoint / MANIFEST).exists():
-        return True
-    try:
-        read_json(checkpoint / "trainer_state.json")
-    except (FileNotFoundError, ValueError):
-        return False
-    return True
-
-
-class SealCheckpoints(TrainerCallback):
-    """Seals every checkpoint that a transformers trainer writes, so that an altered one is not gone on from."""
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Called in every process when it has written its part."""
-        if args.world_size > 1 and torch.distributed.is_initialized():
-            torch.distributed.barrier()
-        if args.should_save:
-            seal_folder(Path(args.output_dir) / f"checkpoint-{state.global_step}", "checkpoint")
+    """Its seal is written last."""
+    return (checkpoint / MANIFEST).exists()
 
 
 def _plain(config: Any) -> dict[str, Any]:

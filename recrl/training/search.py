@@ -17,13 +17,14 @@ import torch
 from transformers import DataCollatorForSeq2Seq, Seq2SeqTrainer, Seq2SeqTrainingArguments, set_seed
 
 from recrl.errors import ConfigError, DatasetError
+from recrl.files import sha256_of
 from recrl.queries.pairs import content_words, is_held_out, left_out_words, load_instructions, load_pairs, split_pairs
 from recrl.queries.proposing import MAX_INSTRUCTION_TOKENS, MAX_QUERY_TOKENS
 from recrl.queries.seq2seq import new_query_model
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.progress import shown_progress
-from recrl.training.runs import SealCheckpoints, for_trainer, save_result, training_run
+from recrl.training.runs import save_result, training_run
 from recrl.training.settings.search import QueryArguments, QuerySettings
+from recrl.training.trainers import for_trainer, run_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,10 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
         DatasetError, CheckpointError, ConfigError: see the modules that read them.
     """
     train, held_out = split_pairs(load_pairs(arguments.pairs))
+    read = [path for path in (arguments.pairs, arguments.instructions) if path and Path(path).is_file()]
+    sources = {path: sha256_of(path) for path in read}
+    for path, sha256 in sources.items():
+        logger.info("%s has the SHA-256 %s", path, sha256)
     if not train or not held_out:
         raise DatasetError(
             f"{arguments.pairs}: {len(train)} instructions to train on and {len(held_out)} held out, expected some of "
@@ -113,6 +118,8 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
     if not examples:
         raise ConfigError("num_copy_epochs=0 and num_train_epochs=0: nothing to do; set one of them")
     with training_run("search", config, {"arguments": arguments}) as run:
+        if run.is_complete:
+            return run.folder.path
         set_seed(config.seed)
         model, tokenizer = new_query_model(
             arguments.model_name_or_path,
@@ -129,23 +136,19 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
             args=trainer_config,
             train_dataset=encode(tokenizer, examples, start_token),
             data_collator=DataCollatorForSeq2Seq(tokenizer, model=model),
-            callbacks=[SealCheckpoints()],
         )
-        with shown_progress(trainer, "search"):
-            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+        trained = run_trainer(trainer, "search", run, config)
         of_held_out = [(pair.instruction, query) for pair in held_out for query in pair.queries]
         held_out_loss = trainer.evaluate(encode(tokenizer, of_held_out, start_token))["eval_loss"]
         metrics = {
             "method": "search",
+            "sources_sha256": sources,
             "num_instructions": len(train),
             "num_query_pairs": len(pairs),
             "num_copied_instructions": len(copies) if arguments.num_copy_epochs else 0,
             "num_held_out_instructions": len(held_out),
-            "num_processes": config.world_size,
-            "global_step": trainer.state.global_step,
-            "train_loss": result.training_loss,
             "held_out_loss": held_out_loss,
-            "log_history": trainer.state.log_history,
+            **trained,
         }
         save_result(trainer, tokenizer, metrics, run)
     return Path(config.output_dir or "")

@@ -36,6 +36,7 @@ from recrl.training.runs import (
     is_complete,
     made_by_main_process,
     report_best,
+    tidy_complete_run,
     training_metrics,
     training_run,
 )
@@ -91,6 +92,8 @@ def train_self_improvement(
 
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
     with training_run("self-improvement", config, settings, files=FILES) as run:
+        if run.is_complete:
+            return run.folder.path
         records: list[dict[str, Any]] = [{"round": 0, **on_dev(scorer_of(0), output_dir / "round_0"), "best": True}]
         best = records[0]
         logger.info(
@@ -200,7 +203,9 @@ def _prefer(
     """
     of_round = copy.copy(config)
     of_round.output_dir, of_round.seed = str(folder / "dpo"), seeds[1]
-    if not is_complete(folder / "dpo"):
+    if is_complete(folder / "dpo"):
+        tidy_complete_run(folder / "dpo")
+    else:
         train_dpo(
             DPOArguments(
                 model_name_or_path=policy,

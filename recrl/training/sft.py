@@ -25,10 +25,10 @@ from recrl.language.tools import tool_schemas
 from recrl.preferences.messages import Rows, Writer, check_rows
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
-from recrl.training.progress import shown_progress
-from recrl.training.runs import SealCheckpoints, for_trainer, training_run
+from recrl.training.runs import training_run
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.settings.sft import SFTArguments, SFTSettings
+from recrl.training.trainers import for_trainer, run_trainer
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +67,8 @@ def train_sft(
     earlier = read_record(arguments.model_name_or_path)
     settings = {"arguments": arguments, "adapters": adapters}
     with training_run("sft", config, settings, files=FILES) as run:
+        if run.is_complete:
+            return run.folder.path
         set_seed(config.seed)
         model, tokenizer, peft_config = load_to_train(arguments.model_name_or_path, adapters, config.device)
         with_template(tokenizer, arguments.chat_template)
@@ -87,11 +89,10 @@ def train_sft(
                 train_dataset=Dataset.from_list(made.rows),
                 processing_class=tokenizer,
                 peft_config=peft_config,
-                callbacks=[SealCheckpoints(), *callbacks],
+                callbacks=list(callbacks),
             )
-        with shown_progress(trainer, "sft"):
-            result = trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
-        logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+        trained = run_trainer(trainer, "sft", run, config)
+        logs = [entry for entry in trained["log_history"] if "loss" in entry]
         metrics = {
             "method": "sft",
             "num_demonstrations": len(episodes),
@@ -100,15 +101,11 @@ def train_sft(
             "longest_tokens": max(made.tokens),
             "cut": dict(made.cut),
             "left_out": dict(made.left_out),
-            "num_processes": config.world_size,
-            "global_step": trainer.state.global_step,
-            "train_loss": result.training_loss,
-            "last_loss": logs[-1]["loss"] if logs else None,
             "last_token_accuracy": logs[-1].get("mean_token_accuracy") if logs else None,
             "protocol": episodes[0].protocol,
             "catalog_sha256": episodes[0].catalog_sha256,
             "goals_sha256": episodes[0].goals_sha256,
-            "log_history": trainer.state.log_history,
+            **trained,
         }
         save_language_result(trainer, tokenizer, record, metrics, run, merge=adapters.merge_adapter)
     return Path(config.output_dir or "")

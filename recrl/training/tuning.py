@@ -29,9 +29,9 @@ class TuningArguments:
     use_peft: bool = field(
         default=False, metadata={"help": "Train LoRA adapters on the encoder, and the heads in full."}
     )
-    lora_r: int = field(default=16, metadata={"help": "LoRA rank."})
-    lora_alpha: int = field(default=32, metadata={"help": "LoRA alpha."})
-    lora_dropout: float = field(default=0.0, metadata={"help": "LoRA dropout probability."})
+    lora_r: int = field(default=16, metadata={"help": "Rank of the LoRA adapters."})
+    lora_alpha: int = field(default=32, metadata={"help": "Scale of the LoRA adapters, divided by their rank."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout probability of the LoRA adapters."})
     lora_target_modules: list[str] = field(
         default_factory=lambda: [ALL_LINEAR],
         metadata={"help": f"Names of the encoder's linear layers that get adapters; {ALL_LINEAR} is every one."},

@@ -26,6 +26,7 @@ from recrl.webshop.search import MAX_HITS, SearchIndex
 WEBSHOP_1K = (1000, 6910, 0)  # products, goals, goal seed
 WEBSHOP_FULL_GOALS = 12087
 SEARCHES_KEPT = 20_000  # results of queries, some 40 MB when full
+LONGEST_QUERY_KEPT = 1_000  # characters; without a bound 20,000 queries of 100 kB would be 2 GB
 PRODUCTS_KEPT = 4096  # made products, some 20 MB when full
 POSITIONS_KEPT = 1 << 16  # of asins
 
@@ -130,7 +131,8 @@ class Catalog:
 
     def search(self, words: str, limit: int = MAX_HITS) -> list[int]:
         """Positions of the best products for ``words``, best first."""
-        return list(self._search(words, limit))
+        search = self._search if len(words) <= LONGEST_QUERY_KEPT else self._index.search
+        return list(search(words, limit))
 
     def split(self, split: str, split_by: str = DEFAULT_SPLIT_BY) -> range | np.ndarray:
         """The goals of a split in evaluation order, see `recrl.webshop.goals`.

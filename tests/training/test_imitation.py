@@ -4,15 +4,19 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
+from reported import reported
 from transformers import TrainerCallback
 
 from decision_data import colour_episode
 from recrl.episodes.data import episodes_to_dataset
 from recrl.episodes.decisions import LabelledDecision
 from recrl.errors import CheckpointError, ConfigError, DatasetError
+from recrl.publishing.push import push_run
+from recrl.runs import README_MARK, RunFolder
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
 from recrl.scoring.inputs import PLAIN_FEATURES
@@ -163,7 +167,7 @@ def test_resume_equals_uninterrupted(
         patch.setattr(
             ImitationTrainer,
             "__init__",
-            lambda self, callbacks, **kwargs: start(self, callbacks=[*callbacks, InterruptAt(10)], **kwargs),
+            lambda self, **kwargs: start(self, callbacks=[InterruptAt(10)], **kwargs),
         )
         with pytest.raises(KeyboardInterrupt):
             train_imitation(arguments(demonstrations, tiny_encoder), tuning, settings(tmp_path / "cut"))
@@ -176,7 +180,49 @@ def test_resume_equals_uninterrupted(
     cut, _ = load_scorer(tmp_path / "cut")
     for (name, one), two in zip(whole.state_dict().items(), cut.state_dict().values(), strict=True):
         torch.testing.assert_close(one, two, atol=1e-6, rtol=0, msg=name)
-    assert training_metrics(tmp_path / "cut")["global_step"] == training_metrics(tmp_path / "whole")["global_step"]
+    assert reported(tmp_path / "cut") == reported(tmp_path / "whole")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"max_steps": 7, "save_steps": 7}, {"num_train_epochs": 2, "save_steps": 5}],
+    ids=["in an epoch", "epochs"],
+)
+def test_a_run_that_was_cut_off_after_its_last_step_reports_what_a_whole_one_does(
+    demonstrations: Path, tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, int]
+) -> None:
+    given = arguments(demonstrations, tiny_encoder)
+    train_imitation(given, TuningArguments(), settings(tmp_path / "whole", **fields))
+    monkeypatch.setattr(RunFolder, "complete", Mock(side_effect=KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        train_imitation(given, TuningArguments(), settings(tmp_path / "cut", **fields))
+    monkeypatch.undo()
+    train_imitation(given, TuningArguments(), settings(tmp_path / "cut", **fields))
+    assert reported(tmp_path / "cut") == reported(tmp_path / "whole")
+    one, other = (load_scorer(tmp_path / name)[0].state_dict() for name in ("whole", "cut"))
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_what_a_run_left_that_was_killed_after_its_result_is_made_good_by_the_same_command(
+    demonstrations: Path, tiny_encoder: Path, tmp_path: Path
+) -> None:
+    config = settings(tmp_path / "run", max_steps=2)
+    given = arguments(demonstrations, tiny_encoder)
+    train_imitation(given, TuningArguments(), config)
+    push_run(config)
+    card, names = (tmp_path / "run" / "README.md").read_text(), {path.name for path in (tmp_path / "run").iterdir()}
+    for name in ("checkpoint-2", ".checkpoint-4", ".README.md.old-abcdefgh"):
+        (tmp_path / "run" / name).mkdir()
+    for name in (".README.md.tmp-abcdefgh", ".recrl.lock"):
+        (tmp_path / "run" / name).write_text("half")
+    (tmp_path / "run" / "README.md").write_text(f"{README_MARK}\n# Training run")
+    train_imitation(given, TuningArguments(), config)
+    push_run(config)
+    assert {path.name for path in (tmp_path / "run").iterdir()} == names
+    assert (tmp_path / "run" / "README.md").read_text() == card
+    (tmp_path / "run" / "README.md").write_text("mine")
+    push_run(config)
+    assert (tmp_path / "run" / "README.md").read_text() == "mine"
 
 
 def test_bad_input_is_refused_before_anything_is_written(

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from reported import reported
 
 from language_model import make_language_model
 from recrl.episodes.data import Episode, episodes_to_dataset
@@ -174,6 +175,7 @@ def test_an_interrupted_run_ends_with_the_weights_of_an_uninterrupted_one(
     gone_on = sft(model, demonstrations, tmp_path / "cut", save_steps=2)
     for name, tensor in adapter_of(whole).items():
         torch.testing.assert_close(adapter_of(gone_on)[name], tensor, msg=name)
+    assert reported(gone_on) == reported(whole)
 
 
 @pytest.mark.slow

@@ -606,8 +606,10 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     trained = load_scorer(tmp_path / "run")[0].config
     assert trained.catalog_sha256 == metrics["catalog_sha256"]
     assert trained.values_learned is (metrics["best_update"] > 0)  # the start's value head knows nothing
-    with pytest.raises(ConfigError, match="holds a complete training run"):
-        train_ppo(arguments, environment, TuningArguments(use_peft=True), config)
+    (tmp_path / "run" / "best").mkdir()  # as if killed after its result
+    train_ppo(arguments, environment, TuningArguments(use_peft=True), config)  # does not train again
+    assert training_metrics(tmp_path / "run") == metrics
+    assert not (tmp_path / "run" / "best").exists()
 
 
 def test_what_the_model_cannot_do_is_refused_before_the_folder_is_claimed(tiny_scorer: Path, tmp_path: Path) -> None:

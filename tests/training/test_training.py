@@ -9,6 +9,7 @@ from transformers import TrainingArguments
 from trl import TrlParser
 
 from recrl.errors import ConfigError
+from recrl.seals import seal_folder
 from recrl.training.recipe import parse_recipe
 from recrl.training.runs import last_checkpoint, remove_cut_off_checkpoints, training_run
 from recrl.training.tuning import TuningArguments
@@ -80,6 +81,7 @@ def test_a_training_run_says_what_it_is_and_goes_on_from_its_checkpoint(tmp_path
         assert run.checkpoint is None
         (tmp_path / "run" / "checkpoint-5").mkdir()
         (tmp_path / "run" / "checkpoint-5" / "trainer_state.json").write_text("{}")
+        seal_folder(tmp_path / "run" / "checkpoint-5", "checkpoint")
         (tmp_path / "run" / "checkpoint-6").mkdir()
     text = (tmp_path / "run" / "README.md").read_text()
     assert "run `recrl train imitation` again with the settings below" in text
@@ -97,13 +99,17 @@ def test_a_training_run_says_what_it_is_and_goes_on_from_its_checkpoint(tmp_path
         "training_metrics.json",
     }
     assert "- global_step: 7\n" in (tmp_path / "run" / "README.md").read_text()
+    with training_run("imitation", config, {"arguments": Arguments()}) as run:
+        assert run.is_complete
 
 
 def test_a_checkpoint_that_was_cut_off_is_passed_over_and_removed(tmp_path: Path) -> None:
     assert last_checkpoint(tmp_path) is None
-    for step, state in ((2, json.dumps({"global_step": 2})), (10, '{"global_'), (9, json.dumps({"global_step": 9}))):
+    for step in (2, 9, 10):
         (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(state)
+        (tmp_path / f"checkpoint-{step}" / "trainer_state.json").write_text(json.dumps({"global_step": step}))
+    for step in (2, 9):
+        seal_folder(tmp_path / f"checkpoint-{step}", "checkpoint")
     (tmp_path / "checkpoint-11").mkdir()
     (tmp_path / "checkpoint-notes").mkdir()
     assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-9"

@@ -14,6 +14,7 @@ from recordings import read_recording, recorded_catalogs, recorded_products
 from recrl.errors import CatalogError
 from recrl.webshop import search
 from recrl.webshop.analyzer import analyze
+from recrl.webshop.catalog import LONGEST_QUERY_KEPT, load_catalog
 from recrl.webshop.indexing import Postings, rounded_length, write_index
 from recrl.webshop.search import SearchIndex
 
@@ -185,3 +186,12 @@ def test_equals_the_recorded_rankings(
         hits = index.search_scores(record["q"])
         assert [asins[position] for position, _ in hits] == record["asins"], record["q"]
         assert [score for _, score in hits] == pytest.approx(record["scores"], abs=1e-4), record["q"]
+
+
+def test_long_queries_are_answered_and_not_kept() -> None:
+    catalog = load_catalog()
+    before = catalog._search.cache_info().currsize
+    title = catalog.products[0].title
+    long = f"{title} {'shoe ' * LONGEST_QUERY_KEPT}"
+    assert catalog.search(long) == list(catalog._index.search(long, 50))
+    assert catalog._search.cache_info().currsize == before

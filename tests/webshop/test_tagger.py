@@ -26,6 +26,19 @@ def test_titles_do_not_influence_each_other() -> None:
 
 
 @has_model
+def test_a_title_without_end_is_read_in_bounded_pieces() -> None:
+    shown = "Wooden desk " + "red,blue/" * 20 + "chair"
+    assert len(shown.split()[-1]) < tagger.LONGEST_RUN
+    assert (
+        tagger.nouns([shown, f"{shown} {'word ' * 4000}Sofa " + "\U0001f45f" * 1_000_001])[0]
+        == tagger.nouns([shown])[0]
+    )
+    endless = tagger.nouns(["\U0001f45f" * 600 + " desk"])  # a run of 8,000 took a minute
+    assert endless == [("desk",)]
+    assert tagger._LONG_RUN.sub(r"\g<0> ", "x" * 501) == " ".join(["x" * 250, "x" * 250, "x"])
+
+
+@has_model
 def test_record_names_the_model_its_version_and_its_package() -> None:
     record = tagger.tagger_record()
     assert record["name"] == "en_core_web_sm"

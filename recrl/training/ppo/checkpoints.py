@@ -7,8 +7,8 @@ from recrl.files import read_json, replace_folder, write_json
 from recrl.scoring.checkpoints import load_scorer, save_scorer
 from recrl.seals import seal_folder
 from recrl.training.ppo.state import PPOState
+from recrl.training.runs import BEST_FOLDER
 
-BEST_FOLDER = "best"
 STATE_FILE = "trainer_state.json"  # the last file of a checkpoint, as with transformers' trainer
 
 

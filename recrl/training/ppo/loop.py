@@ -13,7 +13,6 @@ Every number in the log is explained in `recrl.training.ppo.metrics`.
 """
 
 import logging
-import shutil
 import time
 from pathlib import Path
 
@@ -32,13 +31,13 @@ from recrl.scoring.checkpoints import load_scorer
 from recrl.training.environment import MixedEnvironmentArguments, MixedEnvironments
 from recrl.training.imitation import decisions_of
 from recrl.training.ppo.advantages import normalized
-from recrl.training.ppo.checkpoints import BEST_FOLDER, keep_best, resume_checkpoint, save_checkpoint, save_result
+from recrl.training.ppo.checkpoints import keep_best, resume_checkpoint, save_checkpoint, save_result
 from recrl.training.ppo.config import PPOConfig
 from recrl.training.ppo.metrics import METRICS, episode_metrics
 from recrl.training.ppo.state import PPOState
 from recrl.training.ppo.update import update_model
 from recrl.training.progress import log_line, training_bar
-from recrl.training.runs import report_best, training_run
+from recrl.training.runs import BEST_FOLDER, report_best, training_run
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
@@ -80,6 +79,8 @@ def train_ppo(
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
     files = {BEST_FOLDER: "while it trains: the best scorer on dev goals so far"}
     with training_run("ppo", config, settings, files=files) as run:
+        if run.is_complete:
+            return run.folder.path
         state = PPOState.create(
             model, tokenizer, make_env, tuning, config, demonstrations=demonstrations, on_dev=shops.on_dev
         )
@@ -107,7 +108,6 @@ def train_ppo(
                 "log_history": state.log,
             }
             run.complete(about)
-            shutil.rmtree(state.output_dir / BEST_FOLDER, ignore_errors=True)
     return state.output_dir
 
 

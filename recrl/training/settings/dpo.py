@@ -57,7 +57,9 @@ class DPOSettings(TrainerSettings):
     learning_rate: float = field(default=1e-5, metadata={"help": "Learning rate of the encoder."})
     head_learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the heads."})
     num_train_epochs: float = field(default=2.0, metadata={"help": "Passes over the pairs."})
-    per_device_train_batch_size: int = field(default=16, metadata={"help": "Pairs a step and process."})
+    per_device_train_batch_size: int = field(
+        default=16, metadata={"help": "Pairs that each process reads in one step."}
+    )
     beta: float = field(
         default=0.1, metadata={"help": "How strongly the policy is held to the reference; higher: it moves less."}
     )

@@ -24,7 +24,7 @@ class GRPOArguments:
     )
     num_goals: int = field(default=256, metadata={"help": "Training goals that are drawn; each makes a group."})
     most_words: int | None = field(
-        default=16, metadata={"help": "Words of each text of a page, such as a title; null cuts nothing."}
+        default=16, metadata={"help": "Most words of each text of a page, such as a title; null cuts nothing."}
     )
 
     def __post_init__(self) -> None:
@@ -53,7 +53,9 @@ class GRPOSettings(TrainerSettings):
     output_dir: str | None = field(default="runs/grpo", metadata=OUTPUT_DIR_HELP)
     learning_rate: float = field(default=1e-5, metadata={"help": "Learning rate; 1e-6 suits training all weights."})
     num_generations: int | None = field(default=8, metadata={"help": "Episodes of each goal: the group."})
-    per_device_train_batch_size: int = field(default=8, metadata={"help": "Episodes a step and process."})
+    per_device_train_batch_size: int = field(
+        default=8, metadata={"help": "Episodes that each process reads in one step."}
+    )
     max_completion_length: int | None = field(
         default=4096, metadata={"help": "Most tokens of an episode: the model's calls and the pages that they lead to."}
     )

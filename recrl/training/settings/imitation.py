@@ -19,7 +19,9 @@ class ImitationArguments:
     start_from: str | None = field(
         default=None, metadata={"help": "A scorer checkpoint to go on from, instead of an encoder with new heads."}
     )
-    num_demonstrations: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
+    num_demonstrations: int | None = field(
+        default=None, metadata={"help": "Use the first N demonstrations only; default: all."}
+    )
     action_features: list[str] = field(
         default_factory=lambda: list(PLAIN_FEATURES),
         metadata={"help": f"Numbers about each action that the scorer reads, of: {', '.join(ACTION_FEATURES)}."},
@@ -29,7 +31,10 @@ class ImitationArguments:
     )
     similarity: bool = field(default=True, metadata={"help": "Start from the encoder's own cosine similarity."})
     max_state_tokens: int = field(default=256, metadata={"help": "Longest state, in tokens."})
-    linear_probe: bool = field(default=True, metadata={"help": "Fit the features' weights first, before fine-tuning."})
+    linear_probe: bool = field(
+        default=True,
+        metadata={"help": "Fit the weights of the numbers about actions first, by a linear model, before fine-tuning."},
+    )
     max_action_tokens: int = field(default=64, metadata={"help": "Longest action text, in tokens."})
 
     def __post_init__(self) -> None:
@@ -45,5 +50,7 @@ class ImitationSettings(TrainerSettings):
     learning_rate: float = field(default=3e-5, metadata={"help": "Learning rate of the encoder."})
     head_learning_rate: float = field(default=3e-4, metadata={"help": "Learning rate of the new heads."})
     num_train_epochs: float = field(default=3.0, metadata={"help": "Passes over the demonstrations."})
-    per_device_train_batch_size: int = field(default=8, metadata={"help": "Decisions a step and process."})
+    per_device_train_batch_size: int = field(
+        default=8, metadata={"help": "Decisions that each process reads in one step."}
+    )
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay."})

@@ -83,7 +83,9 @@ class JudgementSettings(TrainerSettings):
     output_dir: str | None = field(default="runs/judgement", metadata=OUTPUT_DIR_HELP)
     learning_rate: float = field(default=3e-3, metadata={"help": "Learning rate."})
     num_train_epochs: float = field(default=15.0, metadata={"help": "Passes over the examples."})
-    per_device_train_batch_size: int = field(default=64, metadata={"help": "Searches a step and process."})
+    per_device_train_batch_size: int = field(
+        default=64, metadata={"help": "Searches that each process reads in one step."}
+    )
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning-rate schedule."})
     weight_decay: float = field(default=0.1, metadata={"help": "AdamW's weight decay."})
     logging_steps: float = field(default=50, metadata={"help": "Steps between log lines."})

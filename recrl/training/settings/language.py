@@ -11,9 +11,9 @@ class AdapterArguments:
     """What of the language model is trained, and how decisions are told to it."""
 
     use_peft: bool = field(default=True, metadata={"help": "Train a LoRA adapter; off: all weights."})
-    lora_r: int = field(default=16, metadata={"help": "LoRA rank."})
-    lora_alpha: int = field(default=32, metadata={"help": "LoRA alpha."})
-    lora_dropout: float = field(default=0.0, metadata={"help": "LoRA dropout probability."})
+    lora_r: int = field(default=16, metadata={"help": "Rank of the LoRA adapters."})
+    lora_alpha: int = field(default=32, metadata={"help": "Scale of the LoRA adapters, divided by their rank."})
+    lora_dropout: float = field(default=0.0, metadata={"help": "Dropout probability of the LoRA adapters."})
     lora_target_modules: list[str] = field(
         default_factory=lambda: ["all-linear"],
         metadata={"help": "Names of the linear layers that get adapters; all-linear is every one."},

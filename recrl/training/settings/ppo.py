@@ -32,7 +32,9 @@ class PPOSettings(RunSettings):
     num_steps: int = field(default=32, metadata={"help": "Steps of every environment in a collection."})
     num_minibatches: int = field(default=16, metadata={"help": "Minibatches in a pass; must divide num_steps."})
     num_passes: int = field(default=2, metadata={"help": "Passes over the steps in an update."})
-    gamma: float = field(default=1.0, metadata={"help": "Discount; 1: only the purchase is rewarded, steps are few."})
+    gamma: float = field(
+        default=1.0, metadata={"help": "Discount factor of later rewards, from 0 to 1; 1 counts them in full."}
+    )
     gae_lambda: float = field(default=0.95, metadata={"help": "Lambda of generalised advantage estimation."})
     bootstrap_at_limit: bool = field(
         default=False,
@@ -41,19 +43,32 @@ class PPOSettings(RunSettings):
         },
     )
     reward_scale: float = field(default=1.0, metadata={"help": "Rewards are multiplied by it for learning."})
-    clip_range: float = field(default=0.2, metadata={"help": "Clip of the probability ratio."})
-    value_clip_range: float | None = field(default=0.2, metadata={"help": "Clip of a value's change; null: none."})
+    clip_range: float = field(
+        default=0.2, metadata={"help": "Range, around 1, to which the ratio of new to old probability is clipped."}
+    )
+    value_clip_range: float | None = field(
+        default=0.2, metadata={"help": "Most that a value may change in an update; null: no limit."}
+    )
     value_coef: float = field(default=0.5, metadata={"help": "Weight of the value loss."})
     value_warmup: int = field(
         default=2, metadata={"help": "First updates that fit the values only, without their clip."}
     )
     value_warmup_passes: int = field(default=10, metadata={"help": "Passes over the steps in each of them."})
-    entropy_coef: float = field(default=0.0, metadata={"help": "Weight of the entropy, which is kept high."})
-    kl_coef: float = field(default=0.1, metadata={"help": "Weight of the exact KL to the start."})
-    target_kl: float | None = field(default=0.05, metadata={"help": "KL in nats that ends an update; null: never."})
+    entropy_coef: float = field(
+        default=0.0, metadata={"help": "Weight of the bonus for entropy: higher keeps the policy more random."}
+    )
+    kl_coef: float = field(default=0.1, metadata={"help": "Weight of the exact KL divergence to the start."})
+    target_kl: float | None = field(
+        default=0.05,
+        metadata={
+            "help": "KL divergence, in nats, to the collecting policy at which an update ends early; null: never."
+        },
+    )
     imitation_coef: float = field(default=0.0, metadata={"help": "Weight of the imitation term."})
-    demonstration_batch_size: int = field(default=8, metadata={"help": "Demonstrated decisions a minibatch."})
-    normalize_advantages: bool = field(default=True, metadata={"help": "To mean 0 and deviation 1 in a collection."})
+    demonstration_batch_size: int = field(default=8, metadata={"help": "Demonstrated decisions in each minibatch."})
+    normalize_advantages: bool = field(
+        default=True, metadata={"help": "Scale the advantages of a collection to mean 0 and standard deviation 1."}
+    )
     learning_rate: float = field(default=1e-5, metadata={"help": "Learning rate of the encoder."})
     head_learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the heads."})
     lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule over all updates."})

@@ -31,7 +31,8 @@ class QueryArguments:
         default=2, metadata={"help": "First phase: passes over all instructions with their content words; 0: none."}
     )
     num_decoder_layers: int | None = field(
-        default=2, metadata={"help": "Of a decoder made of an encoder; null: as many as the encoder has."}
+        default=2,
+        metadata={"help": "Layers of a decoder that is made of an encoder; null: as many as the encoder has."},
     )
     freeze_embeddings: bool = field(default=True, metadata={"help": "Leave the token embeddings as they are."})
     freeze_encoder: bool = field(default=True, metadata={"help": "Leave the encoder as it is: half of the time."})
@@ -52,7 +53,9 @@ class QuerySettings(TrainerSettings):
     num_train_epochs: float = field(
         default=5, metadata={"help": "Second phase: passes over the pairs, a whole number."}
     )
-    per_device_train_batch_size: int = field(default=32, metadata={"help": "Pairs a step and process."})
+    per_device_train_batch_size: int = field(
+        default=32, metadata={"help": "Pairs that each process reads in one step."}
+    )
     warmup_steps: float = field(default=0.03, metadata={"help": "Warm-up: steps, or below 1 a share of all steps."})
     lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule over both phases."})
     weight_decay: float = field(default=0.01, metadata={"help": "AdamW's weight decay."})

@@ -16,7 +16,9 @@ class SFTArguments:
     demonstrations: list[str] = field(
         metadata={"help": "Trajectory datasets, one or more: folders of `recrl generate-trajectories`, or Hub ids."}
     )
-    num_demonstrations: int | None = field(default=None, metadata={"help": "Use the first N only; default: all."})
+    num_demonstrations: int | None = field(
+        default=None, metadata={"help": "Use the first N demonstrations only; default: all."}
+    )
     unit: str = field(default="decision", metadata={"help": "A row for each decision, or one for each episode."})
     tools: bool = field(default=False, metadata={"help": "Write episodes as calls of tools, as recipes/grpo.py plays."})
     chat_template: str | None = field(
@@ -40,7 +42,7 @@ class SFTSettings(TrainerSettings):
     output_dir: str | None = field(default="runs/sft", metadata=OUTPUT_DIR_HELP)
     learning_rate: float = field(default=2e-4, metadata={"help": "Learning rate; 2e-5 suits training all weights."})
     num_train_epochs: float = field(default=2.0, metadata={"help": "Passes over the rows."})
-    per_device_train_batch_size: int = field(default=8, metadata={"help": "Rows a step and process."})
+    per_device_train_batch_size: int = field(default=8, metadata={"help": "Rows that each process reads in one step."})
     lr_scheduler_type: str = field(default="cosine", metadata={"help": "Learning-rate schedule."})
     max_length: int | None = field(default=4096, metadata={"help": "Longest row, in tokens; longer ones are left out."})
     gradient_checkpointing: bool | None = field(  # None: off without a warning

@@ -44,4 +44,4 @@ class TrainerSettings(RunSettings):
     lr_scheduler_type: str = field(default="linear", metadata={"help": "Learning-rate schedule."})
     logging_steps: float = field(default=10, metadata={"help": "Steps between log lines."})
     save_steps: float = field(default=100, metadata={"help": "Steps between checkpoints."})
-    save_total_limit: int | None = field(default=1, metadata={"help": "Checkpoints that are kept."})
+    save_total_limit: int | None = field(default=1, metadata={"help": "Number of checkpoints that are kept."})
