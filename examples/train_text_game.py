@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument(
         "--num_frozen_layers", type=int, default=6, help="the encoder's layers that DPO and PPO leave as they are"
     )
+    parser.add_argument("--seed", type=int, default=0, help="of episodes, pairs and training")
     arguments = parser.parse_args()
     sys.path.insert(0, str(Path(__file__).parent))  # where text_game.py is
     shown, played, start, dpo, ppo, comparison = (
@@ -43,9 +44,10 @@ def main() -> None:
         for name in ("demonstrations", "trajectories", "imitation", "dpo", "ppo", "comparison")
     )
     tuning = TuningArguments(num_frozen_layers=arguments.num_frozen_layers)
-    quiet = {"use_cpu": True, "disable_tqdm": True, "seed": 0}
+    quiet = {"use_cpu": True, "disable_tqdm": True, "seed": arguments.seed}
+    play = {"seed": arguments.seed, **GAME}
 
-    generate_trajectories(TrajectoryConfig(policy="text_game:Teacher", output_dir=shown, num_trajectories=40, **GAME))
+    generate_trajectories(TrajectoryConfig(policy="text_game:Teacher", output_dir=shown, num_trajectories=40, **play))
     train_imitation(
         ImitationArguments([shown], model_name_or_path=arguments.encoder, state_form="instruction"),
         TuningArguments(),
@@ -53,11 +55,11 @@ def main() -> None:
     )
     generate_trajectories(
         TrajectoryConfig(
-            policy=start, output_dir=played, num_trajectories=160, min_reward=0.0, rollouts_per_goal=4, **GAME
+            policy=start, output_dir=played, num_trajectories=160, min_reward=0.0, rollouts_per_goal=4, **play
         )
     )
     train_dpo(
-        DPOArguments(start, trajectories=played, pairs=["steps", "contrasts"]),
+        DPOArguments(start, trajectories=played, pairs=["steps", "contrasts"], pairs_seed=arguments.seed),
         tuning,
         ChoiceDPOConfig(output_dir=dpo, **quiet),
     )
