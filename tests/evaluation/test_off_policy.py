@@ -156,7 +156,11 @@ def log() -> list[Episode]:
 
 
 def test_what_is_played_in_the_shop_lies_in_the_intervals(log: list[Episode]) -> None:
-    """What a policy that draws earns is known from several plays only."""
+    """An interval of 95% misses now and then, also here with the log of seed 0: this is one log in which they hold, and
+    a sign of gross errors alone. How often they hold is tested on the game whose answer is known.
+
+    What a policy that draws earns is known from several plays only.
+    """
     for target, plays in ((load_policy("matching"), 1), (load_policy("matching-price"), 1), (Exploring(0.2), 2)):
         played = [e for seed in range(plays) for e in rollout(target, load_catalog(), GOALS, seed=seed)]
         success = 100 * np.mean([episode.success for episode in played])
