@@ -1,5 +1,6 @@
 """Fixtures that several test files share: real data where it is, and tiny models built on the spot."""
 
+import logging
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,15 @@ def session_cache(tmp_path_factory: pytest.TempPathFactory):
     os.environ["RECRL_CACHE"] = str(folder)
     yield folder
     del os.environ["RECRL_CACHE"]
+
+
+@pytest.fixture(autouse=True)
+def own_log_level() -> Iterator[None]:
+    """Commands and recipes let our loggers speak for the rest of their process; here that is one test."""
+    logger = logging.getLogger("recrl")
+    level = logger.level
+    yield
+    logger.setLevel(level)
 
 
 @pytest.fixture(scope="session")

@@ -108,14 +108,14 @@ NUMBERS = iter(range(10**6))
 
 def test_a_task_has_splits_draws_and_fingerprints(task: GymTask) -> None:
     parts = [task.split(split).tolist() for split in ("train", "dev", "test")]
-    assert sorted(goal for part in parts for goal in part) == list(range(60))
+    assert sorted(goal for part in parts for goal in part) == list(range(144))
     places = [{task.target(goal) for goal in part} for part in parts]
-    assert sum(map(len, places)) == len(set().union(*places)) == 30
-    assert list(task.split("test", "goal")) == list(range(12))
+    assert sum(map(len, places)) == len(set().union(*places)) == 72
+    assert list(task.split("test", "goal")) == list(range(28))
     assert task.protocol("product") == "treasure-house-unseen"
     assert task.goals_sha256 == load_task(GAME).goals_sha256
-    assert GymTask("treasure-house", task.make, 60, version="2").sha256 != task.sha256
-    assert GymTask("treasure-house", task.make, 59).goals_sha256 != task.goals_sha256
+    assert GymTask("treasure-house", task.make, 144, version="2").sha256 != task.sha256
+    assert GymTask("treasure-house", task.make, 143).goals_sha256 != task.goals_sha256
     assert task.chances(range(4), "uniform").tolist() == [0.25] * 4
     lopsided = GymTask("counting", Counting, 3, target=lambda goal: str(goal // 2))
     assert lopsided.chances([0, 1, 2], "product").tolist() == [0.25, 0.25, 0.5]
@@ -141,7 +141,7 @@ def test_goals_are_drawn_and_asked_for(task: GymTask) -> None:
     assert ends == [False, True]
     with pytest.raises(gym.error.ResetNeeded):
         env.step("go hall")
-    for options in ({"goal_index": 60}, {"goal_index": True}, {"goal": 1}):
+    for options in ({"goal_index": 144}, {"goal_index": True}, {"goal": 1}):
         with pytest.raises((TaskError, ConfigError), match="goal_index"):
             env.reset(options=options)
     with pytest.raises(ConfigError, match="query_model is for WebShop's search"):
@@ -187,7 +187,7 @@ def test_it_is_evaluated_and_compared(task: GymTask, tmp_path: Path) -> None:
     from text_game import Teacher
 
     known, random = evaluate(Teacher(), task), evaluate(load_policy("random"), task, decoding="sample")
-    assert (known.success_rate, known.mean_steps, known.num_episodes, known.num_products) == (100, 3, 24, 12)
+    assert (known.success_rate, known.mean_steps, known.num_episodes, known.num_products) == (100, 3, 56, 28)
     assert known.knows_goal
     assert compare_results(known, random).success_difference > 50
     config = ComparisonConfig(
@@ -204,7 +204,7 @@ def test_it_is_evaluated_and_compared(task: GymTask, tmp_path: Path) -> None:
 def test_training_goals_are_known(task: GymTask) -> None:
     goals = TrainingGoals.of_split(task, "train", "product")
     assert goals.indices(task).tolist() == task.split("train").tolist()  # type: ignore[union-attr]
-    assert goals.indices(GymTask("treasure-house", task.make, 59)) is None
+    assert goals.indices(GymTask("treasure-house", task.make, 143)) is None
     assert trained_on(load_policy("random")) == ()
 
 

@@ -20,7 +20,7 @@ from recrl.queries.proposing import DEFAULT_NUM_QUERIES, QueryModel, load_querie
 from recrl.queries.seq2seq import load_seq2seq, new_query_model
 from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
 from recrl.rollouts.rollout import rollout
-from recrl.training.environment import EnvironmentArguments
+from recrl.training.environment import MixedEnvironmentArguments
 from recrl.training.ppo.loop import PPOConfig, train_ppo
 from recrl.training.runs import training_metrics
 from recrl.training.settings.ppo import PPOArguments
@@ -183,7 +183,7 @@ def test_ppo_learns_among_proposed_queries(query_folder: Path, tiny_scorer: Path
         output_dir=str(tmp_path / "run"), num_updates=1, num_envs=2, num_steps=2, num_minibatches=1, num_passes=1,
         eval_every=0, use_cpu=True,
     )  # fmt: skip
-    environment = EnvironmentArguments(query_model=str(query_folder), num_queries=2, max_episode_steps=2)
+    environment = MixedEnvironmentArguments(query_model=str(query_folder), num_queries=2, max_episode_steps=2)
     train_ppo(PPOArguments(str(tiny_scorer)), environment, TuningArguments(), config)
     metrics = training_metrics(tmp_path / "run")
     assert (metrics["query_model"], metrics["num_queries"]) == ("tiny_queries", 2)
