@@ -98,9 +98,9 @@ def train_queries(arguments: QueryArguments, config: QueryConfig) -> Path:
     """
     train, held_out = split_pairs(load_pairs(arguments.pairs))
     read = [path for path in (arguments.pairs, arguments.instructions) if path and Path(path).is_file()]
-    sources = {path: sha256_of(path) for path in read}
-    for path, sha256 in sources.items():
-        logger.info("%s has the SHA-256 %s", path, sha256)
+    sources = {Path(path).name: sha256_of(path) for path in read}
+    for name, sha256 in sources.items():
+        logger.info("%s has the SHA-256 %s", name, sha256)
     if not train or not held_out:
         raise DatasetError(
             f"{arguments.pairs}: {len(train)} instructions to train on and {len(held_out)} held out, expected some of "

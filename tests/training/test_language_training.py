@@ -93,7 +93,7 @@ def test_trl_sums_the_log_probabilities_of_the_policy(model: Path, episodes: lis
     assert not left_out
     batch = SideCollator(0)(list(rows))
     with torch.no_grad():
-        output = teller.model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False)
+        output = teller.engine.model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False)
         log_probs = output.logits[:, :-1].float().log_softmax(-1).gather(-1, batch["input_ids"][:, 1:, None])[..., 0]
     sums = (log_probs * batch["completion_mask"][:, 1:]).sum(-1)
     expected = [

@@ -100,7 +100,7 @@ def test_resume_equals_uninterrupted(
         torch.testing.assert_close(one, two, atol=1e-6, rtol=0, msg=name)
     metrics = training_metrics(tmp_path / "cut")
     assert reported(tmp_path / "cut") == reported(tmp_path / "whole")
-    assert metrics["sources_sha256"][str(pairs)] == sha256_of(pairs)
+    assert metrics["sources_sha256"][pairs.name] == sha256_of(pairs)
     assert metrics["num_instructions"] + metrics["num_held_out_instructions"] == 126
     assert metrics["num_copied_instructions"] == metrics["num_query_pairs"] == metrics["num_instructions"]
     card = model_card(tmp_path / "cut", repo_id="user/queries")
