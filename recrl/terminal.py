@@ -20,8 +20,10 @@ def plain(text: Any) -> str:
 
 
 def show(text: Any = "", *, error: bool = False) -> None:
-    """Prints a text of any origin, see `plain`, to the output or to the errors."""
-    print(plain(text), file=sys.stderr if error else sys.stdout)
+    """Prints a text of any origin, see `plain`, to the output or to the errors, in whole lines also where several
+    processes write at once.
+    """
+    print(f"{plain(text)}\n", end="", file=sys.stderr if error else sys.stdout)
 
 
 class _PlainFormatter(logging.Formatter):
