@@ -147,7 +147,7 @@ def test_every_kind_of_stage_as_launched(tmp_path: Path) -> None:
     assert (tmp_path / "run" / "ppo_embedded-unseen.png").exists()
     done = launch([*command, "--budget_minutes", "0", "--arms", "efficiency-2"], cwd=ROOT, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert "stages are missing; the same command goes on from here" in done.stdout
+    assert "stages are missing; the same command goes on from here" in done.stderr
     done = launch([*command, "--arms", "readng-imitation"], cwd=ROOT, timeout=300)
     assert done.returncode == 2
     assert "did you mean 'reading-imitation'?" in done.stderr
