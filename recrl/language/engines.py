@@ -31,7 +31,7 @@ class Engine(Protocol):
     context: int | None
 
     def log_probs(
-        self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[Sequence[int]]], *, pad_token_id: int
+        self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[Sequence[int]]]
     ) -> list[np.ndarray]:
         """For each prompt (answers,) float32, the log-probability of each of its answers, as token ids, behind it."""
         ...
@@ -44,7 +44,6 @@ class Engine(Protocol):
         stop_ids: Sequence[int],
         max_new_tokens: int,
         temperature: float | None,
-        pad_token_id: int,
     ) -> list[Written]:
         """An answer to each prompt, see `recrl.language.writing.write_answers`."""
         ...
@@ -52,23 +51,29 @@ class Engine(Protocol):
 
 @dataclass
 class TransformersEngine:
-    """A model of transformers, with or without an adapter of PEFT."""
+    """A model of transformers, with or without an adapter of PEFT.
+
+    Attributes:
+        model: the model; pad_token_id: what stands where texts of a batch are shorter.
+    """
 
     model: Any
+    pad_token_id: int = 0
 
     def __post_init__(self) -> None:
         self.model = self.model.eval()
         self.context = context_length(self.model)
 
     def log_probs(
-        self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[Sequence[int]]], *, pad_token_id: int
+        self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[Sequence[int]]]
     ) -> list[np.ndarray]:
         """See `Engine`."""
-        return [one.numpy() for one in answer_log_probs(self.model, prompts, answers, pad_token_id=pad_token_id)]
+        found = answer_log_probs(self.model, prompts, answers, pad_token_id=self.pad_token_id)
+        return [one.numpy() for one in found]
 
     def write(self, prompts: Any, rngs: Any, **settings: Any) -> list[Written]:
         """See `Engine`; what is written does not depend on what is written beside it."""
-        return write_answers(self.model, prompts, rngs, **settings)
+        return write_answers(self.model, prompts, rngs, pad_token_id=self.pad_token_id, **settings)
 
 
 class VLLMEngine:
@@ -116,7 +121,7 @@ class VLLMEngine:
         return self._llm.generate(given, list(params), use_tqdm=False, lora_request=self._adapter)
 
     def log_probs(
-        self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[Sequence[int]]], *, pad_token_id: int
+        self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[Sequence[int]]]
     ) -> list[np.ndarray]:
         """See `Engine`."""
         texts = [[*prompt, *answer] for prompt, own in zip(prompts, answers, strict=True) for answer in own]
@@ -139,7 +144,6 @@ class VLLMEngine:
         stop_ids: Sequence[int],
         max_new_tokens: int,
         temperature: float | None,
-        pad_token_id: int,
     ) -> list[Written]:
         """See `Engine`."""
         params = [

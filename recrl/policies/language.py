@@ -68,7 +68,9 @@ class LanguagePolicy:
             raise PolicyError(f"answers={answers!r}, expected one of {', '.join(ANSWERS)}")
         if loop_guard and answers != "score":
             raise PolicyError(f"loop_guard is for answers='score'; with {answers!r} the model writes what it likes")
-        self.engine: Engine = model if isinstance(model, Engine) else TransformersEngine(model)
+        self.engine: Engine = (
+            model if isinstance(model, Engine) else TransformersEngine(model, tokenizer.pad_token_id or 0)
+        )
         self.name, self.answers = name, answers
         self.temperature, self.loop_guard = temperature, loop_guard
         self.record = record or Record()
@@ -95,10 +97,14 @@ class LanguagePolicy:
 
         Raises:
             CheckpointError: see `recrl.language.models.load_language_model`, or it has no chat template.
-            PolicyError: the engine is unknown or not installed.
+            PolicyError: the engine is unknown, not installed, or takes no device.
         """
         if engine not in ENGINES:
             raise PolicyError(f"engine={engine!r}, expected one of {', '.join(ENGINES)}")
+        if engine == "vllm" and device is not None:
+            raise PolicyError(
+                f"device={str(device)!r} is for transformers; vLLM takes the GPUs that CUDA_VISIBLE_DEVICES names"
+            )
         model, tokenizer = (
             load_vllm(source, dtype=dtype)
             if engine == "vllm"
@@ -110,10 +116,6 @@ class LanguagePolicy:
         if max_prompt_tokens is not None:
             settings.setdefault("prompt", PromptSettings(max_prompt_tokens, recorded.notes))
         return cls(model, tokenizer, **settings)
-
-    @property
-    def _pad(self) -> int:
-        return self.chat.tokenizer.pad_token_id or 0
 
     def _check_context(self) -> None:
         context = self.engine.context
@@ -180,8 +182,7 @@ class LanguagePolicy:
         asked = [place for place, decision in enumerate(decisions) if len(decision.valid_actions) > 1]
         prompts = [self.chat.prompt_ids(self.prompt_of(decisions[place]).messages) for place in asked]
         answers = [[self.chat.answer_ids(text) for text in decisions[place].valid_actions] for place in asked]
-        scored = self.engine.log_probs(prompts, answers, pad_token_id=self._pad)
-        for place, values in zip(asked, scored, strict=True):
+        for place, values in zip(asked, self.engine.log_probs(prompts, answers), strict=True):
             found[place] = values
         return found
 
@@ -198,7 +199,6 @@ class LanguagePolicy:
             stop_ids=self.chat.stop_ids,
             max_new_tokens=MAX_NEW_TOKENS,
             temperature=None if greedy else self.temperature,
-            pad_token_id=self._pad,
         )
         texts = [self.chat.tokenizer.decode(one.ids, skip_special_tokens=True).strip() for one in written]
         calls = [read_call(text) if self.answers == "tools" else None for text in texts]

@@ -31,7 +31,7 @@ def outcome(name: str, folder: Path, limit: int) -> str:
             said = "done"
         except RecrlError as error:
             said = "clear" if "could not write" in str(error) and "\n" not in str(error) else f"unclear: {error}"
-        except BaseException as error:
+        except BaseException as error:  # the child has no other way to say it
             said = f"traceback: {error!r:.500}"
         finally:
             os.write(writer, said.encode())

@@ -139,5 +139,7 @@ def test_without_vllm_one_line_says_what_to_install(
     assert not result.exists()
     with pytest.raises(PolicyError, match="engine='mlx', expected one of transformers, vllm"):
         load_policy(str(tiny_language_model), engine="mlx")
+    with pytest.raises(PolicyError, match="device='cpu' is for transformers"):
+        load_policy(str(tiny_language_model), engine="vllm", device="cpu")
     with pytest.raises(PolicyError, match="engine are for language models; 'random' is a scripted policy"):
         load_policy("random", engine="vllm")
