@@ -33,7 +33,10 @@ class JudgementArguments(CatalogSettings):
             "that may be trained on; see recrl/webshop/made_goals.py."
         },
     )
-    variants: int = field(default=6, metadata={"help": "How often each goal is shown, each time with other knowledge."})
+    variants: int = field(
+        default=6,
+        metadata={"help": "How often each goal is shown, each time with another part of the products' pages known."},
+    )
     held_out_share: float = field(
         default=0.15, metadata={"help": "Share of the training products whose goals are kept for the calibration."}
     )
