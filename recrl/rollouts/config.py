@@ -251,7 +251,7 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
     prune: bool | None = field(
         default=None,
         metadata={
-            "help": "Cut the loops out of the episodes that are kept; done without --log, unless --no_prune is said."
+            "help": "Cut the loops out of the episodes that are kept; on by default, and off with --log or --no_prune."
         },
     )
     loops: str = field(

@@ -35,7 +35,10 @@ class JudgementArguments(CatalogSettings):
         },
     )
     num_products: int | None = field(default=None, metadata=NUM_PRODUCTS_HELP)
-    variants: int = field(default=6, metadata={"help": "How often each goal is shown, each time with other knowledge."})
+    variants: int = field(
+        default=6,
+        metadata={"help": "How often each goal is shown, each time with another part of the products' pages known."},
+    )
     held_out_share: float = field(
         default=0.15, metadata={"help": "Share of the training products whose goals are kept for the calibration."}
     )
