@@ -243,7 +243,7 @@ QUERY_MODEL: Rules = (
 PPO: Rules = (
     EVERYWHERE
     | _honoured(
-        "head_learning_rate num_updates num_envs num_steps num_minibatches num_passes gamma gae_lambda "
+        "head_learning_rate num_updates num_envs envs_per_goal num_steps num_minibatches num_passes gamma gae_lambda "
         "bootstrap_at_limit reward_scale clip_range value_clip_range value_coef value_warmup value_warmup_passes "
         "entropy_coef kl_coef target_kl imitation_coef demonstration_batch_size normalize_advantages eval_every"
     )
