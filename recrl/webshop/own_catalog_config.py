@@ -1,6 +1,5 @@
 """What can be set when a shop's own table is imported; apart from the import, so that `--help` starts quickly."""
 
-import codecs
 import re
 from dataclasses import dataclass, field
 
@@ -55,12 +54,6 @@ class CatalogImportConfig:
         check_values(self)
         if self.default_price is not None and not self.default_price > 0:
             raise ConfigError(f"default_price={self.default_price}, expected more than 0")
-        try:
-            codecs.lookup(self.encoding)
-        except LookupError:
-            raise ConfigError(
-                f"encoding={self.encoding!r} is unknown; expected such as utf-8, cp1252, utf-16"
-            ) from None
 
     def named_columns(self) -> dict[str, str]:
         """What a product has -> the column that was named for it.

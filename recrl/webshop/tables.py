@@ -34,6 +34,8 @@ def read_table(source: str, encoding: str = "utf-8") -> list[Row]:
             rows = texts[path.suffix.lower()](path, _text(path, encoding))
         else:
             rows = _parquet(path) if path.is_file() else _dataset(source)
+    except LookupError as error:
+        raise CatalogError(f"encoding {encoding!r} is unknown; expected such as utf-8, cp1252 or utf-16") from error
     except UnicodeError as error:
         where = f" at byte {error.start}" if isinstance(error, UnicodeDecodeError) else ""
         raise CatalogError(

@@ -187,7 +187,7 @@ def test_bad_tables_are_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFix
         (tmp_path / f"{number}.jsonl").write_text(text, encoding="utf-8")
         assert said in fails(capsys, tmp_path / f"{number}.jsonl", *to)
     assert "columns names title twice" in fails(capsys, no_prices, *to, "--columns", "title=title,title=sku")
-    assert "encoding='klingon' is unknown" in fails(capsys, no_prices, *to, "--encoding", "klingon")
+    assert "encoding 'klingon' is unknown" in fails(capsys, no_prices, *to, "--encoding", "klingon")
     main(["catalog", "import", str(no_prices), *map(str, to), "--default_price", "20"])
     assert "1 products state no price and cost 20.0" in capsys.readouterr().out
     with pytest.raises(ConfigError, match="expected more than 0"):
