@@ -33,14 +33,15 @@ def build(folder: Path) -> None:
     build_catalog(folder.parent / "raw", folder / "out", nouns=plain_nouns, tagger={"name": "plain"})
 
 
-def train(folder: Path) -> None:
+def train(folder: Path, **more: Any) -> None:
     from recrl.publishing.push import push_run
     from recrl.training.imitation import ImitationArguments, ImitationConfig, train_imitation
     from recrl.training.tuning import TuningArguments
 
     config = ImitationConfig(
-        output_dir=str(folder / "out"), max_steps=4, save_steps=1, logging_steps=3, use_cpu=True, disable_tqdm=True
-    )
+        output_dir=str(folder / "out"), max_steps=4, save_steps=1, logging_steps=3, use_cpu=True, disable_tqdm=True,
+        **more,
+    )  # fmt: skip
     given = ImitationArguments(
         [str(folder.parent / "shown")], model_name_or_path=str(folder.parent / "encoder"), max_state_tokens=96
     )
