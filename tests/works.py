@@ -1,5 +1,6 @@
 """Small works of each kind whose command can be repeated, and what they leave: for the tests of faults."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,18 @@ def train(folder: Path, **more: Any) -> None:
     push_run(config)
 
 
+def convert(folder: Path) -> None:
+    from recrl.scoring.published import convert_published
+
+    convert_published(folder.parent / "choice.pth", folder / "out", tokenizer=folder.parent / "encoder")
+
+
+def quickstart(folder: Path) -> None:
+    from recrl.quickstart import QuickstartConfig, run_quickstart
+
+    run_quickstart(QuickstartConfig(output_dir=str(folder / "out"), tiny=True))
+
+
 WORKS: dict[str, Work] = {"collect": collect, "compare": play_off, "build": build, "train": train}
 
 
@@ -60,12 +73,13 @@ def content(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or path.name in (MANIFEST, "training_args.bin", "journal.jsonl"):
+        if not path.is_file() or path.name in (MANIFEST, "training_args.bin", "journal.jsonl", "report.html"):
             found[name] = None
         elif path.name == "README.md":
             found[name] = path.read_text().replace(str(folder), "FOLDER")
-        elif path.suffix == ".json" and path.parent == folder / "out":
-            found[name] = _without(read_sealed_json(path), ("output_dir", *OF_THE_CLOCK))
+        elif path.suffix == ".json":
+            value = _without(read_sealed_json(path), OF_THE_CLOCK)
+            found[name] = json.dumps(value).replace(str(folder), "FOLDER")
         else:
             found[name] = path.read_bytes()
     return found
