@@ -7,7 +7,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from recrl.errors import RecrlError
+from recrl.errors import RecrlError, StorageError
 
 CLONE_NEWNS, CLONE_NEWUSER = 0x00020000, 0x10000000  # linux/sched.h
 MS_REMOUNT, MS_REC, MS_PRIVATE = 32, 16384, 1 << 18  # linux/mount.h
@@ -43,8 +43,8 @@ def in_child(work: Callable[[], str | None]) -> str:
 
 
 def outcome_of(error: RecrlError) -> str:
-    """ "clear" for one line about what could not be written."""
-    return "clear" if "could not write" in str(error) and "\n" not in str(error) else f"unclear: {error}"
+    """ "clear" for one line about the disk."""
+    return "clear" if isinstance(error, StorageError) and "\n" not in str(error) else f"unclear: {error!r}"
 
 
 def heed_modes() -> bool:
