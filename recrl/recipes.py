@@ -72,8 +72,8 @@ RECIPES = {
             name="self-improvement",
             text="learn from the agent's own episodes, in rounds of playing and DPO",
             arguments=("settings.self_improvement:SelfImprovementArguments", ENVIRONMENT, TUNING),
-            settings="settings.dpo:DPOSettings",
-            config="dpo:ChoiceDPOConfig",
+            settings="settings.self_improvement:SelfImprovementSettings",
+            config="self_improvement:SelfImprovementConfig",
             train="self_improvement:train_self_improvement",
         ),
         Recipe(

@@ -251,7 +251,8 @@ class _HelpFormatter(argparse.HelpFormatter):
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         default = action.default
-        if not action.help or default is None or default is False or default is argparse.SUPPRESS:
+        left_out = default is None or default is False or default is argparse.SUPPRESS or default in ((), [])
+        if not action.help or left_out:
             return action.help
         shown = " ".join(default) if isinstance(default, (tuple, list)) else str(default)
         return f"{action.help.removesuffix('.')} (default: {shown.replace('%', '%%')})."

@@ -92,7 +92,11 @@ def quiet_libraries() -> None:
     import datasets
     import transformers
 
-    for message in ("'pin_memory' argument", ".*is deprecated and will be removed in v6"):
+    for message in (
+        "'pin_memory' argument",
+        ".*is deprecated and will be removed in v6",
+        "Version v4.12.0 introduces a better way to train encoder-decoder models",
+    ):
         warnings.filterwarnings("ignore", message=message)
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()

@@ -17,9 +17,14 @@ def as_demonstrated(trainer: Any, prompt_ids: list[list[int]], actions: list[str
     tokenizer, answers = trainer.processing_class, []
     for place, prompt in enumerate(prompt_ids):
         done = tokenizer.decode(prompt).count("<tool_response>")
-        text = "I give up."
-        if done or place % 2:
-            call = call_of(actions[done]) if done < len(actions) else None
-            text = "Bought." if call is None else f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
-        answers.append(tokenizer(f"{text}<|im_end|>", add_special_tokens=False)["input_ids"])
+        answers.append(answer_of(tokenizer, actions, done, follows=bool(done or place % 2)))
     return answers
+
+
+def answer_of(tokenizer: Any, actions: list[str], done: int, *, follows: bool) -> list[int]:
+    """The token ids of an answer after ``done`` calls, to a conversation that follows a demonstration or gives up."""
+    text = "I give up."
+    if follows:
+        call = call_of(actions[done]) if done < len(actions) else None
+        text = "Bought." if call is None else f"<tool_call>\n{json.dumps(call)}\n</tool_call>"
+    return tokenizer(f"{text}<|im_end|>", add_special_tokens=False)["input_ids"]

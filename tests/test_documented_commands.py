@@ -13,6 +13,7 @@ from recrl.settings import build
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+TRACKERS = ["tensorboard", "trackio", "wandb"]  # that are taken to be installed
 STARTS = ("recrl ", "accelerate launch", "python recipes/")
 
 
@@ -47,6 +48,7 @@ def check_recipe(name: str, words: list[str]) -> None:
 def test_a_documented_command_parses(page: Path, words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    monkeypatch.setattr("transformers.integrations.get_available_reporting_integrations", lambda: TRACKERS)
     if words[:2] == ["recrl", "train"]:
         if len(words) > 2 and words[2:] != ["--help"] and not {"--help", "--help_all"} & set(words):
             given = [word for word in words[3:] if word not in ("--accelerate_config", "multi_gpu")]

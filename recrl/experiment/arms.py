@@ -180,6 +180,9 @@ VARIED: dict[str, Callable[[int], dict[str, Any]]] = {  # name before a number -
             "taught": {"num_trajectories": number // 2},
         }
     },
+    "products": lambda number: {
+        "changes": {kind: {"num_products": number} for kind in ("judgement", "reading_demonstrations", "taught")}
+    },
 }
 STANDARD = {arm.name: arm for arm in (*RULE_ARMS, *TRAINED, *CEILINGS)}
 GROUPS = {"rules": [arm.name for arm in RULE_ARMS], "ceilings": [arm.name for arm in CEILINGS]}

@@ -91,7 +91,9 @@ class PaperConfig(TableSettings):
     )
     arms: list[str] = field(
         default_factory=lambda: list(STANDARD),
-        metadata={"help": "What is compared; beside the default arms there are ablation-NAME and efficiency-N."},
+        metadata={
+            "help": "What is compared; beside the default arms there are ablation-NAME, efficiency-N and products-N."
+        },
     )
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2], metadata={"help": "Seeds of training."})
     catalog: str | None = field(default=None, metadata=CATALOG_HELP)

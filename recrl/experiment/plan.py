@@ -169,6 +169,7 @@ class _Planner:
                 catalog,
                 seed=seed,
                 max_steps=steps or 0,
+                explain_failures=True,
                 allow_seen_goals=config.allow_seen_goals,
                 **goals,
             )

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError
+from recrl.evaluation.failure_types import KINDS, MEANINGS
 from recrl.evaluation.legend import result_legend
 from recrl.evaluation.result_types import Result
 from recrl.evaluation.results import compare_results
@@ -83,6 +84,28 @@ def _difference(table: Comparable, name: str, other: str | None) -> Cell:
     return Number(found.success_difference, found.success_difference_ci, "+.1f", note=other)
 
 
+def failure_kinds_table(tables: Sequence[Comparable]) -> Table | None:
+    """Of every trained arm the share of the goals that failed in each way, mean over seeds; arms with a result that
+    does not say why its episodes failed are left out, and None is returned where there are no others.
+    """
+    rows: list[list[Cell]] = []
+    for table in tables:
+        for arm, of_arm in table.by_seed.items():
+            results = list(of_arm.values())
+            explained = [one.failures for one in results if one.failures is not None]
+            if None in of_arm or len(explained) < len(results):
+                continue
+            episodes = sum(one.num_episodes for one in results)
+            counts = [sum(one.kinds[place].episodes for one in explained) for place in range(len(KINDS))]
+            shares: list[Cell] = [Number(100 * count / episodes) for count in (*counts, sum(counts))]
+            rows.append([table.protocol, table.steps, arm, *shares])
+    if not rows:
+        return None
+    header = ("protocol", "step limit", "arm", *KINDS.values(), "all failures")
+    legend = {said: MEANINGS[kind] for kind, said in KINDS.items()}
+    return Table(header, rows, "In percent of all goals, means over seeds.", legend=legend)
+
+
 def cost_table(costs: Sequence[ArmCost]) -> Table:
     """Minutes and episodes of every trained arm, without and with its start."""
     header = ("protocol", "arm", "seeds", "minutes", "with its start", "kept trajectories", "played episodes")
@@ -112,7 +135,9 @@ def _minutes(minutes: float | None) -> Cell:
 
 def report_tables(report: Report) -> list[Table]:
     """The tables of arms, and what they cost."""
-    tables = [arm_table(table) for table in comparable(report.found)]
+    found = comparable(report.found)
+    tables, failed = [arm_table(table) for table in found], failure_kinds_table(found)
+    tables += [] if failed is None else [failed]
     return [*tables, cost_table(report.costs)] if report.costs else tables
 
 
@@ -128,12 +153,16 @@ def report_text(report: Report, picture_of: Mapping[str, str]) -> str:
         more = f" and {len(report.missing) - 5} more" if len(report.missing) > 5 else ""
         parts.append(f"Not complete: {len(report.missing)} stages are missing ({shown}{more}).\n")
     legend: dict[str, str] = {}
-    for table in comparable(report.found):
+    found = comparable(report.found)
+    for table in found:
         arms = arm_table(table)
         parts += [f"### {table.protocol}, {table.steps} steps\n", replace(arms, legend={}).markdown()]
         legend |= arms.legend
     if legend:
         parts += ["### What the columns mean\n", legend_text(legend)]
+    failed = failure_kinds_table(found)
+    if failed is not None:
+        parts += ["### Why episodes fail\n", failed.markdown()]
     if report.costs:
         parts += ["### Minutes and episodes\n", cost_table(report.costs).markdown()]
     for protocol, curves in report.curves.items():

@@ -48,9 +48,11 @@ def read_record(source: str | Path) -> Record:
     """The record beside a model; an empty one where there is none, of a model that recrl has not trained.
 
     Raises:
-        CheckpointError: it is damaged.
+        CheckpointError: there is no such model, or its record is damaged.
     """
-    path = _file(source, RECORD_FILE)
+    folder = _find(source)
+    with refused(CheckpointError, _expected(source)):
+        path = _file(folder, RECORD_FILE)
     if path is None:
         return Record()
     try:
@@ -116,16 +118,20 @@ def find_weights(source: str | Path) -> tuple[str, str | None]:
     Raises:
         CheckpointError: they are nowhere, or altered.
     """
-    what = _expected(source)
-    try:
-        found = find_source(source)
-    except HubError as error:
-        raise CheckpointError(f"{what}: {error}") from error
+    found = _find(source)
     if (Path(found) / MANIFEST).exists():
         check_folder(Path(found), CheckpointError, "copy it again from where it was made, or train it again")
-    with refused(CheckpointError, what):
+    with refused(CheckpointError, _expected(source)):
         adapter = _file(found, ADAPTER_FILE)
         return (found, None) if adapter is None else (_base_of(adapter, source), found)
+
+
+def _find(source: str | Path) -> str:
+    """What to load for a folder or a Hub id; raises CheckpointError if there is no such thing."""
+    try:
+        return find_source(source)
+    except HubError as error:
+        raise CheckpointError(f"{_expected(source)}: {error}") from error
 
 
 def _expected(source: str | Path) -> str:

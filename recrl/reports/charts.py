@@ -73,7 +73,8 @@ def line_chart(
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{up(y):.1f}" y2="{up(y):.1f}"/>')
         parts.append(f'<text class="tick end" x="{LEFT - 6}" y="{up(y) + 4:.1f}">{number(y)}</text>')
     for x in (x for x in x_axis if x_low <= x <= x_high):
-        parts.append(f'<text class="tick middle" x="{across(x):.1f}" y="{HEIGHT - BOTTOM + 16}">{number(x)}</text>')
+        at, side = (WIDTH, "end") if across(x) > WIDTH - RIGHT - 8 else (across(x), "middle")  # inside of the picture
+        parts.append(f'<text class="tick {side}" x="{at:.1f}" y="{HEIGHT - BOTTOM + 16}">{number(x)}</text>')
     parts.append(
         f'<text class="tick middle" x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 3}">{escape(x_label)}</text>'
     )

@@ -4,6 +4,7 @@ Files are known by what is in them, so that every command's folder can be read, 
 together too. What is damaged is left out and named.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -179,7 +180,15 @@ def _read_file(run: Run, path: Path, name: str | None) -> None:
 
 def _label(name: str | None, result: Result) -> str:
     """What a result is called: a ceiling by its name, anything else by its file's if that is given."""
-    return result.policy if result.max_steps is None or name is None else name.replace("_", " ")
+    if result.max_steps is None:
+        return ceiling_name(result)
+    return result.policy if name is None else name.replace("_", " ")
+
+
+def ceiling_name(result: Result) -> str:
+    """A ceiling's name as tables have it, of its policy "ceiling of 10 hits"."""
+    hits = re.fullmatch(r"ceiling of (\d+) hits", result.policy)
+    return result.policy if hits is None else "page-1 ceiling" if hits[1] == "10" else f"{hits[1]}-hit ceiling"
 
 
 def _free_name(name: str, taken: Mapping[str, Any]) -> str:

@@ -1,5 +1,6 @@
 """What `recrl report` does: reads runs, plays their episodes again, and writes one page."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,11 +13,13 @@ from recrl.evaluation.measure import check_result_path
 from recrl.evaluation.result_types import Result
 from recrl.files import write_text
 from recrl.progress import tracked
-from recrl.reports import sections
+from recrl.reports import sections, training_sections
 from recrl.reports.config import ReportConfig
-from recrl.reports.finding import CATALOG_SETTINGS, Run, find_run, is_scripted
+from recrl.reports.finding import CATALOG_SETTINGS, Run, find_run
+from recrl.reports.naming import over_seeds, spoken, viewing_order
 from recrl.reports.page import render_page
 from recrl.reports.played import Played, can_be_played_again, explained, play_again
+from recrl.reports.sections import some
 from recrl.reports.showing import catalog_for
 from recrl.reports.viewer_data import kind_of, viewer_data
 from recrl.rollouts.config import CatalogSettings
@@ -51,7 +54,8 @@ def make_report(config: ReportConfig, *, found: Sequence[Run] | None = None) -> 
             _name(run, marked(name, knows_goal=one.knows_goal), results): one for name, one in run.results.items()
         }
         by_policy |= {_name(run, name, by_policy): of for name, of in played.of_run(run)}
-    averaged = sections.over_seeds(results)
+    played.note_what_is_left_out()
+    averaged = over_seeds(results)
     trainings = [one for run in runs for one in run.trainings]
     comparisons = {name: one for run in runs for name, one in run.comparisons.items()}
     page = render_page(
@@ -63,9 +67,9 @@ def make_report(config: ReportConfig, *, found: Sequence[Run] | None = None) -> 
             sections.failure_section(*_kinds(by_policy)),
             sections.reward_section(averaged),
             sections.bandit_section(comparisons),
-            sections.curves_section(trainings),
-            sections.health_section(trainings),
-            sections.data_section(trainings, averaged, [row for run in runs for row in run.rows]),
+            training_sections.curves_section(trainings),
+            training_sections.health_section(trainings),
+            training_sections.data_section(trainings, averaged, [row for run in runs for row in run.rows]),
         ],
         episodes=viewer_data(by_policy),
         no_episodes="what was done is not recorded here; `recrl evaluate --output_json` of this version records it.",
@@ -99,34 +103,56 @@ def _name(run: Run, name: str, taken: Mapping[str, Any]) -> str:
 
 
 class _Player:
-    """Plays the episodes of runs again, as many as the page may hold; what is left out is noted."""
+    """Plays the episodes of runs again, as many as the page may hold.
+
+    Attributes:
+        notes: what cannot be shown, and why; left: how many more episodes the page may hold.
+        unknown: names of results that do not hold what was done; cut: name -> how many of its episodes are left out.
+    """
 
     def __init__(self, config: ReportConfig, notes: list[str]) -> None:
         self.config, self.notes, self.left = config, notes, config.most_episodes
+        self.unknown: list[str] = []
+        self.cut: dict[str, int] = {}
+        self.asked = 0
 
     def of_run(self, run: Run) -> Iterator[tuple[str, list[Played]]]:
-        """Name and episodes of every policy, those of trained ones first."""
-        if not self.left:
-            return
+        """Name and episodes of every policy, as far as the page has room; see `viewing_order`."""
         if run.episodes:
             yield run.name, self._explained(run.name, run.episodes, self._catalog(run), len(run.episodes))
-        played = {name: one for name, one in run.results.items() if one.max_steps is not None}
-        order = sorted(played, key=lambda name: (is_scripted(played[name]), -played[name].success_rate))
-        for name in order:
-            result = played[name]
+        for name in viewing_order(run.results):
+            result = run.results[name]
+            label = marked(spoken(name, result, run.results.values()), knows_goal=result.knows_goal)
             if not can_be_played_again(result):
-                self.notes.append(f"{name}: its result does not hold what was done, so its episodes are not shown")
+                self.unknown.append(label)
                 continue
             if not self.left:
-                break
+                self._cut(label, result.num_episodes, result.num_episodes)
+                continue
             catalog = self._catalog(run, reworded=result.protocol.endswith(REWORDED_SUFFIX))
             if catalog is None:
                 continue
             try:
-                label = marked(name, knows_goal=result.knows_goal)
                 yield label, self._explained(label, play_again(result, catalog), catalog, result.num_episodes)
             except DatasetError as error:
-                self.notes.append(f"{name}: {error}")
+                self.notes.append(f"{label}: {error}")
+
+    def _cut(self, name: str, left_out: int, total: int) -> None:
+        self.asked += total
+        if left_out:
+            self.cut[name] = left_out
+
+    def note_what_is_left_out(self) -> None:
+        """Notes, in one line each, the results that cannot be shown and the episodes for which there was no room."""
+        if self.unknown:
+            count = len(self.unknown)
+            these = "1 result does" if count == 1 else f"{count} results do"
+            self.notes.append(f"{these} not hold what was done, so these episodes are not shown: {some(self.unknown)}")
+        if self.cut:
+            self.notes.append(
+                f"{sum(self.cut.values())} of {self.asked} episodes are left out, to keep the page small "
+                f"({some(list(self.cut))}); --most_episodes shows more"
+            )
 
     def _catalog(self, run: Run, *, reworded: bool = False) -> Catalog | None:
         """The catalogue of a run, in the wording of the goals that were played; None, with a note, if there is none."""
@@ -141,15 +167,13 @@ class _Player:
             return None
 
     def _explained(self, name: str, episodes: Any, catalog: Catalog | None, total: int) -> list[Played]:
-        found: list[Played] = []
-        for episode in tracked(episodes, f"playing {name} again", total):
-            if not self.left:
-                self.notes.append(
-                    f"{name}: {total - len(found)} of {total} episodes are left out; --most_episodes shows more"
-                )
-                break
-            found.append(explained(episode, catalog))
-            self.left -= 1
+        shown = min(total, self.left)
+        found = [
+            explained(episode, catalog)
+            for episode in tracked(itertools.islice(episodes, shown), f"playing {name} again", shown)
+        ]
+        self.left -= shown
+        self._cut(name, total - shown, total)
         return found
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from recrl.reports.sections import Grid, Section
+from recrl.reports.parts import Fold, Section
 from recrl.version import __version__
 
 RESOURCES = "recrl.reports"
@@ -28,7 +28,7 @@ def render_page(
     sections: Sequence[Section],
     episodes: Mapping[str, Any],
     no_episodes: str,
-    fingerprints: Grid | None,
+    fingerprints: Fold | None,
     settings: Sequence[tuple[str, Sequence[tuple[str, str]]]],
 ) -> str:
     """The page as HTML.

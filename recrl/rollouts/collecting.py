@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from recrl.environments.fewer_products import first_targets
 from recrl.environments.protocols import Task
 from recrl.environments.webshop import as_task
 from recrl.episodes.data import episode_to_row, episodes_to_dataset, row_to_episode
@@ -77,6 +78,7 @@ def goal_stream(
     start: int = 0,
     repeats: int = 1,
     draw: str = "weight",
+    num_products: int | None = None,
 ) -> Iterator[int]:
     """Goals of a split without end: in each pass every goal, in an order that is drawn.
 
@@ -84,9 +86,16 @@ def goal_stream(
         start: how many goals of the stream to leave out.
         repeats: how often a goal comes in a row.
         draw: one of `recrl.webshop.goals.GOAL_DRAWS`.
+        num_products: goals of so many targets alone, see `recrl.environments.fewer_products`; None: of all.
+
+    Raises:
+        ConfigError: the split has fewer targets.
     """
     task = as_task(catalog)
     indices = np.asarray(task.split(split, split_by))
+    if num_products is not None:
+        targets = first_targets(task, split, split_by, num_products)
+        indices = np.array([index for index in indices.tolist() if task.target(index) in targets])
     chances = None if draw == "uniform" else task.chances(indices, draw)
     passes, first = divmod(start, repeats * len(indices))
     while True:
@@ -187,6 +196,7 @@ def _collect(
             start=start,
             repeats=config.rollouts_per_goal,
             draw=config.goal_draw,
+            num_products=config.num_products,
         ),
         config.episode_budget - start,
     )

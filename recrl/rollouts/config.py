@@ -32,6 +32,9 @@ GOAL_DRAW_HELP = {
     "likely (product).",
     "choices": GOAL_DRAWS,
 }
+NUM_PRODUCTS_HELP = {
+    "help": "Learn from goals of so many target products alone, the same ones for every seed; without it of all."
+}
 LOOPS = ("notes", "pages")  # what a loop comes back to, see `recrl.rollouts.pruning`
 SELECTION_SETTINGS: dict[str, Any] = {"min_reward": 1.0, "prune": True, "exact_probabilities": False}
 LOG_SETTINGS: dict[str, Any] = {"min_reward": 0.0, "prune": False, "exact_probabilities": True}
@@ -237,6 +240,7 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
     )
     rollouts_per_goal: int = field(default=1, metadata=ROLLOUTS_PER_GOAL_HELP)
     goal_draw: str = field(default="weight", metadata=GOAL_DRAW_HELP)
+    num_products: int | None = field(default=None, metadata=NUM_PRODUCTS_HELP)
     teacher: str | None = field(
         default=None,
         metadata={
@@ -247,7 +251,7 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
     prune: bool | None = field(
         default=None,
         metadata={
-            "help": "Cut the loops out of the episodes that are kept; done without --log, unless --no_prune is said."
+            "help": "Cut the loops out of the episodes that are kept; on by default, and off with --log or --no_prune."
         },
     )
     loops: str = field(
@@ -268,7 +272,7 @@ class TrajectoryConfig(PolicySettings, PlaySettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_at_least(self, 1, "num_trajectories", "rollouts_per_goal")
+        check_at_least(self, 1, "num_trajectories", "rollouts_per_goal", "num_products")
         if self.min_reward is not None and not 0 <= self.min_reward <= 1:
             raise ConfigError(f"min_reward={self.min_reward}, expected a number from 0 to 1")
         self._settle()

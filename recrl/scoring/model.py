@@ -16,7 +16,6 @@ What deviates, each by a field of the config:
   encoder (`recrl.scoring.freezing`) once for all batches.
 """
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn import functional as F
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
@@ -40,15 +39,13 @@ from recrl.scoring.encoders import (
     encoder_layers,
     encoder_settings,
     load_encoder,
-    new_encoder,
     public_name,
 )
-from recrl.scoring.encoding_store import Text, default_store
-from recrl.scoring.encodings import KeptEncodings
 from recrl.scoring.inputs import PAGE_MARKERS
 from recrl.scoring.judgement import FIT_FEATURES, MatchHead, fit_features
 from recrl.scoring.losses import right_action_loss
-from recrl.scoring.ragged import PackedActions, gather_rows, pack_actions, ranges, similar_lengths
+from recrl.scoring.ragged import PackedActions, gather_rows, pack_actions, similar_lengths
+from recrl.scoring.text_encoding import TextEncodingModel
 
 SIMILARITY_START = 5.0  # weight of the cosine before training: of two actions, one 0.2 nearer gets odds of e to 1
 FIT_START = 8.0  # weight of fit_logit before training: of two products, each gets the odds that the judgement gives it
@@ -109,15 +106,13 @@ class ValueHead(nn.Sequential):
         return self[2](self[1](hidden)).squeeze(-1)
 
 
-class BertForChoiceScoring(PreTrainedModel):
+class BertForChoiceScoring(TextEncodingModel):
     """Scores every valid action of a page; see the module's docstring.
 
     Shape words: states (distinct state texts), texts (distinct action texts), decisions, actions (most on one page),
     tokens, packed (the tokens of all actions of one decision, side by side), hidden.
     """
 
-    config: ChoiceScoringConfig
-    config_class = ChoiceScoringConfig
     base_model_prefix = "choice"
     main_input_name = "state_ids"
     supports_gradient_checkpointing = True
@@ -127,8 +122,6 @@ class BertForChoiceScoring(PreTrainedModel):
     def __init__(self, config: ChoiceScoringConfig) -> None:
         super().__init__(config)
         hidden = config.hidden_size
-        self.kept_encodings: KeptEncodings | None = None  # of a frozen encoder, see `recrl.scoring.freezing`
-        self.bert = new_encoder(config.encoder())
         self._no_split_modules = list({type(layer).__name__ for layer in encoder_layers(self.bert)})  # for FSDP
         num_fits = len(FIT_FEATURES) if config.match_features else 0
         num_features = len(config.action_features or []) + num_fits + int(config.similarity)
@@ -212,79 +205,6 @@ class BertForChoiceScoring(PreTrainedModel):
         model.bert.load_state_dict(pretrained.state_dict())
         return model.eval(), tokenizer
 
-    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], *args: Any, **kwargs: Any) -> Any:
-        """Moves or converts the parameters; encodings that were kept are of the old ones."""
-        if self.kept_encodings is not None:
-            self.kept_encodings.clear()
-        return super()._apply(fn, *args, **kwargs)
-
-    def load_state_dict(self, *args: Any, **kwargs: Any) -> Any:
-        """Loads other weights; encodings that were kept are of the old ones."""
-        if self.kept_encodings is not None:
-            self.kept_encodings.clear()
-        return super().load_state_dict(*args, **kwargs)
-
-    def get_input_embeddings(self) -> nn.Module:
-        return self.bert.get_input_embeddings()
-
-    def set_input_embeddings(self, value: nn.Module) -> None:
-        self.bert.set_input_embeddings(value)
-
-    def encode(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Encodes texts in groups of similar length.
-
-        Args:
-            ids: (texts, tokens) token ids.
-            mask: (texts, tokens) True at real tokens, which come first in each row.
-
-        Returns:
-            (real tokens of all texts, hidden), text after text.
-        """
-        if self.kept_encodings is None:
-            return self._encode_batch(ids, mask)
-        return torch.cat(self.kept_encodings.states(_texts(ids, mask)))
-
-    def _encode_actions(self, ids: torch.Tensor, mask: torch.Tensor) -> EncodedTexts:
-        """The action texts as `pooled` has them; shapes as in `encode`."""
-        if self.kept_encodings is None:
-            return self.pooled(EncodedTexts(self._encode_batch(ids, mask), mask.sum(1)))
-        return EncodedTexts.of(self.kept_encodings.actions(_texts(ids, mask)))
-
-    def _encode_batch(self, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        lengths = mask.sum(1)
-        pieces, rows = [], []
-        for chosen in similar_lengths(lengths):
-            width = int(lengths[chosen].max())
-            part = mask[chosen, :width]
-            states = self.bert(ids[chosen, :width], attention_mask=part.long()).last_hidden_state
-            pieces.append(states[part])  # (real tokens of this group, hidden)
-            rows.append(chosen)
-        order = torch.cat(rows)
-        starts = lengths[order].cumsum(0) - lengths[order]
-        position = torch.empty_like(starts).index_put_((order,), starts)  # (texts,) start of each text in the pieces
-        return torch.cat(pieces)[ranges(position, lengths)]
-
-    def encode_texts(self, texts: Sequence[Text]) -> list[torch.Tensor]:
-        """Token ids of each text -> (tokens, hidden) of each, in the parameters' type, without gradients.
-
-        On a CPU each text is encoded by itself: nothing is padded, and its encoding does not depend, not even in the
-        last bit, on which others are encoded with it. On an accelerator all go together.
-        """
-        device, lengths = self.device, [len(ids) for ids in texts]
-        # Not in inference mode, because training may read what is kept, and leaving that mode turns gradients on again.
-        with torch.inference_mode(False), torch.no_grad(), torch.autocast(device.type, enabled=False):
-            if device.type == "cpu":
-                return [
-                    self.bert(torch.tensor([ids]), attention_mask=torch.ones(1, len(ids))).last_hidden_state[0]
-                    for ids in texts
-                ]
-            ids = torch.zeros(len(texts), max(lengths), dtype=torch.long)
-            for row, tokens in enumerate(texts):
-                ids[row, : len(tokens)] = torch.tensor(tokens)
-            mask = torch.arange(max(lengths))[None] < torch.tensor(lengths)[:, None]
-            pieces = self._encode_batch(ids.to(device), mask.to(device)).split(lengths)
-            return [piece.clone() for piece in pieces]  # a view would keep the whole batch alive
-
     def forward(
         self,
         state_ids: torch.Tensor,
@@ -316,9 +236,9 @@ class BertForChoiceScoring(PreTrainedModel):
             right_mask: (decisions, actions) True at the right actions, for the loss.
         """
         if self.config.pad_attention == "original":
-            actions, action_index = self._encode_padded(action_ids, action_mask, action_index, valid_mask)
+            actions, action_index = self.encode_padded(action_ids, action_mask, action_index, valid_mask)
         else:
-            actions = self._encode_actions(action_ids, action_mask)
+            actions = self.encode_action_batch(action_ids, action_mask)
         states = EncodedTexts(self.encode(state_ids, state_mask), state_mask.sum(1))
         products = None
         if self.match_head is not None:
@@ -327,58 +247,6 @@ class BertForChoiceScoring(PreTrainedModel):
             products = SeenProducts(product_features, product_mask, product_steps, action_product)
         choices = Choices(state_index, action_index, valid_mask, action_features, steps_left, products)
         return self.score(states, actions, choices, right_mask)
-
-    def pooled(self, texts: EncodedTexts) -> EncodedTexts:
-        """The texts as the config's ``pool_actions`` has them: as they are, or each as the mean of its tokens."""
-        if not self.config.pool_actions:
-            return texts
-        text = torch.arange(len(texts.lengths), device=texts.hidden.device).repeat_interleave(texts.lengths)
-        sums = texts.hidden.new_zeros(len(texts.lengths), texts.hidden.shape[1]).index_add_(0, text, texts.hidden)
-        return EncodedTexts(sums / texts.lengths[:, None], torch.ones_like(texts.lengths))
-
-    def encode_actions(self, texts: Sequence[Text]) -> list[torch.Tensor]:
-        """As `encode_texts`, of action texts: (1, hidden) of each where the config's ``pool_actions`` is on."""
-        found = self.encode_texts(texts)
-        if not self.config.pool_actions or not found:
-            return found
-        with torch.inference_mode(False), torch.no_grad():
-            return [row.clone() for row in self.pooled(EncodedTexts.of(found)).hidden[:, None]]
-
-    def new_encodings(self, *, keep_on_disk: bool) -> KeptEncodings:
-        """Keeps encodings of this model in memory and, if they are to be, on the disk; there only those of a scorer
-        that reads few and short texts: states that are the instruction alone, and actions pooled.
-        """
-        comes_back = self.config.state_form == "instruction" and self.config.pool_actions
-        actions = self.encode_actions if self.config.pool_actions else None
-        store = default_store() if keep_on_disk and comes_back else None
-        return KeptEncodings(self.bert, self.encode_texts, actions, store)
-
-    def _encode_padded(
-        self, ids: torch.Tensor, mask: torch.Tensor, action_index: torch.Tensor, valid_mask: torch.Tensor
-    ) -> tuple[EncodedTexts, torch.Tensor]:
-        """Encodes every action padded to the longest of its page, keeping what the encoder says at the padding.
-
-        Returns:
-            the padded texts, and the rows of ``action_index`` among them.
-        """
-        lengths = mask.sum(1)  # (texts,)
-        widths = torch.where(valid_mask, lengths[action_index], 0).amax(1)  # (decisions,)
-        pairs, rows = (
-            torch.stack([action_index, widths[:, None].expand_as(action_index)], dim=-1)
-            .flatten(0, 1)
-            .unique(dim=0, return_inverse=True)
-        )  # (padded texts, 2): text and width
-        hidden: list[torch.Tensor] = [torch.empty(0)] * len(pairs)
-        for width in pairs[:, 1].unique().tolist():
-            chosen = (pairs[:, 1] == width).nonzero()[:, 0]
-            texts = pairs[chosen, 0]
-            states = self.bert(ids[texts, :width], attention_mask=mask[texts, :width].long()).last_hidden_state
-            for place, states_of_text in zip(chosen.tolist(), states, strict=True):
-                hidden[place] = states_of_text
-        padded = pairs[:, 1]
-        within = ranges(torch.zeros_like(padded), padded)  # (all tokens,) place within its text
-        real = within < lengths[pairs[:, 0]].repeat_interleave(padded)
-        return EncodedTexts(torch.cat(hidden), padded, real), rows.view_as(action_index)
 
     def score(
         self, states: EncodedTexts, actions: EncodedTexts, choices: Choices, right_mask: torch.Tensor | None = None
@@ -484,11 +352,6 @@ class BertForChoiceScoring(PreTrainedModel):
             mean_action = packed.sums(action * real.unsqueeze(-1)) / counts
             columns.append(F.cosine_similarity(mean_action, mean_state[:, None], dim=-1).unsqueeze(-1).to(state.dtype))
         return torch.cat(columns, dim=-1) if columns else state.new_zeros(*counts.shape[:2], 0)
-
-
-def _texts(ids: torch.Tensor, mask: torch.Tensor) -> list[Text]:
-    """The token ids of each text, from (texts, tokens) ids and the mask of real tokens."""
-    return [tuple(row[:length]) for row, length in zip(ids.tolist(), mask.sum(1).tolist(), strict=True)]
 
 
 AutoConfig.register(ChoiceScoringConfig.model_type, ChoiceScoringConfig)

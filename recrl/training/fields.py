@@ -185,7 +185,6 @@ DPO_LANGUAGE: Rules = (
     _LANGUAGE
     | _honoured(f"max_length neftune_noise_alpha {_DPO_LOSSES}")
     | _besides("precompute_ref_batch_size activation_offloading")
-    | _refused("there are no heads", "head_learning_rate")
     | _refused("DPO's own is label_smoothing, for the losses that have one", "label_smoothing_factor")
     | _refused("sides that are too long are left out, not cut", "truncation_mode")
     | _refused("the collator pads", "padding_free pad_to_multiple_of pad_token dataset_num_proc")
@@ -244,7 +243,7 @@ QUERY_MODEL: Rules = (
 PPO: Rules = (
     EVERYWHERE
     | _honoured(
-        "head_learning_rate num_updates num_envs num_steps num_minibatches num_passes gamma gae_lambda "
+        "head_learning_rate num_updates num_envs envs_per_goal num_steps num_minibatches num_passes gamma gae_lambda "
         "bootstrap_at_limit reward_scale clip_range value_clip_range value_coef value_warmup value_warmup_passes "
         "entropy_coef kl_coef target_kl imitation_coef demonstration_batch_size normalize_advantages eval_every"
     )
@@ -349,7 +348,11 @@ def _check_tracker(recipe: str, name: str) -> None:
 
     known = set(LOGGER_TYPE_TO_CLASS if recipe == "ppo" else INTEGRATION_TO_CALLBACK)
     if name not in known:
-        raise ConfigError(f"report_to={name!r} is unknown here; choose among {', '.join(sorted(known))}, or none")
+        several = "; several are given as `--report_to tensorboard trackio`" if {",", " "} & set(name) else ""
+        alone = "none, which stands alone" if name == "none" else "none"
+        raise ConfigError(
+            f"report_to={name!r} is unknown here{several}; choose among {', '.join(sorted(known))}, or {alone}"
+        )
     if name not in get_available_reporting_integrations():
         raise ConfigError(f"report_to={name!r}, which is not installed; `pip install {name}`, or leave report_to out")
 

@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainingArguments, set_seed
 
+from recrl.environments.fewer_products import first_targets
+from recrl.environments.webshop import as_task
 from recrl.episodes.training_goals import TrainingGoals, to_config
 from recrl.scoring.checkpoints import save_scorer
 from recrl.scoring.evidence import match_features
@@ -176,15 +178,17 @@ def train_judgement(arguments: JudgementArguments, config: JudgementConfig) -> P
             return run.folder.path
         set_seed(config.seed)
         rng = np.random.default_rng([config.seed, 0])
-        goals = drawn_goals(catalog, arguments.split_by, arguments.goals_per_product, rng)
+        among = None
+        if arguments.num_products is not None:
+            among = first_targets(as_task(catalog), "train", arguments.split_by, arguments.num_products)
+        goals = drawn_goals(catalog, arguments.split_by, arguments.goals_per_product, rng, among=among)
         found: list[Search] = []
         for wording in arguments.wordings:
             said = arguments.said(wording)
             found += searches(said, [said.goals[index] for index in goals])
             if arguments.made_goals_per_product:
-                found += searches(
-                    said, made_goals(said, config.seed, arguments.made_goals_per_product, arguments.split_by)
-                )
+                made = made_goals(said, config.seed, arguments.made_goals_per_product, arguments.split_by, among=among)
+                found += searches(said, made)
         targets = sorted({one.target for one in found})
         held_out = set(rng.permutation(targets)[: max(1, round(arguments.held_out_share * len(targets)))].tolist())
         names, variants = arguments.match_features, arguments.variants

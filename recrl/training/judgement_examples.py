@@ -1,7 +1,7 @@
 """What the judgement learns from: what the plain searches of training goals find, with random knowledge of it."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -70,13 +70,15 @@ def known_up_to(product: NotedProduct, level: int) -> NotedProduct:
     )
 
 
-def drawn_goals(catalog: Catalog, split_by: str, most: int, rng: np.random.Generator) -> list[int]:
-    """Training goals in random order, at most ``most`` of a product."""
+def drawn_goals(
+    catalog: Catalog, split_by: str, most: int, rng: np.random.Generator, *, among: Container[str] | None = None
+) -> list[int]:
+    """Training goals in random order, at most ``most`` of a product; ``among``: the products, None: all."""
     counts: Counter[str] = Counter()
     chosen = []
     for index in rng.permutation(np.asarray(catalog.split("train", split_by))).tolist():
         asin = catalog.goals[index].asin
-        if counts[asin] < most:
+        if counts[asin] < most and (among is None or asin in among):
             counts[asin] += 1
             chosen.append(index)
     return chosen

@@ -14,6 +14,7 @@ import copy
 import functools
 import logging
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ from recrl.training.runs import (
     training_metrics,
     training_run,
 )
-from recrl.training.settings.self_improvement import SelfImprovementArguments
+from recrl.training.settings.self_improvement import SelfImprovementArguments, SelfImprovementSettings
 from recrl.training.tuning import TuningArguments
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,11 @@ FILES = {
     ROUNDS_FILE: "what each round played, learned and reached on dev goals",
     "round_N": f"a round: its `trajectories`, its `dpo` run, and the result on dev goals, `{DEV_FILE}`",
 }
+
+
+@dataclass
+class SelfImprovementConfig(SelfImprovementSettings, ChoiceDPOConfig):  # type: ignore[misc]  # fewer types than there
+    """The settings of DPO in every round; TRL's names, with our defaults."""
 
 
 def train_self_improvement(

@@ -18,7 +18,7 @@ import math
 import random
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -228,7 +228,9 @@ class MadeGoals(LazySequence[Goal]):
         return tuple(wanted)
 
 
-def made_goals(catalog: Catalog, seed: int, per_product: int, split_by: str = "product") -> MadeGoals:
+def made_goals(
+    catalog: Catalog, seed: int, per_product: int, split_by: str = "product", *, among: Container[str] | None = None
+) -> MadeGoals:
     """Goals for training under a split, for every product that has attributes to ask for: by product of all that are no
     test or dev target, by goal of all, without the wishes of test and dev goals.
 
@@ -236,6 +238,7 @@ def made_goals(catalog: Catalog, seed: int, per_product: int, split_by: str = "p
         seed: of all draws; the goals of a product follow from it, the product, the shop's wording and what is held out.
         per_product: goals of each product, or as many as its attributes and options can make.
         split_by: one of `recrl.webshop.goals.SPLIT_BY`.
+        among: the asins of the products that may be targets, and whose instructions may be read; None: all others.
 
     Raises:
         CatalogError: ``per_product`` is below 1, or no product is left.
@@ -248,7 +251,9 @@ def made_goals(catalog: Catalog, seed: int, per_product: int, split_by: str = "p
             goal = catalog.goals[int(index)]
             held_out[goal.asin].add((frozenset(goal.attributes), frozenset(goal.options.values())))
     others = [
-        place for place, product in enumerate(catalog.products) if split_by == "goal" or product.asin not in held_out
+        place
+        for place, product in enumerate(catalog.products)
+        if (split_by == "goal" or product.asin not in held_out) and (among is None or product.asin in among)
     ]
     wording = read_wording(catalog.products[place] for place in others)
     counts = {}

@@ -62,6 +62,10 @@ def test_a_variant_makes_anew_what_it_changes_and_what_needs_that() -> None:
     assert [plan.stages[own[place]].settings["num_trajectories"] for place in (0, 2)] == [13, 12]
     assert plan.stages[own[0]].needs == ("product/seed_0/judgement",)
     assert plan.stages[own[1]].needs == (own[0], "product/seed_0/judgement")
+    fewer = plan_of(arms=["products-50"])
+    assert trainings(fewer) == [f"product/seed_0/products-50/{kind}" for kind in READING]
+    settings = [fewer.stages[f"product/seed_0/products-50/{kind}"].settings for kind in READING]
+    assert [one.get("num_products") for one in settings] == [50, 50, None, 50, None]
     assert trainings(plan_of(arms=["ablation-without-notes"])) == shared
     tuned = trainings(plan_of(arms=["ablation-tuned-encoder"]))
     assert tuned == [*shared[:-1], "product/seed_0/ablation-tuned-encoder/reading_imitation"]

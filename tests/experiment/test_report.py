@@ -2,18 +2,20 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from recrl.errors import ConfigError
+from recrl.evaluation.failure_types import KINDS, Failure, Failures
 from recrl.evaluation.result_types import EpisodeRecord, Result
 from recrl.evaluation.results import compare_results, summarise
 from recrl.experiment.arms import find_arms
 from recrl.experiment.curves import Point, curve_table, draw_curves, read_curve
 from recrl.experiment.plan import Measurement
-from recrl.experiment.report import BEGIN, END, ArmCost, Report, arm_table, write_report
+from recrl.experiment.report import BEGIN, END, ArmCost, Report, arm_table, failure_kinds_table, write_report
 from recrl.experiment.rows import Cost, Found, Row, comparable
 
 GOALS = 12
@@ -97,6 +99,38 @@ def test_differences_pair_the_seeds_that_both_have() -> None:
     assert [str(row[2])[:4] for row in arm_table(table).rows if row[0] == "reading-imitation"] == [
         "62.5"
     ]  # both seeds'
+
+
+def explained(one: Found, kinds: Sequence[str]) -> Found:
+    """With reasons for its failures, in the order of its goals."""
+    failed = [record for record in one.result.episodes if not record.success]
+    failures = [
+        Failure(
+            goal_index=record.goal_index, target_asin=record.target_asin, instruction="shoes", kind=kind,
+            reward=record.reward, bought=None, perfect=None, actions=("search[shoes]",),
+        )
+        for record, kind in zip(failed, kinds, strict=True)
+    ]  # fmt: skip
+    return replace(one, result=replace(one.result, failures=Failures.of(failures)))
+
+
+def test_why_episodes_fail_is_said_of_arms_that_know_it_for_every_seed() -> None:
+    known = [
+        explained(found("ppo", wins(10), seed=0), ["looped", "looped"]),
+        explained(found("ppo", wins(11), seed=1), ["still_looking"]),
+        explained(found("reading-imitation", wins(11), seed=0), ["looped"]),
+        found("reading-imitation", wins(11), seed=1),
+        explained(found("rule", wins(11), steps=3), ["looped"]),
+    ]
+    table = failure_kinds_table(comparable(known))
+    assert table is not None
+    [row] = table.rows
+    shares = dict(zip(table.header, map(str, row), strict=True))
+    assert (shares["arm"], shares["step limit"]) == ("ppo", "15")
+    assert shares[KINDS["looped"]] == "8.3"  # 2 of 24
+    assert shares[KINDS["still_looking"]] == "4.2"
+    assert shares["all failures"] == "12.5"
+    assert failure_kinds_table(comparable(FOUND)) is None
 
 
 def test_the_table_is_in_every_protocol_apart() -> None:

@@ -251,6 +251,8 @@ def test_a_prompt_is_told_as_the_model_was_trained(tiny_language_model: Path, tm
     assert policy.prompt == PromptSettings(700, notes=False)
     assert policy.catalog_sha256 == "sha"
     assert read_record(tiny_language_model) == Record()
+    with pytest.raises(CheckpointError, match=r"expected a causal language model .* got 'runs/not/there': no such fol"):
+        read_record("runs/not/there")  # as every recipe of a language model begins
     (folder / "recrl.json").write_text("[]")
     with pytest.raises(CheckpointError, match="is corrupt"):
         load_policy(str(folder))

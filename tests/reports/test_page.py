@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from recrl.cli import main
+from recrl.evaluation.measure import evaluate_ceiling
 from recrl.evaluation.results import load_result
 from recrl.files import write_json
 from recrl.reports.charts import Line, interval_bar, line_chart, number, stacked_bar, ticks
@@ -20,9 +21,11 @@ from recrl.reports.config import ReportConfig
 from recrl.reports.finding import Training, find_run
 from recrl.reports.health import GAUGES, gauges_of
 from recrl.reports.making import make_report
+from recrl.reports.naming import comparable_results, over_seeds, spoken, viewing_order
 from recrl.reports.page import json_for_html
 from recrl.reports.played import Played, play_again
-from recrl.reports.sections import comparable_results, curves_section, data_section, health_section
+from recrl.reports.sections import fingerprints, headline, results_section
+from recrl.reports.training_sections import MOST_CHARTS, curves_section, data_section, health_section
 from recrl.reports.viewer_data import viewer_data
 from recrl.training.ppo.metrics import METRICS
 from reports_shop import HOSTILE, Shop
@@ -127,6 +130,17 @@ def test_damaged_files_and_missing_episodes_are_said(shop: Shop, tmp_path: Path,
     assert "No episodes" in text
 
 
+def test_a_uniform_comparison_shows_paired_differences(shop: Shop, tmp_path: Path) -> None:
+    flags = ["--catalog", str(shop.folder), "--num_episodes", "24", "--runs", "1", "--no_plots", "--split", "all"]
+    for allocation in ("uniform", "thompson"):
+        flags += ["--allocation", allocation, "--output_dir", str(tmp_path / allocation)]
+        main(["compare", "--policies", "rule", "reader", *flags])
+        page = (tmp_path / allocation / "report.html").read_text(encoding="utf-8")
+        assert ("Paired differences to rule, on the same goals" in page) == (allocation == "uniform")
+        assert ("difference</dt>" in page) == (allocation == "uniform")
+        assert ("Episodes were allotted while outcomes came in" in page) == (allocation == "thompson")
+
+
 def test_a_comparison_ends_with_its_page(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--catalog", str(shop.folder), "--num_episodes", "20", "--runs", "1", "--no_plots"]
     main(["compare", "--policies", "rule", "random", "--split", "train", "--output_dir", str(tmp_path / "run"), *flags])
@@ -151,13 +165,78 @@ def test_more_episodes_than_asked_for_are_left_out_and_counted(shop: Shop, tmp_p
         sources=(str(shop.run),), catalog=str(shop.folder), output=str(tmp_path / "page.html"), most_episodes=5
     )
     text = make_report(config).read_text(encoding="utf-8")
-    assert "43 of 48 episodes are left out" in text
+    assert "91 of 96 episodes are left out, to keep the page small (" in text
     assert "5 episodes, page by page" in text
 
 
 def test_results_stand_together_where_their_goals_do(shop: Shop) -> None:
     result = load_result(shop.result("random"))
     assert [list(table) for table in comparable_results({"a": result, "b": result})] == [["a", "b"]]
+
+
+@pytest.fixture(scope="module")
+def experiment(shop: Shop) -> dict[str, Any]:
+    """Results as an experiment's folders name them: rules and two seeds of an agent, on test and on dev goals."""
+    rule = replace(load_result(shop.result("random")), split="test", protocol="shop")
+    agent = replace(load_result(shop.result("reader")), split="test", protocol="shop", policy="runs/ppo",
+                    trained_on_this_catalog=True)  # fmt: skip
+    ceiling = evaluate_ceiling(shop.catalog, split="all", num_hits=50)
+    unseen = {"protocol": "shop-unseen"}
+    longer = {"max_steps": 100}
+    return {
+        "goal/rules/test_15/random": rule,
+        "goal/seed_0/test_15/ppo": agent,
+        "product/rules/test_15/random": replace(rule, **unseen),
+        **{
+            f"product/seed_{seed}/{where}": replace(agent, **unseen, seed=seed, **changed)
+            for seed in (0, 1)
+            for where, changed in (
+                ("test_15/ppo", {}), ("test_100/ppo", longer), ("round_1/dev", {"split": "dev", "max_steps": 7}),
+            )
+        },
+        "50-hit ceiling": replace(ceiling, split="test", **unseen),
+    }  # fmt: skip
+
+
+def test_an_experiment_s_tables_stand_in_order_without_its_folders(experiment: dict[str, Any]) -> None:
+    said = [grid.title for grid in results_section(over_seeds(experiment)).grids]
+    assert said[:3] == [f"{one} steps" for one in (
+        "shop-unseen, test split, 15", "shop-unseen, test split, 100", "shop, test split, 15",
+    )]  # fmt: skip
+    first = comparable_results(over_seeds(experiment))[0]
+    assert list(first) == ["random", "ppo", "50-hit ceiling"]
+    assert first["ppo"].success_by_seed is not None
+    assert "dev split" in said[-1]
+
+
+def test_the_headline_is_of_test_goals_and_of_the_table_s_rule(experiment: dict[str, Any]) -> None:
+    said = headline(over_seeds(experiment))
+    assert said[0].startswith("ppo: success ")
+    assert "against random, the strongest rule of equal steps" in said[0]
+    assert "shop-unseen, 15 steps" in said[0]
+    assert not any("dev" in line for line in said)
+
+
+def test_what_tells_most_is_shown_first(experiment: dict[str, Any]) -> None:
+    order = viewing_order(experiment)
+    assert order[:2] == ["product/seed_0/test_15/ppo", "product/rules/test_15/random"]
+    assert [name.rpartition("/")[2] for name in order[-2:]] == ["dev", "dev"]
+    assert set(order) == {name for name, one in experiment.items() if one.max_steps is not None}
+    every = list(experiment.values())
+    called = [spoken(name, experiment[name], every) for name in order]
+    assert called[0] == "ppo (seed 0, shop-unseen, 15 steps)"
+    assert "dev (seed 1, shop-unseen, 7 steps, dev split)" in called
+    assert len(set(called)) == len(called)
+    assert spoken("DPO", every[0], every) == "DPO"
+
+
+def test_many_results_have_their_fingerprints_folded_up(experiment: dict[str, Any]) -> None:
+    one = replace(next(iter(experiment.values())), versions={"recrl": "1"})
+    folded, few = fingerprints({str(number): one for number in range(20)}), fingerprints({"a": one})
+    assert folded is not None
+    assert few is not None
+    assert [folded.is_open, few.is_open] == [False, True]
+    assert folded.grids[0].notes == few.grids[0].notes == ["Made with recrl 1."]  # once, not in every row
 
 
 def test_healthy_ranges_are_of_numbers_that_are_logged() -> None:
@@ -175,6 +254,23 @@ def test_a_training_log_becomes_curves_and_gauges(tmp_path: Path) -> None:
     [gauge] = health_section([training]).charts  # the one that was never a number is left out
     assert gauge.is_alarm
     assert data_section([training], {}, []).grids[0].rows[0][0] == "ppo"
+
+
+def test_seeds_share_a_chart_and_many_charts_are_folded_up(tmp_path: Path) -> None:
+    log = [{"update": place, **dict.fromkeys([gauge.key for gauge in GAUGES["ppo"]], 0.01 * place)} for place in (1, 2)]
+    metrics = {"method": "ppo", "best_update": 0, "log_history": log}
+    runs = [Training(f"product/seed_{seed}/ppo", tmp_path, metrics, {}) for seed in (0, 1)]
+    section = health_section(runs)
+    assert [len(section.charts), len(section.folds)] == [len(GAUGES["ppo"]), 0]
+    assert section.charts[0].title.startswith("product/ppo: ")
+    assert section.charts[0].legend == [("seed 0", 0), ("seed 1", 1)]
+    many = [replace(one, name=one.name.replace("ppo", name)) for one in runs for name in ("ppo", "own_ppo")]
+    folded = health_section(many)
+    assert 2 * len(GAUGES["ppo"]) > MOST_CHARTS
+    assert [fold.title for fold in folded.folds] == ["product/ppo", "product/own ppo"]
+    assert [fold.is_open for fold in folded.folds] == [False, True]
+    assert folded.folds[0].is_alarm
+    assert "outside of the healthy range: explained variance" in folded.folds[0].summary.replace("ratio of", "")
 
 
 def test_rows_of_an_experiment_show_data_efficiency() -> None:

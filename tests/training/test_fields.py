@@ -24,7 +24,7 @@ from recrl.training.judgement import JudgementArguments, JudgementConfig
 from recrl.training.ppo.config import PPOConfig
 from recrl.training.recipe import parse_recipe
 from recrl.training.search import QueryArguments, QueryConfig
-from recrl.training.self_improvement import SelfImprovementArguments
+from recrl.training.self_improvement import SelfImprovementArguments, SelfImprovementConfig
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.settings.sft import SFTArguments
@@ -33,7 +33,7 @@ from recrl.training.tuning import TuningArguments
 
 ROOT = Path(__file__).parents[2]
 CONFIGS: dict[str, Any] = {
-    "imitation": ImitationConfig, "dpo": ChoiceDPOConfig, "self_improvement": ChoiceDPOConfig, "ppo": PPOConfig,
+    "imitation": ImitationConfig, "dpo": ChoiceDPOConfig, "self_improvement": SelfImprovementConfig, "ppo": PPOConfig,
     "search": QueryConfig, "judgement": JudgementConfig, "sft": LanguageSFTConfig, "dpo_language": LanguageDPOConfig,
     "grpo": LanguageGRPOConfig,
 }  # fmt: skip
@@ -117,6 +117,8 @@ def test_every_field_of_our_arguments_is_read(arguments: Any) -> None:
         ({"weight_decay": float("nan")}, "weight_decay=nan, expected a finite number"),
         ({"fp16": True}, "fp16 needs a GPU, and this run is on the CPU"),
         ({"report_to": "nowhere"}, "report_to='nowhere' is unknown here; choose among"),
+        ({"report_to": ["nowhere,else"]}, "'nowhere,else' is unknown here; several are given as `--report_to tensor"),
+        ({"report_to": ["none", "nowhere"]}, "report_to='none' is unknown here; .* or none, which stands alone"),
         ({"lr_scheduler_type": "reduce_lr_on_plateau"}, "it needs an evaluation in every epoch"),
         ({"lr_scheduler_kwargs": {"unknown": 1}}, "cannot be used"),
     ],
@@ -150,6 +152,21 @@ def test_a_tracker_that_is_not_installed_is_refused(tmp_path: Path, monkeypatch:
     for recipe in TITLES:
         with pytest.raises(ConfigError, match="'tensorboard', which is not installed; `pip install tensorboard`, or"):
             CONFIGS[recipe](output_dir=str(tmp_path), use_cpu=True, report_to="tensorboard")
+
+
+def test_several_trackers_are_given_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trackers = ["tensorboard", "trackio"]
+    monkeypatch.setattr("transformers.integrations.get_available_reporting_integrations", lambda: trackers)
+    path = tmp_path / "recipe.yaml"
+    for recipe in TITLES:
+        for written, given in (
+            ("none", ["--report_to", *trackers]),
+            ("[tensorboard, trackio]", []),
+            ("tensorboard", ["--report_to=none"]),
+        ):
+            path.write_text(f"report_to: {written}\noutput_dir: {tmp_path / 'run'}\nuse_cpu: true\n", encoding="utf-8")
+            [config] = parse_recipe(TrlParser((CONFIGS[recipe],)), ["--config", str(path), *given])
+            assert config.report_to == ([] if given == ["--report_to=none"] else trackers)
 
 
 def test_mixed_precision_of_the_launcher_is_checked_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The judgement learns what is perfect, says how sure it is, and ends the same however often it was interrupted."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -12,9 +13,12 @@ import pytest
 import torch
 from reported import reported
 
+from recrl.environments.fewer_products import first_targets
+from recrl.environments.webshop import as_task
 from recrl.errors import ConfigError
 from recrl.evaluation import evaluate
 from recrl.policies import load_policy
+from recrl.rollouts.collecting import goal_stream
 from recrl.scoring.checkpoints import load_scorer
 from recrl.training.judgement import (
     JudgementArguments,
@@ -131,6 +135,19 @@ def test_no_test_product_is_a_target() -> None:
         assert one.perfect.shape == (len(one.products),)
         own = [place for place, product in enumerate(one.products) if product.asin == one.target]
         assert all(one.perfect[place] for place in own)
+
+
+def test_few_products_are_the_same_ones_in_every_stage() -> None:
+    catalog = load_catalog()
+    few, more = (first_targets(as_task(catalog), "train", "product", number) for number in (3, 5))
+    assert len(few) == 3
+    assert few < more
+    stream = goal_stream(catalog, "train", "product", 1, num_products=3, draw="product")
+    assert {catalog.goals[index].asin for index in itertools.islice(stream, 200)} == few
+    goals = drawn_goals(catalog, "product", 2, np.random.default_rng(0), among=few)
+    assert {catalog.goals[index].asin for index in goals} == few
+    with pytest.raises(ConfigError, match="num_products=9999, but the train split by product has"):
+        first_targets(as_task(catalog), "train", "product", 9999)
 
 
 def test_a_product_fully_noted_is_what_notes_hold_after_reading_it() -> None:

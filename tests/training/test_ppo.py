@@ -1,5 +1,6 @@
 """PPO: its terms against closed forms and plain loops, and tasks with known answers that it must learn."""
 
+import copy
 import json
 import math
 from collections import Counter
@@ -18,9 +19,9 @@ from recrl.policies.scorer import ScorerPolicy
 from recrl.scoring.batches import ChoiceBatch
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.model import BertForChoiceScoring
-from recrl.training.environment import EnvironmentArguments, MixedEnvironmentArguments
+from recrl.training.environment import EnvironmentArguments, MixedEnvironmentArguments, MixedEnvironments
 from recrl.training.imitation import decisions_of
-from recrl.training.ppo.advantages import explained_variance, generalized_advantages, normalized
+from recrl.training.ppo.advantages import explained_variance, generalized_advantages, goal_baselines, normalized
 from recrl.training.ppo.buffer import Minibatch, RolloutBuffer
 from recrl.training.ppo.checkpoints import resume_checkpoint
 from recrl.training.ppo.collector import Collector
@@ -167,6 +168,63 @@ def test_advantages_equal_the_plain_sum(seed: int, steps: int, gamma: float, gae
                     break
                 weight *= gamma * gae_lambda
             assert found[start, env] == pytest.approx(total, abs=1e-9)
+
+
+def test_goal_baselines_in_closed_form() -> None:
+    """Two groups of two environments. In the first, goal 7 begins in both at once and once more later; in the second,
+    the goals differ, and one episode goes on from an earlier collection."""
+    advantages = np.arange(12, dtype=float).reshape(3, 4)
+    begins = np.array([[True, True, True, False], [False, True, False, True], [True, False, False, False]])
+    goals = np.array([[7, 7, 1, 7], [7, 5, 1, 2], [7, 5, 1, 2]])
+    found = goal_baselines(advantages, begins, goals, 2)
+    # goal 7 in the first group: first steps' advantages 0 (two steps long), 1 (one step), 8 (one step)
+    assert found[:, 0].tolist() == [4.5, 4.5, 0.5]
+    assert found[:, 1].tolist() == [4.0, 0.0, 0.0]
+    assert not found[:, 2:].any()
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(seed=st.integers(0, 10_000), steps=st.integers(1, 8), group=st.sampled_from([1, 2, 4]))
+def test_goal_baselines_equal_the_plain_mean(seed: int, steps: int, group: int) -> None:
+    """Each step's baseline is the mean over the goal's other episodes of the group, and no step of one episode
+    depends on that episode itself.
+    """
+    rng = np.random.default_rng(seed)
+    advantages, begins = rng.normal(size=(steps, 4)), rng.random((steps, 4)) < 0.4
+    drawn = rng.integers(0, 2, (steps, 4))
+    goals = np.zeros((steps, 4), int)
+    for env in range(4):
+        for step in range(steps):
+            goes_on = step > 0 and not begins[step, env]
+            goals[step, env] = goals[step - 1, env] if goes_on else drawn[step, env]
+    found = goal_baselines(advantages, begins, goals, group)
+    for env in range(4):
+        for step in range(steps):
+            begun = [at for at in range(step + 1) if begins[at, env]]
+            others = [
+                advantages[at, other]
+                for other in range(env // group * group, env // group * group + group)
+                for at in range(steps)
+                if begun
+                and begins[at, other]
+                and goals[at, other] == goals[step, env]
+                and (at, other) != (begun[-1], env)
+            ]
+            assert found[step, env] == pytest.approx(np.mean(others) if others else 0.0, abs=1e-9)
+
+
+def test_episodes_of_a_goal_are_a_baseline_for_one_another(tiny_scorer: Path, tmp_path: Path) -> None:
+    """What the values miss of a goal does not reach its advantages: they are 0 where both episodes end alike."""
+    shops = [ToyShop(*ONE_PAGE, number) for number in range(2)]
+    collector = Collector(shops, [np.random.default_rng(number) for number in range(2)])
+    buffer, _ = collector.collect(40, lambda pages: [(np.log(np.full(4, 0.25)), 0.5) for _ in pages])
+    buffer.finish(1.0, 0.95, envs_per_goal=2)
+    assert buffer.begins.all()  # episodes of one step
+    mean = buffer.rewards.mean()
+    assert buffer.advantages == pytest.approx((buffer.rewards - mean) * 80 / 79)  # the leave-one-out mean
+    assert buffer.returns == pytest.approx(buffer.rewards)  # the values are fitted as without
+    log, _ = run(tiny_scorer, shop_of(*ONE_PAGE), tmp_path / "run", envs_per_goal=2)
+    assert log[-1]["episode/success"] > 95
 
 
 def test_explained_variance_in_closed_form() -> None:
@@ -612,6 +670,24 @@ def test_it_runs_on_the_embedded_catalogue(tiny_scorer: Path, tmp_path: Path) ->
     assert not (tmp_path / "run" / "best").exists()
 
 
+def test_environments_of_a_group_draw_the_same_goals(
+    tiny_scorer: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    make_env = MixedEnvironments.make_env
+
+    def recording(shops: MixedEnvironments, number: int, rng: np.random.Generator) -> Any:
+        made.append((number, copy.deepcopy(rng).random()))
+        return make_env(shops, number, rng)
+
+    monkeypatch.setattr(MixedEnvironments, "make_env", recording)
+    config = config_for(tmp_path / "run", num_updates=1, num_steps=4, envs_per_goal=2)
+    environment = MixedEnvironmentArguments(max_episode_steps=4)
+    train_ppo(PPOArguments(model_name_or_path=str(tiny_scorer)), environment, TuningArguments(), config)
+    assert [number for number, _ in made] == [0, 0, 1, 1]
+    assert made[0] == made[1] != made[2] == made[3]
+
+
 def test_what_the_model_cannot_do_is_refused_before_the_folder_is_claimed(tiny_scorer: Path, tmp_path: Path) -> None:
     arguments = PPOArguments(model_name_or_path=str(tiny_scorer))
     with pytest.raises(ConfigError, match="num_frozen_layers=9, but the encoder has 2 layers"):
@@ -650,6 +726,7 @@ def test_training_the_heads_alone_encodes_no_text_twice(
     [
         ({"num_minibatches": 3}, "num_minibatches=3 must divide num_steps=16"),
         ({"num_envs": 0}, "num_envs=0, expected at least 1"),
+        ({"envs_per_goal": 3}, "envs_per_goal=3 must divide num_envs=4"),
         ({"gamma": 0.0}, "gamma=0.0"),
         ({"num_train_epochs": 2}, "num_train_epochs=2 has no meaning for PPO; set num_updates and num_passes"),
     ],

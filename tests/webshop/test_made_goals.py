@@ -95,6 +95,13 @@ def test_by_goal_every_product_is_asked_for_and_no_held_out_wish_is_made(embedde
     assert {asin for asin, _, _ in wishes} > {goal.asin for goal in made}
 
 
+def test_among_few_products_no_other_is_asked_for(embedded: Catalog, made: MadeGoals) -> None:
+    few = {made[0].asin, made[30].asin}
+    assert {goal.asin for goal in made_goals(embedded, 0, 3, among=few)} == few
+    with pytest.raises(CatalogError, match="no product outside the test and dev splits"):
+        made_goals(embedded, 0, 3, among=())
+
+
 def test_goals_follow_from_the_seed_alone(embedded: Catalog, made: MadeGoals) -> None:
     again, other = made_goals(embedded, 0, 3), made_goals(embedded, 1, 1)
     assert [again[place] for place in (700, 3, 1500)] == [made[place] for place in (700, 3, 1500)]  # in any order

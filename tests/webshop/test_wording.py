@@ -23,17 +23,8 @@ from recrl.webshop.catalog import Catalog, load_catalog
 from recrl.webshop.classic import WebAgentTextEnv
 from recrl.webshop.goals import NO_BOUND, Goal, read_protocol
 from recrl.webshop.prices import price_bound
-from recrl.webshop.wording import (
-    FRAMES,
-    Draws,
-    article,
-    in_words,
-    plural,
-    read_template,
-    reword,
-    singular,
-    without_code,
-)
+from recrl.webshop.wording import FRAMES, Draws, article, reword
+from recrl.webshop.wording_wishes import in_words, plural, read_template, singular, without_code
 
 EMBEDDED_REWORDED = "8965279efbaf93ff79d1e681141b40ee84dda5f26bb32d48135d2b4e057d3dda"
 WEBSHOP_1K_REWORDED = "9c907d972e1c093c1fdba083507818a7d2e1cb6764ac65be047368ebd381a863"

@@ -36,6 +36,36 @@ def generalized_advantages(
     return advantages
 
 
+def goal_baselines(advantages: np.ndarray, begins: np.ndarray, goals: np.ndarray, envs_per_goal: int) -> np.ndarray:
+    """What the values miss of a goal, by the other episodes of the goal: the mean of their first steps' advantages.
+
+    Environments that follow each other in groups of ``envs_per_goal`` play the same goals. As in leave-one-out
+    REINFORCE (Kool et al. 2019; arXiv:2402.14740) an episode's own actions have no part in its baseline, which so
+    changes no expected gradient; here it corrects a value function, where it stands for one there.
+
+    Args:
+        advantages: (steps, envs) of `generalized_advantages`.
+        begins: (steps, envs) bool, True at the first step of an episode.
+        goals: (steps, envs) the goal that is played.
+
+    Returns:
+        (steps, envs) to be taken from the advantages; 0 where no other episode of the goal began in this collection,
+        and for episodes that go on from an earlier one.
+    """
+    baselines = np.zeros_like(advantages)
+    episodes = np.cumsum(begins, axis=0)  # (steps, envs) number within the environment, 0: from an earlier collection
+    firsts: dict[tuple[int, int], list[tuple[int, int]]] = {}  # group and goal -> first steps
+    for step, env in np.argwhere(begins).tolist():
+        firsts.setdefault((env // envs_per_goal, int(goals[step, env])), []).append((step, env))
+    for places in firsts.values():
+        missed = np.array([advantages[place] for place in places])
+        for (step, env), own in zip(places, missed, strict=True):
+            if len(places) > 1:
+                of_episode = episodes[:, env] == episodes[step, env]
+                baselines[of_episode, env] = (missed.sum() - own) / (len(places) - 1)
+    return baselines
+
+
 def normalized(advantages: np.ndarray, choices: np.ndarray) -> np.ndarray:
     """Shifts and scales advantages so that those of ``choices`` have mean 0 and deviation 1; none: leaves them.
 

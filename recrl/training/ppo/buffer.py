@@ -10,7 +10,7 @@ from recrl.episodes.decisions import Decision, LabelledDecision
 from recrl.errors import ConfigError
 from recrl.scoring.batches import ChoiceBatch
 from recrl.scoring.collator import ChoiceCollator, right_mask
-from recrl.training.ppo.advantages import generalized_advantages
+from recrl.training.ppo.advantages import generalized_advantages, goal_baselines
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +58,7 @@ class RolloutBuffer:
         reference_log_probs: the same under the reference policy, empty without one.
         action_index, values, rewards, next_values: (steps, envs) see `recrl.training.ppo.advantages`.
         terminated, truncated: (steps, envs) bool.
+        goals: (steps, envs) the goal that is played; begins: (steps, envs) bool, True at an episode's first step.
         advantages, returns: (steps, envs), after `finish`.
     """
 
@@ -70,6 +71,8 @@ class RolloutBuffer:
     next_values: np.ndarray
     terminated: np.ndarray
     truncated: np.ndarray
+    goals: np.ndarray
+    begins: np.ndarray
     advantages: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     returns: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
 
@@ -77,16 +80,23 @@ class RolloutBuffer:
     def empty(cls, num_steps: int, num_envs: int) -> "RolloutBuffer":
         """A buffer of that shape, to be filled step by step."""
         numbers = {name: np.zeros((num_steps, num_envs)) for name in ("values", "rewards", "next_values")}
-        flags = {name: np.zeros((num_steps, num_envs), bool) for name in ("terminated", "truncated")}
-        return cls([], [], [], np.zeros((num_steps, num_envs), np.int64), **numbers, **flags)
+        flags = {name: np.zeros((num_steps, num_envs), bool) for name in ("terminated", "truncated", "begins")}
+        places = {name: np.zeros((num_steps, num_envs), np.int64) for name in ("action_index", "goals")}
+        return cls([], [], [], **places, **numbers, **flags)
 
-    def finish(self, gamma: float, gae_lambda: float) -> None:
-        """Computes advantages and returns."""
+    def finish(self, gamma: float, gae_lambda: float, envs_per_goal: int = 1) -> None:
+        """Computes advantages and returns.
+
+        Args:
+            envs_per_goal: environments that play the same goals, see `recrl.training.ppo.advantages.goal_baselines`.
+        """
         self.advantages = generalized_advantages(
             self.rewards, self.values, self.next_values, self.terminated, self.truncated,
             gamma=gamma, gae_lambda=gae_lambda,
         )  # fmt: skip
         self.returns = self.advantages + self.values
+        if envs_per_goal > 1:
+            self.advantages = self.advantages - goal_baselines(self.advantages, self.begins, self.goals, envs_per_goal)
 
     @property
     def is_choice(self) -> np.ndarray:

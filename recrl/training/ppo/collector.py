@@ -122,6 +122,7 @@ class Collector:
                 buffer.next_values[step - 1, running] = [found[env][1] for env in np.flatnonzero(running).tolist()]
             cut: list[tuple[int, Decision]] = []  # where the step limit came, and the page there
             for env, (log_probs, value) in enumerate(found):
+                buffer.goals[step, env], buffer.begins[step, env] = self.envs[env].goal_index, not self.actions[env]
                 action = sample(log_probs, self.rngs[env])
                 buffer.action_index[step, env], buffer.values[step, env] = action, value
                 text = decisions[env].valid_actions[action]

@@ -7,7 +7,8 @@ imitation and can keep an imitation term; as in WebShop's own agent (arXiv:2207.
 What those papers leave open, and ours: the value loss is clipped and starts alone, while the policy waits
 (``value_warmup``), because the value head of an imitation start knows nothing and its first advantages would be noise;
 a penalty on the exact KL to the start; an update ends early when the policy has moved ``target_kl`` from the one that
-collected; advantages are normalised over the collection and all processes, from pages with a choice only.
+collected; advantages are normalised over the collection and all processes, from pages with a choice only. With
+``envs_per_goal`` several episodes of a goal are a baseline for one another.
 
 Every number in the log is explained in `recrl.training.ppo.metrics`.
 """
@@ -74,7 +75,8 @@ def train_ppo(
     model.config.trained_on = to_config(merged(from_config(model.config.trained_on), own, *of_shown))
 
     def make_env(number: int) -> Environment:
-        return shops.make_env(number, np.random.default_rng([config.seed, number, 0]))
+        group = number // config.envs_per_goal  # whose environments draw the same goals
+        return shops.make_env(group, np.random.default_rng([config.seed, group, 0]))
 
     settings = {"arguments": arguments, "environment": environment, "tuning": tuning}
     files = {BEST_FOLDER: "while it trains: the best scorer on dev goals so far"}
@@ -139,7 +141,7 @@ def ppo_loop(state: PPOState, bar: Bar) -> None:
         buffer, episodes = state.collector.collect(config.num_steps, policy.outputs, reference)
         seconds = time.monotonic() - started
 
-        buffer.finish(config.gamma, config.gae_lambda)
+        buffer.finish(config.gamma, config.gae_lambda, config.envs_per_goal)
         if config.normalize_advantages:
             choices = np.concatenate(gather_object([buffer.advantages[buffer.is_choice]]))
             buffer.advantages = normalized(buffer.advantages, choices)

@@ -50,12 +50,9 @@ class DPOArguments:
 
 
 @dataclass
-class DPOSettings(TrainerSettings):
-    """Training."""
+class PairSettings(TrainerSettings):
+    """Training on pairs."""
 
-    output_dir: str | None = field(default="runs/dpo", metadata=OUTPUT_DIR_HELP)
-    learning_rate: float = field(default=1e-5, metadata={"help": "Learning rate of the encoder."})
-    head_learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the heads."})
     num_train_epochs: float = field(default=2.0, metadata={"help": "Passes over the pairs."})
     per_device_train_batch_size: int = field(
         default=16, metadata={"help": "Pairs that each process reads in one step."}
@@ -76,3 +73,12 @@ class DPOSettings(TrainerSettings):
     gradient_checkpointing: bool | None = field(  # None: off without a warning
         default=None, metadata={"help": "Less memory for a slower step (TRL's default is on, ours off)."}
     )
+
+
+@dataclass
+class DPOSettings(PairSettings):
+    """Training."""
+
+    output_dir: str | None = field(default="runs/dpo", metadata=OUTPUT_DIR_HELP)
+    learning_rate: float = field(default=1e-5, metadata={"help": "Learning rate of the encoder."})
+    head_learning_rate: float = field(default=1e-4, metadata={"help": "Learning rate of the heads."})

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from recrl.training.settings.dpo import DPOArguments, DPOSettings
+from recrl.training.settings.dpo import DPOArguments, PairSettings
 from recrl.training.settings.trainer import OUTPUT_DIR_HELP
 
 
@@ -19,14 +19,11 @@ class LanguageDPOArguments(DPOArguments):
 
 
 @dataclass
-class LanguageDPOSettings(DPOSettings):
+class LanguageDPOSettings(PairSettings):
     """Training."""
 
     output_dir: str | None = field(default="runs/dpo_language", metadata=OUTPUT_DIR_HELP)
     learning_rate: float = field(default=5e-5, metadata={"help": "Learning rate; 5e-7 suits training all weights."})
-    head_learning_rate: float = field(
-        default=1e-4, metadata={"help": "Has no meaning for a language model, which has no new heads."}
-    )
     per_device_train_batch_size: int = field(default=8, metadata={"help": "Pairs that each process reads in one step."})
     max_length: int | None = field(
         default=4096, metadata={"help": "Longest side, in tokens; longer ones are left out."}

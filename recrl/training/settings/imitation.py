@@ -27,7 +27,8 @@ class ImitationArguments:
         metadata={"help": f"Numbers about each action that the scorer reads, of: {', '.join(ACTION_FEATURES)}."},
     )
     state_form: str = field(
-        default="compact", metadata={"help": "compact or full (the paper's): see recrl/scoring/inputs.py."}
+        default="compact",
+        metadata={"help": "How a state is written: compact, or full as in the paper; see recrl/scoring/inputs.py."},
     )
     similarity: bool = field(default=True, metadata={"help": "Start from the encoder's own cosine similarity."})
     max_state_tokens: int = field(default=256, metadata={"help": "Longest state, in tokens."})

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from recrl.errors import ConfigError
-from recrl.rollouts.config import SPLIT_BY_HELP, CatalogSettings
+from recrl.rollouts.config import NUM_PRODUCTS_HELP, SPLIT_BY_HELP, CatalogSettings
 from recrl.scoring.evidence import MATCH_FEATURES
+from recrl.settings import check_at_least
 from recrl.training.settings.trainer import OUTPUT_DIR_HELP, TrainerSettings
 from recrl.webshop.goals import DEFAULT_SPLIT_BY, WORDINGS, check_wording
 
@@ -33,7 +34,11 @@ class JudgementArguments(CatalogSettings):
             "that may be trained on; see recrl/webshop/made_goals.py."
         },
     )
-    variants: int = field(default=6, metadata={"help": "How often each goal is shown, each time with other knowledge."})
+    num_products: int | None = field(default=None, metadata=NUM_PRODUCTS_HELP)
+    variants: int = field(
+        default=6,
+        metadata={"help": "How often each goal is shown, each time with another part of the products' pages known."},
+    )
     held_out_share: float = field(
         default=0.15, metadata={"help": "Share of the training products whose goals are kept for the calibration."}
     )
@@ -49,6 +54,7 @@ class JudgementArguments(CatalogSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_at_least(self, 1, "num_products")
         if self.goals_per_product < 1 or self.variants < 1 or not self.match_features:
             raise ConfigError(
                 f"goals_per_product={self.goals_per_product}, variants={self.variants}, "

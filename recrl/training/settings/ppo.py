@@ -29,6 +29,13 @@ class PPOSettings(RunSettings):
     output_dir: str | None = field(default="runs/ppo", metadata=OUTPUT_DIR_HELP)
     num_updates: int = field(default=20, metadata={"help": "Collections, each followed by an update."})
     num_envs: int = field(default=16, metadata={"help": "Environments side by side in each process."})
+    envs_per_goal: int = field(
+        default=1,
+        metadata={
+            "help": "Environments that play the same goals, each with actions of its own; must divide num_envs. "
+            "Above 1 the goal's other episodes are a baseline of each: what they earned beyond what the values expect."
+        },
+    )
     num_steps: int = field(default=32, metadata={"help": "Steps of every environment in a collection."})
     num_minibatches: int = field(default=16, metadata={"help": "Minibatches in a pass; must divide num_steps."})
     num_passes: int = field(default=2, metadata={"help": "Passes over the steps in an update."})

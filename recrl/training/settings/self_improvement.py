@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from recrl.errors import ConfigError
 from recrl.preferences.config import CHOSEN_MIN_REWARD_HELP, PAIRS_HELP, WEIGHT_BY_MARGIN_HELP
 from recrl.rollouts.config import LOOP_GUARD_HELP, ROLLOUTS_PER_GOAL_HELP, TEMPERATURE_HELP
+from recrl.training.settings.dpo import DPOSettings
+from recrl.training.settings.trainer import OUTPUT_DIR_HELP
 
 
 @dataclass
@@ -43,3 +45,10 @@ class SelfImprovementArguments:
             raise ConfigError(
                 f"min_reward={self.min_reward}, temperature={self.temperature}: expected 0 to 1, and a positive number"
             )
+
+
+@dataclass
+class SelfImprovementSettings(DPOSettings):
+    """Training in each round."""
+
+    output_dir: str | None = field(default="runs/self_improvement", metadata=OUTPUT_DIR_HELP)

@@ -19,7 +19,9 @@ class SFTArguments:
     num_demonstrations: int | None = field(
         default=None, metadata={"help": "Use the first N demonstrations only; default: all."}
     )
-    unit: str = field(default="decision", metadata={"help": "A row for each decision, or one for each episode."})
+    unit: str = field(
+        default="decision", metadata={"help": "decision makes a row for each decision, episode one for each episode."}
+    )
     tools: bool = field(default=False, metadata={"help": "Write episodes as calls of tools, as recipes/grpo.py plays."})
     chat_template: str | None = field(
         default=None,

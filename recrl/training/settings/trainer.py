@@ -14,8 +14,9 @@ class RunSettings:
     bf16: bool = field(
         default=False, metadata={"help": "Train in bf16 mixed precision, on GPUs that have it or on a CPU."}
     )
-    report_to: str = field(
-        default="none", metadata={"help": "Tracker that gets the log: trackio, tensorboard, wandb ... or none."}
+    report_to: str | list[str] = field(
+        default_factory=lambda: ["none"],
+        metadata={"help": "Trackers that get the log, one or several: trackio, tensorboard, wandb ... or none."},
     )
     run_name: str | None = field(default=None, metadata={"help": "Name of the run in the tracker."})
     push_to_hub: bool = field(default=False, metadata={"help": "Push the finished run to the Hub, with its card."})
