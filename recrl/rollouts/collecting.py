@@ -32,7 +32,8 @@ from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.config import TrajectoryConfig
 from recrl.rollouts.pruning import prune_loops
 from recrl.rollouts.rollout import rollout
-from recrl.runs import JOURNAL_FILE, README_FILE, RunFolder, outcome_of, read_object, refuse_other_settings
+from recrl.runs import JOURNAL_FILE, README_FILE, RunFolder, outcome_of, read_object
+from recrl.same_settings import refuse_other_settings
 from recrl.seals import check_folder, seal_folder, write_sealed_json
 from recrl.webshop.catalog import Catalog
 
