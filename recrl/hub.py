@@ -14,11 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import HubError
-<<<<<<< HEAD
 from recrl.seals import MANIFEST, VERIFY, check_folder
-=======
-from recrl.seals import MANIFEST
->>>>>>> main
 
 # Not to be published: what a training run needs only while it runs, hidden files, and the trainer's pickled arguments,
 # which hold the Hub token in plain text. A run's preference pairs are a dataset, for `push_dataset`.
