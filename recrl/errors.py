@@ -42,3 +42,7 @@ class HubError(RecrlError):
 
 class StorageError(RecrlError):
     """A file or folder that could not be written, for example because the disk is full."""
+
+
+class WorkerError(RecrlError):
+    """A process that did a part of the work and was killed; what the others had finished is kept."""

@@ -40,11 +40,12 @@ class Journal:
         if self._size != _size(self.path):
             self.read()
         after = _added(self._hash, record)
-        line = _text({**record, CHECKSUM: after.hexdigest()[:LENGTH]}) + "\n"
-        with clear_disk_errors(self.path), open(self.path, "ab") as file:
+        rest = memoryview((_text({**record, CHECKSUM: after.hexdigest()[:LENGTH]}) + "\n").encode())
+        # Without a buffer: closing would write the rest of a half line, for which the truncation has just made room.
+        with clear_disk_errors(self.path), open(self.path, "ab", buffering=0) as file:
             try:
-                file.write(line.encode())
-                file.flush()
+                while rest:
+                    rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
             except OSError:
                 os.truncate(self.path, max(self._size, 0))  # what follows a half line could not be read

@@ -1,12 +1,14 @@
 """Starting a recipe on several devices, through `accelerate launch`."""
 
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from recrl.errors import ConfigError
+from recrl.errors import ConfigError, WorkerError
 from recrl.shipped import ACCELERATE_CONFIGS, find_file, shipped_files
 
 CONFIG, PROCESSES = "--accelerate_config", "--num_processes"
@@ -47,6 +49,7 @@ def launch(words: Sequence[str], flags: dict[str, str]) -> None:
 
     Raises:
         ConfigError: the configuration is not there.
+        WorkerError: a process was killed, and so could not say what is wrong.
     """
     from accelerate.commands.launch import launch_command, launch_command_parser
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -64,9 +67,20 @@ def launch(words: Sequence[str], flags: dict[str, str]) -> None:
     try:
         launch_command(arguments)
     except subprocess.CalledProcessError as error:
-        sys.exit(error.returncode if error.returncode > 0 else 1)
+        _end_as(error.returncode)
     except ChildFailedError as error:
-        code = error.get_first_failure()[1].exitcode
-        sys.exit(code if code > 0 else 1)
+        codes = [failure.exitcode for failure in error.failures.values()]
+        killed = [code for code in codes if code < 0 and code != -signal.SIGTERM]  # with SIGTERM the others are ended
+        _end_as(killed[0] if killed else max(codes))
     except KeyboardInterrupt:  # which they were told too
         sys.exit(130)
+
+
+def _end_as(code: int) -> NoReturn:
+    """Ends with a process's exit code; a negative one is the signal that killed it."""
+    if code < 0:
+        raise WorkerError(
+            f"a process was killed ({signal.Signals(-code).name}), perhaps because memory ran out, and the others were "
+            "ended; run the same command again to go on from the last checkpoint"
+        )
+    sys.exit(code)

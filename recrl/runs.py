@@ -27,6 +27,7 @@ from typing import Any
 from recrl.errors import ConfigError, DatasetError, RecrlError, StorageError
 from recrl.files import LEFTOVER, clear_disk_errors, write_text
 from recrl.journals import Journal
+from recrl.same_settings import refuse_other_settings
 from recrl.seals import MANIFEST, read_sealed_json, seal_folder, sealed_text, write_sealed_json
 from recrl.version import __version__
 
@@ -36,7 +37,6 @@ JOURNAL_FILE = "journal.jsonl"
 README_FILE = "README.md"
 LOCK_FILE = ".recrl.lock"
 README_MARK = "<!-- Written by recrl for this run. A README.md without this line is left as it is. -->"
-SHOWN_DIFFERENCES = 3  # settings that a refusal names; more are counted
 
 
 class RunState(enum.Enum):
@@ -116,9 +116,8 @@ class RunFolder:
                 state = self.state()  # again: now no other process changes it
                 for leftover in self._leftovers():
                     shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
-                if self._recorded() != self._wanted():
-                    write_sealed_json(self.path / self.settings_file, self._wanted())
-                if state is not RunState.COMPLETE:
+                if state is not RunState.COMPLETE:  # whose settings are sealed: they stay what it was made with
+                    self._record_settings()
                     self._explain()
                 try:
                     yield state
@@ -140,6 +139,7 @@ class RunFolder:
             outcome: Markdown that says what came out; None for a list of the result's numbers and texts.
         """
         text = sealed_text(result)
+        self._record_settings()  # of a complete run that went on
         seal_folder(self.path, self.kind, command=self.command, pending={self.result_file: text})
         write_text(self.path / self.result_file, text)
         self._explain(outcome_of(result) if outcome is None else outcome)
@@ -180,6 +180,10 @@ class RunFolder:
             *(f"- `{name}`: {text}" for name, text in files.items()),
         ]
         return "\n".join(lines) + "\n"
+
+    def _record_settings(self) -> None:
+        if self._recorded() != self._wanted():
+            write_sealed_json(self.path / self.settings_file, self._wanted())
 
     def _wanted(self) -> dict[str, Any]:
         return json.loads(json.dumps(self.settings))
@@ -244,31 +248,6 @@ def refuse_no_folder(path: Path) -> None:
         return
 
 
-def refuse_other_settings(
-    holds: str, recorded: Mapping[str, Any], wanted: Mapping[str, Any], free: Sequence[str] = ()
-) -> None:
-    """Compares the settings of a run with those that are wanted now; one that is missing counts as switched off.
-
-    Args:
-        holds: the beginning of the message: "runs/a holds an interrupted comparison".
-
-    Raises:
-        ConfigError: they differ in more than the free ones; both values are named.
-    """
-    differences = [
-        f"{name}={one!r}, not {other!r}"
-        for name, one, other in _differences(recorded, json.loads(json.dumps(wanted)))
-        if name not in free
-    ]
-    if differences:
-        named = " and ".join(differences[:SHOWN_DIFFERENCES])
-        more = len(differences) - SHOWN_DIFFERENCES
-        raise ConfigError(
-            f"{holds} with {named}{f' and {more} more differences' if more > 0 else ''}; use the same "
-            "settings, choose another --output_dir or remove it"
-        )
-
-
 def read_object(path: Path, folder: Path) -> dict[str, Any]:
     """The JSON object in a file of a run.
 
@@ -308,18 +287,6 @@ def _listed(settings: Mapping[str, Any]) -> list[str]:
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
             lines.append(f"- {name}: {shown}")
     return lines
-
-
-def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
-    """Name and both values of every field that differs, in groups too."""
-    for name in dict.fromkeys([*other, *one]):
-        values = one.get(name), other.get(name)
-        if values[0] == values[1] or all(value is None or value is False for value in values):
-            continue
-        if all(value is None or isinstance(value, Mapping) for value in values):
-            yield from _differences(*(value or {} for value in values))
-        else:
-            yield name, *values
 
 
 def _a(state: RunState) -> str:

@@ -1,7 +1,7 @@
 """A server that speaks enough of the Hugging Face Hub's protocol for the real client: commits, LFS, files, listings.
 
 Writing, and reading a private repository, needs the token `TOKEN`. The server can be told to fail: ``failures`` maps a
-part of a request's path to a status and what the server says with it.
+part of a request's path to a status and what the server says with it; ``trouble`` is a `Trouble` that passes.
 """
 
 import base64
@@ -12,6 +12,7 @@ import re
 import socket
 import sys
 import threading
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,22 @@ def hub_environment(endpoint: str, tmp_path: Path) -> dict[str, str]:
     }
 
 
+@dataclass
+class Trouble:
+    """What happens to requests.
+
+    Attributes:
+        part: of those requests, in "GET /path".
+        kind: "drop" closes the connection without an answer, "cut" in the middle of one, "delay" never answers, and a
+            number is a status, with which the server asks for patience (``Retry-After``).
+        times: how many of them have it.
+    """
+
+    part: str
+    kind: str
+    times: int = 1_000_000
+
+
 class HubServer:
     """Runs on a free port of the loopback interface while it is entered as a context."""
 
@@ -46,6 +63,8 @@ class HubServer:
         self.cuts: dict[str, int] = {}  # path of a file -> bytes after which the connection breaks, each time
         self.ranges: list[str] = []  # of the files that were asked for in part
         self.requests: list[str] = []
+        self.trouble: Trouble | None = None
+        self.closing = threading.Event()
         server = self
 
         class Handler(_Handler):
@@ -59,6 +78,7 @@ class HubServer:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        self.closing.set()
         self._http.shutdown()
         self._http.server_close()
 
@@ -108,6 +128,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _handle(self) -> None:
         path, body = unquote(urlsplit(self.path).path), self._body()
+        trouble = self.hub.trouble
+        if trouble is not None and trouble.times > 0 and trouble.part in f"{self.command} {path}":
+            trouble.times -= 1
+            self._fail(trouble.kind)
+            return
         for part, (status, message) in self.hub.failures.items():
             if part in path:
                 self._refuse(status, message)
@@ -122,6 +147,23 @@ class _Handler(BaseHTTPRequestHandler):
                 method(self, body, **found.groupdict())
                 return
         self._json({"error": f"no route for {path}"}, 404)
+
+    def _fail(self, kind: str) -> None:
+        """Answers as in a `Trouble`."""
+        if kind.isdigit():
+            body = json.dumps({"error": "not now"}).encode()
+            self._bytes(body, int(kind), {"Retry-After": "1", "X-Error-Message": "not now"})
+            return
+        if kind == "delay":
+            self.hub.closing.wait()
+        elif kind == "cut":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000")
+            self.end_headers()
+            self.wfile.write(b"{")
+            self.wfile.flush()
+        self.connection.shutdown(socket.SHUT_RDWR)
+        self.close_connection = True
 
     do_GET = do_HEAD = do_POST = do_PUT = _handle
 

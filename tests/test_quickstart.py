@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -106,3 +107,28 @@ def test_a_refused_run_leaves_no_folder(tmp_path: Path) -> None:
     with pytest.raises(CatalogError):
         run_quickstart(QuickstartConfig(output_dir=str(tmp_path / "run"), catalog=str(tmp_path / "none"), tiny=True))
     assert not list(tmp_path.iterdir())
+
+
+STAGE_ENDS = {
+    "judgement": "recrl.training.judgement.save_scorer",
+    "demonstrations": "recrl.rollouts.collecting._write_dataset",
+    "imitation": "recrl.training.imitation.save_result",
+    "trajectories": "recrl.rollouts.collecting._write_dataset",
+    "dpo": "recrl.training.dpo.save_result",
+}
+
+
+@pytest.mark.slow
+def test_a_run_that_is_interrupted_in_every_stage_and_moved_each_time_ends_as_undisturbed(tmp_path: Path) -> None:
+    run = tmp_path / "undisturbed"
+    table = run_quickstart(QuickstartConfig(output_dir=str(run), tiny=True))
+    weights = (run / "dpo" / "model.safetensors").read_bytes()
+    run = tmp_path / "moved"
+    for number, (stage, its_end) in enumerate(STAGE_ENDS.items()):
+        with patch(its_end, side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+            run_quickstart(QuickstartConfig(output_dir=str(run), tiny=True))
+        begun = run / (f"{stage}.collecting" if its_end.endswith("_write_dataset") else stage)
+        assert begun.is_dir()
+        run = run.rename(tmp_path / f"moved_{number}")
+    assert run_quickstart(QuickstartConfig(output_dir=str(run), tiny=True)) == table
+    assert (run / "dpo" / "model.safetensors").read_bytes() == weights

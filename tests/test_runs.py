@@ -18,7 +18,9 @@ from hypothesis import strategies as st
 from recrl.errors import ConfigError, DatasetError, StorageError
 from recrl.journals import Journal
 from recrl.runs import LOCK_FILE, README_MARK, RunFolder, RunState
+from recrl.same_settings import refuse_other_settings
 from recrl.seals import read_sealed_json
+from recrl.verifying import verify
 
 
 def run_folder(path: Path, **changed: Any) -> RunFolder:
@@ -310,6 +312,43 @@ def test_other_settings_are_refused_with_both_values(tmp_path: Path) -> None:
     work(replace(run, settings=settings | {"batch_size": 9}))  # a free one is recorded anew
     assert json.loads((run.path / "config.json").read_text())["batch_size"] == 9
     assert "a holds a complete comparison with seed=0, not 7" in refusal(seed=7)
+
+
+def test_a_complete_run_keeps_the_settings_that_it_was_made_with(tmp_path: Path) -> None:
+    settings = {"seed": 0, "batch_size": 4, "runs": 1}
+    run = run_folder(tmp_path / "a", settings=settings, free=("batch_size", "runs"))
+    work(run)
+    before = contents(run.path)
+    changed = replace(run, settings=settings | {"batch_size": 9, "runs": 2})
+    with changed.claim() as state:
+        assert state is RunState.COMPLETE
+    assert contents(run.path) == before
+    work(changed)  # goes on, and is complete anew
+    assert read_sealed_json(run.path / "config.json") == changed.settings
+    assert [one.damage for one in verify(run.path)] == [[], []]
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (("runs/a", "trained"), ("runs/b", "trained")),
+        (("runs/a", "trained"), ("/elsewhere/a", "trained")),
+        (("/x/runs/a", "trained"), ("runs/a", "trained")),
+        (("a", "arm/trained"), ("b/a", "arm/trained")),
+    ],
+)
+def test_what_was_moved_together_is_the_same(before: tuple[str, str], now: tuple[str, str]) -> None:
+    def settings(folder: str, run: str, **changed: Any) -> dict[str, Any]:
+        data = {"shown": [f"{folder}/shown", "other/shown"], "policy": f"planner:{folder}/scorer", "encoder": "/m/bert"}
+        return {"data": data | changed, "trainer": {"output_dir": f"{folder}/{run}", "seed": 0}}
+
+    def compare(wanted: dict[str, Any]) -> None:
+        refuse_other_settings("it", settings(*before), wanted, ("output_dir",))
+
+    compare(settings(*now))
+    for changed in ({"shown": [f"{now[0]}/more"]}, {"policy": f"{now[0]}/scorer"}, {"encoder": f"{now[0]}/bert"}):
+        with pytest.raises(ConfigError, match=f"it with {next(iter(changed))}="):
+            compare(settings(*now, **changed))
 
 
 RECORDS = st.lists(st.dictionaries(st.text(max_size=3), st.text() | st.integers() | st.none(), max_size=3), max_size=5)

@@ -1,5 +1,6 @@
 """Small works of each kind whose command can be repeated, and what they leave: for the tests of faults."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,32 @@ def build(folder: Path) -> None:
     build_catalog(folder.parent / "raw", folder / "out", nouns=plain_nouns, tagger={"name": "plain"})
 
 
-def train(folder: Path) -> None:
+def train(folder: Path, **more: Any) -> None:
     from recrl.publishing.push import push_run
     from recrl.training.imitation import ImitationArguments, ImitationConfig, train_imitation
     from recrl.training.tuning import TuningArguments
 
     config = ImitationConfig(
-        output_dir=str(folder / "out"), max_steps=4, save_steps=1, logging_steps=3, use_cpu=True, disable_tqdm=True
-    )
+        output_dir=str(folder / "out"), max_steps=4, save_steps=1, logging_steps=3, use_cpu=True, disable_tqdm=True,
+        **more,
+    )  # fmt: skip
     given = ImitationArguments(
         [str(folder.parent / "shown")], model_name_or_path=str(folder.parent / "encoder"), max_state_tokens=96
     )
     train_imitation(given, TuningArguments(), config)
     push_run(config)
+
+
+def convert(folder: Path) -> None:
+    from recrl.scoring.published import convert_published
+
+    convert_published(folder.parent / "choice.pth", folder / "out", tokenizer=folder.parent / "encoder")
+
+
+def quickstart(folder: Path) -> None:
+    from recrl.quickstart import QuickstartConfig, run_quickstart
+
+    run_quickstart(QuickstartConfig(output_dir=str(folder / "out"), tiny=True))
 
 
 WORKS: dict[str, Work] = {"collect": collect, "compare": play_off, "build": build, "train": train}
@@ -59,12 +73,13 @@ def content(folder: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if not path.is_file() or path.name in (MANIFEST, "training_args.bin", "journal.jsonl"):
+        if not path.is_file() or path.name in (MANIFEST, "training_args.bin", "journal.jsonl", "report.html"):
             found[name] = None
         elif path.name == "README.md":
             found[name] = path.read_text().replace(str(folder), "FOLDER")
-        elif path.suffix == ".json" and path.parent == folder / "out":
-            found[name] = _without(read_sealed_json(path), ("output_dir", *OF_THE_CLOCK))
+        elif path.suffix == ".json":
+            value = _without(read_sealed_json(path), OF_THE_CLOCK)
+            found[name] = json.dumps(value).replace(str(folder), "FOLDER")
         else:
             found[name] = path.read_bytes()
     return found

@@ -13,6 +13,7 @@ from recrl.seals import check_folder
 if TYPE_CHECKING:
     from datasets import Dataset
 
+LIST_FILE = "state.json"  # of data files
 FILE_READERS = {".parquet": "from_parquet", ".json": "from_json", ".jsonl": "from_json", ".csv": "from_csv"}
 
 
@@ -33,19 +34,20 @@ def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Da
         found = find_source(source, "dataset")
     except HubError as error:
         raise DatasetError(f"{expected}: {error}") from error
-    local = Path(source).exists()
+    folder = Path(found)
+    saved = Path(source).exists() or (folder / LIST_FILE).exists()  # by `datasets.Dataset.save_to_disk`
     if Path(source).is_file():
         reader = FILE_READERS.get(Path(source).suffix, "from_...")
         raise DatasetError(
             f"{expected}, which is a file; make a folder of it with `datasets.Dataset.{reader}({str(source)!r})"
             ".save_to_disk(FOLDER)`"
         )
-    if local:
-        check_folder(Path(source), DatasetError, f"{expected}; make it again, or copy it again from where it was made")
-        _check_files(Path(source), expected)
+    if saved:
+        check_folder(folder, DatasetError, f"{expected}; make it again, or copy it again from where it was made")
+        _check_files(folder, expected)
     with refused(DatasetError, expected):
         try:
-            dataset = load_from_disk(found) if local else load_dataset(found, split="train")
+            dataset = load_from_disk(found) if saved else load_dataset(found, split="train")
         except IndexError as error:  # what `datasets` makes of a folder without rows
             raise DatasetError(f"{expected}: it is empty") from error
         if isinstance(dataset, Dataset):
@@ -73,7 +75,7 @@ def _check_files(folder: Path, expected: str) -> None:
     Raises:
         DatasetError: it does.
     """
-    listed = folder / "state.json"
+    listed = folder / LIST_FILE
     if not listed.is_file():
         return
     with refused(DatasetError, f"{expected}: {listed} cannot be read"):

@@ -16,7 +16,7 @@ from typing import Any
 from recrl.errors import ConfigError
 from recrl.journals import Journal
 from recrl.rollouts.collecting import JOURNAL_ENDING
-from recrl.runs import refuse_other_settings
+from recrl.same_settings import refuse_other_settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,8 @@ from recrl.signals import EXIT_CODE, raise_interrupts
 from recrl.terminal import print_any_text, show, start_logging
 from recrl.values import alternatives, convert
 
+LOST = ("Connection reset by peer", "Connection closed by peer", "remote process exited")  # what gloo and NCCL say
+
 
 def parse_recipe(parser: Any, args: Sequence[str] | None = None) -> tuple[Any, ...]:
     """Parses ``--config file.yaml`` and flags with a `trl.TrlParser`, strictly.
@@ -118,7 +120,7 @@ def _unknown(key: Any, known: Iterable[str]) -> ConfigError:
 
 def run_recipe(main: Callable[[], None]) -> None:
     """Runs ``main``; bad input prints one line and exits with 2, Ctrl-C says how to go on and exits with 130. Waiting
-    too long for another process prints where, and exits with 1.
+    too long for another process prints where, and exits with 1; the end of another process prints one line.
     """
     raise_interrupts()
     print_any_text()
@@ -129,6 +131,13 @@ def run_recipe(main: Callable[[], None]) -> None:
         show(f"error: {' '.join(str(error).split())}", error=True)
         sys.exit(2)
     except RuntimeError as error:
+        if any(lost in str(error) for lost in LOST):
+            show(
+                "error: another process of this run has ended before its time; see what it says. The same command goes "
+                "on from the last checkpoint",
+                error=True,
+            )
+            sys.exit(1)
         if "Timed out waiting" not in str(error):
             raise
         traceback.print_exception(error)

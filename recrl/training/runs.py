@@ -20,6 +20,7 @@ import torch
 from recrl.errors import CheckpointError
 from recrl.files import LEFTOVER, clear_disk_errors, finite_or_none
 from recrl.runs import RunFolder, RunState, held, read_object
+from recrl.same_settings import OUTPUT_DIR
 from recrl.seals import MANIFEST, check_folder
 from recrl.version import versions
 
@@ -37,7 +38,6 @@ FILES = {
 RUNTIME_FIELDS = (
     "local_rank",
     "logging_dir",
-    "output_dir",
     "run_name",
     "deepspeed_plugin",
     "hub_token",
@@ -125,6 +125,7 @@ def training_run(
         files=FILES | dict(files or {}),
         shown=groups | {"trainer": {name: groups["trainer"].get(name) for name in _own_fields(config)}},
         scratch=scratch,
+        free=(OUTPUT_DIR,),
     )
     with contextlib.ExitStack() as claimed:
         claimed.enter_context(clear_disk_errors(folder.path))

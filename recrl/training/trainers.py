@@ -6,16 +6,19 @@ part of its steps. Here each process keeps these sums beside its part of the che
 counts as whole when it is sealed; only then are older ones removed (`SealCheckpoints`).
 """
 
+import contextlib
 import copy
 import json
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
+from recrl.errors import WorkerError
 from recrl.files import read_json, write_text
 from recrl.seals import seal_folder
 from recrl.training.progress import shown_progress
@@ -47,10 +50,13 @@ def run_trainer(trainer: Any, method: str, run: TrainingRun, config: Any) -> dic
 
     Returns:
         the number of processes and steps, the mean loss of all steps, that of the last line of the log, and the log.
+
+    Raises:
+        WorkerError: a process that loads data was killed.
     """
     trainer.callback_handler.callbacks.insert(0, Tally(trainer, run.checkpoint))  # before trackers, whose logs it mends
     trainer.add_callback(SealCheckpoints(config.save_total_limit))
-    with shown_progress(trainer, method):
+    with shown_progress(trainer, method), _killed_workers_said():
         trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
     history = trainer.state.log_history
     losses = [entry["loss"] for entry in history if "loss" in entry]
@@ -61,6 +67,20 @@ def run_trainer(trainer: Any, method: str, run: TrainingRun, config: Any) -> dic
         "last_loss": losses[-1] if losses else None,
         "log_history": history,
     }
+
+
+@contextlib.contextmanager
+def _killed_workers_said() -> Iterator[None]:
+    """Turns what torch says of a killed process that loads data into an error of ours."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise WorkerError(
+            "a process that loads data was killed, perhaps because memory ran out; run the same command again to go on "
+            "from the last checkpoint, with a smaller dataloader_num_workers if it is killed again"
+        ) from error
 
 
 class Tally(TrainerCallback):

@@ -17,12 +17,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from recrl.errors import CatalogError, StorageError
+from recrl.errors import CatalogError, StorageError, WorkerError
 from recrl.files import clear_disk_errors, read_json, replace_folder, sha256_of, write_json
 from recrl.webshop.built import INDEX_FOLDER, is_built, open_goals
 from recrl.webshop.indexing import Postings, search_text, write_index
@@ -65,6 +66,7 @@ def build_catalog(
     Raises:
         CatalogError: bad raw files, no tagger installed, or output_dir holds something else.
         StorageError: the disk is full or too small; nothing is left under output_dir.
+        WorkerError: one of several processes was killed; the finished parts are kept.
     """
     output_dir = Path(output_dir)
     if num_workers is not None and num_workers < 1:
@@ -82,6 +84,8 @@ def build_catalog(
         _check_disk(output_dir, size, say)
     say("reading the raw files' hashes")
     sources = {role: {"name": path.name, "sha256": sha256_of(path)} for role, path in files.items()}
+    for source in sources.values():
+        say(f"{source['name']} has the SHA-256 {source['sha256']}")
     if output_dir.exists():
         _refuse_other_build(output_dir, sources, tagger, num_products)
         say(f"{output_dir} is complete")
@@ -218,6 +222,11 @@ def _make_parts(
                     yield _finished(*waiting.popleft(), progress)
             while waiting:
                 yield _finished(*waiting.popleft(), progress)
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "a process of the build was killed, perhaps because memory ran out; the parts that were finished are "
+                "kept: run the same command again, with fewer --num_workers if it is killed again"
+            ) from error
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
