@@ -39,6 +39,7 @@ from recrl.scoring.encoders import default_encoder
 from recrl.scoring.evidence import MATCH_FEATURES, evidence_of, match_features
 from recrl.scoring.judgement import MatchHead
 from recrl.scoring.wishes import Wish, read_wish
+from recrl.terminal import quiet_libraries, start_logging
 from recrl.training.judgement import judgement_loss, standardise
 from recrl.training.judgement_examples import (
     KNOWN,
@@ -273,6 +274,8 @@ def main() -> None:
     parser.add_argument("--num_train_epochs", type=int, default=15, help="passes over the examples")
     parser.add_argument("--output_json", help="file for the numbers")
     arguments = parser.parse_args()
+    start_logging()
+    quiet_libraries()
     arms = list(dict.fromkeys(["literal", *arguments.arms]))  # the others are compared with it
     data = read_data(arguments.catalog, arms, arguments.variants, arguments.goals_per_product)
     found = {arm: measure(data, arm, arguments.folds, arguments.seeds, arguments.num_train_epochs) for arm in arms}

@@ -3,41 +3,59 @@
     pip install 'recrl[games]'
     python examples/textworld_game.py --num_episodes 8
 
-TextWorld makes a game from a seed, says its objective, and lists the commands that are admissible. The class below
-turns that into what recrl needs; the command line takes the task by name: `recrl evaluate --environment
-textworld_game:make_task --policy random`, in this folder. Prints what random play earns, and an episode's beginning.
+TextWorld makes a game from a seed, says its objective, and lists the admissible commands. The command line takes it by
+name: `recrl evaluate --environment textworld_game:make_task --policy random --max_steps 12`, in this folder.
+train_text_game.py trains agents on it.
+Prints what random play earns, and how the teacher plays one game.
 """
 
 import argparse
+import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
+import numpy as np
 import textworld
 
-from recrl import GymTask, check_environment, evaluate, load_policy, rollout
+from recrl import Choice, Decision, GymTask, check_environment, evaluate, load_policy, rollout
 from recrl.evaluation.tables import print_table
+from recrl.files import cache_dir
 from recrl.webshop.spaces import UnicodeText
 
-NUM_GAMES = 10
-WANTED = textworld.EnvInfos(admissible_commands=True, objective=True, won=True, description=True, inventory=True)
-FOLDER = Path(tempfile.mkdtemp())  # of compiled games
+NUM_GAMES, ROOMS, OBJECTS, QUEST = 100, 4, 6, 4  # each game is compiled once, in some seconds, and kept in the cache
+WANTED = textworld.EnvInfos(
+    admissible_commands=True, objective=True, won=True, description=True, inventory=True, policy_commands=True
+)
+
+
+def compiled(seed: int) -> Path:
+    """The file of a game, made if it is not there yet."""
+    folder = cache_dir() / "textworld" / f"{textworld.__version__}-{ROOMS}-{OBJECTS}-{QUEST}"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / f"{seed}.z8").exists():
+        made = textworld.GameOptions()
+        made.seeds, made.nb_rooms, made.nb_objects, made.quest_length = seed, ROOMS, OBJECTS, QUEST
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:
+            made.path = f"{temporary}/{seed}.z8"
+            textworld.generator.compile_game(textworld.generator.make_game(made), made)
+            for ending in (".json", ".z8"):  # the file that is asked for above comes last
+                shutil.move(f"{temporary}/{seed}{ending}", folder / f"{seed}{ending}")
+    return folder / f"{seed}.z8"
 
 
 class TextWorldGame(gym.Env[str, str]):
-    """Goal i is the game of seed i: three rooms, four objects, a quest of two steps."""
+    """Goal i is the game of seed i: rooms, things, and a quest of four commands that the objective tells in words."""
 
-    observation_space, action_space = UnicodeText(), UnicodeText()
+    observation_space, action_space, game = UnicodeText(), UnicodeText(), None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[str, dict[str, Any]]:
         super().reset(seed=seed)
-        settings = textworld.GameOptions()
-        settings.seeds, settings.nb_rooms, settings.nb_objects, settings.quest_length = seed or 0, 3, 4, 2
-        settings.path = str(FOLDER / f"{seed}.z8")
-        if not Path(settings.path).exists():
-            textworld.generator.compile_game(textworld.generator.make_game(settings), settings)
-        self.game = textworld.start(settings.path, WANTED)
+        if self.game:
+            self.game.close()
+        self.game = textworld.start(str(compiled(seed or 0)), WANTED)
         return self._shown(self.game.reset())
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
@@ -46,13 +64,25 @@ class TextWorldGame(gym.Env[str, str]):
         return observation, float(is_over and state["won"]), is_over, False, info
 
     def _shown(self, state: Any) -> tuple[str, dict[str, Any]]:
+        self.way = state["policy_commands"]  # to the end of the quest, for the teacher
         actions = tuple(sorted(set(state["admissible_commands"])))
         text = " ".join(f"{state['description']} {state['inventory']}".split())
         return text, {"valid_actions": actions, "instruction": " ".join(state["objective"].split())}
 
 
 def make_task() -> GymTask:
-    return GymTask("textworld-3-rooms", TextWorldGame, NUM_GAMES)
+    return GymTask("textworld-4-rooms", TextWorldGame, NUM_GAMES)
+
+
+class Teacher:
+    """Plays what TextWorld itself says leads to the end."""
+
+    name, catalog_sha256, knows_goal = "teacher", None, True
+
+    def act(
+        self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
+    ) -> list[Choice]:
+        return [Choice(d.valid_actions.index(d.env.inner.way[0]), 0.0) for d in decisions]  # type: ignore[union-attr]
 
 
 def main() -> None:
@@ -60,12 +90,10 @@ def main() -> None:
     parser.add_argument("--num_episodes", type=int, default=8, help="test games, each played once")
     arguments = parser.parse_args()
     check_environment(TextWorldGame())
-    task, policy = make_task(), load_policy("random")
-    print_table({"random": evaluate(policy, task, num_episodes=arguments.num_episodes, max_steps=30)})
-    [episode] = rollout(policy, task, [0], seed=0, max_steps=30)
-    print(episode.instruction)
-    for step in episode.steps[:5]:
-        print(f"  {step.action}")
+    random = evaluate(load_policy("random"), make_task(), num_episodes=arguments.num_episodes, max_steps=12)
+    print_table({"random": random})
+    [episode] = rollout(Teacher(), make_task(), [0], seed=0, max_steps=12)
+    print("\n".join([episode.instruction, *(f"  {step.action}" for step in episode.steps)]))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """Trains an agent on a text game that is no shop, by every method, and compares what comes of it.
 
     python examples/train_text_game.py --output_dir runs/text_game
+    python examples/train_text_game.py --game textworld_game --max_steps 12 --state_form compact
 
-The game is that of text_game.py; nothing of recrl is changed for it. Its teacher's episodes make the imitation start,
-the start's own ones preference pairs for DPO, and PPO plays on. The encoder is MiniLM-L6 unless `--encoder` names
-another.
-Prints a table of success on test goals, whose places training never met, and the report of a comparison.
+The game is that of text_game.py, or of another module beside it that has a `make_task` and a `Teacher`; nothing of
+recrl is changed for it. The teacher's episodes make the imitation start, the start's own ones preference pairs for DPO,
+and PPO plays on. The encoder is MiniLM-L6 unless `--encoder` names another.
+Prints a table of success on test goals, whose targets training never met, and the report of a comparison.
 """
 
 import argparse
@@ -25,31 +26,33 @@ from recrl.training.ppo.loop import train_ppo
 from recrl.training.settings.ppo import PPOArguments
 from recrl.training.tuning import TuningArguments
 
-GAME = {"environment": "text_game:make_task", "max_steps": 8}
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output_dir", type=Path, default=Path("runs/text_game"), help="takes episodes and models")
+    parser.add_argument("--game", default="text_game", help="module with make_task and Teacher, in this folder")
+    parser.add_argument("--max_steps", type=int, default=8, help="actions after which an episode is truncated")
+    parser.add_argument("--state_form", default="instruction", help="what of the page is read: instruction, compact")
+    parser.add_argument("--num_demonstrations", type=int, default=40, help="episodes of the teacher")
     parser.add_argument("--encoder", help="a BERT-family encoder by Hub id or folder; without it MiniLM-L6")
     parser.add_argument("--num_updates", type=int, default=30, help="updates of PPO")
-    parser.add_argument(
-        "--num_frozen_layers", type=int, default=6, help="the encoder's layers that DPO and PPO leave as they are"
-    )
+    parser.add_argument("--num_frozen_layers", type=int, default=6, help="encoder layers that DPO and PPO leave as is")
     parser.add_argument("--seed", type=int, default=0, help="of episodes, pairs and training")
     arguments = parser.parse_args()
-    sys.path.insert(0, str(Path(__file__).parent))  # where text_game.py is
+    sys.path.insert(0, str(Path(__file__).parent))  # where the games are
     shown, played, start, dpo, ppo, comparison = (
         str(arguments.output_dir / name)
         for name in ("demonstrations", "trajectories", "imitation", "dpo", "ppo", "comparison")
     )
     tuning = TuningArguments(num_frozen_layers=arguments.num_frozen_layers)
     quiet = {"use_cpu": True, "disable_tqdm": True, "seed": arguments.seed}
-    play = {"seed": arguments.seed, **GAME}
+    game = {"environment": f"{arguments.game}:make_task", "max_steps": arguments.max_steps}
+    play = {"seed": arguments.seed, **game}
+    teacher, num_shown = f"{arguments.game}:Teacher", arguments.num_demonstrations
 
-    generate_trajectories(TrajectoryConfig(policy="text_game:Teacher", output_dir=shown, num_trajectories=40, **play))
+    generate_trajectories(TrajectoryConfig(policy=teacher, output_dir=shown, num_trajectories=num_shown, **play))
     train_imitation(
-        ImitationArguments([shown], model_name_or_path=arguments.encoder, state_form="instruction"),
+        ImitationArguments([shown], model_name_or_path=arguments.encoder, state_form=arguments.state_form),
         TuningArguments(),
         ImitationConfig(output_dir=start, num_train_epochs=1, **quiet),
     )
@@ -65,7 +68,7 @@ def main() -> None:
     )
     train_ppo(
         PPOArguments(start),
-        MixedEnvironmentArguments(environment=GAME["environment"], max_episode_steps=GAME["max_steps"]),
+        MixedEnvironmentArguments(environment=game["environment"], max_episode_steps=game["max_steps"]),
         tuning,
         PPOConfig(
             output_dir=ppo,
@@ -80,12 +83,14 @@ def main() -> None:
         ),
     )
 
-    task = TrajectoryConfig(policy="random", output_dir="", **GAME).load_task()
+    task = TrajectoryConfig(policy="random", output_dir="", **game).load_task()
     policies = {"random": "random", "imitation": start, "dpo": dpo, "ppo": ppo}
-    results = {name: evaluate(load_policy(spec), task, max_steps=GAME["max_steps"]) for name, spec in policies.items()}
+    results = {
+        name: evaluate(load_policy(spec), task, max_steps=arguments.max_steps) for name, spec in policies.items()
+    }
     print_table(results, baseline="imitation")
     report = compare(
-        ComparisonConfig(policies=(start, dpo, ppo), output_dir=comparison, num_episodes=60, runs=1, **GAME)
+        ComparisonConfig(policies=(start, dpo, ppo), output_dir=comparison, num_episodes=60, runs=1, **game)
     )
     comparison_table(report).print()
 

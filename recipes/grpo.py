@@ -1,5 +1,5 @@
 # /// script
-# requires-python = ">=3.11"
+# requires-python = ">=3.11,<3.14"
 # dependencies = ["recrl"]
 # ///
 """Lets a causal language model shop by calls of tools and learn from its rewards, with TRL's GRPOTrainer.

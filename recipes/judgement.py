@@ -1,5 +1,5 @@
 # /// script
-# requires-python = ">=3.11"
+# requires-python = ">=3.11,<3.14"
 # dependencies = ["recrl"]
 # ///
 """Trains the judgement of a reading agent: which product, as far as it is known, is a perfect purchase.

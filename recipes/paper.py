@@ -1,5 +1,5 @@
 # /// script
-# requires-python = ">=3.11"
+# requires-python = ">=3.11,<3.14"
 # dependencies = ["recrl"]
 # ///
 """The whole experiment: every arm with every seed, evaluated on fixed goals, as one table with intervals.

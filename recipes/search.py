@@ -1,5 +1,5 @@
 # /// script
-# requires-python = ">=3.11"
+# requires-python = ">=3.11,<3.14"
 # dependencies = ["recrl"]
 # ///
 """Trains the model that proposes search queries, on pairs of an instruction and a query that a person typed.

@@ -1,5 +1,5 @@
 # /// script
-# requires-python = ">=3.11"
+# requires-python = ">=3.11,<3.14"
 # dependencies = ["recrl"]
 # ///
 """Improves a scorer on its own episodes, in rounds of playing and DPO.

@@ -1,5 +1,5 @@
 # /// script
-# requires-python = ">=3.11"
+# requires-python = ">=3.11,<3.14"
 # dependencies = ["recrl"]
 # ///
 """Fine-tunes a causal language model on demonstrations with TRL's SFTTrainer.

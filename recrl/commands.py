@@ -8,6 +8,7 @@ import json
 import logging
 import os
 from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -395,7 +396,7 @@ def evaluate(config: EvaluateConfig) -> None:
 class CompareConfig(TableSettings, ComparisonConfig):
     """What is shown."""
 
-    plots: bool = field(default=True, metadata={"help": "Draw the pictures."})
+    plots: bool = field(default=True, metadata={"help": "Draw the pictures, if matplotlib is installed."})
 
 
 def compare(config: CompareConfig) -> None:
@@ -405,7 +406,12 @@ def compare(config: CompareConfig) -> None:
     from recrl.reports.making import end_with_report
 
     quiet_libraries()
-    draw = draw_comparison if config.plots else lambda report, folder: []
+    plots = config.plots and find_spec("matplotlib") is not None
+    if config.plots and not plots:
+        show(
+            "no pictures are drawn beside the report: `pip install matplotlib` for them, or say --no_plots", error=True
+        )
+    draw = draw_comparison if plots else lambda report, folder: []
     for group in comparison.equal_weights(config.policies):
         show(f"warning: {' and '.join(group)} have the same weights; differences between them are chance", error=True)
     report = comparison.compare(part(config, ComparisonConfig), draw=draw)

@@ -21,6 +21,15 @@ def cache_dir() -> Path:
     return Path(os.environ.get("RECRL_CACHE") or Path.home() / ".cache" / "recrl")
 
 
+def is_unicode(value: Any) -> bool:
+    """Whether all texts of a JSON value can be written: JSON can spell halves of surrogate pairs, which are none."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def read_text(path: str | Path) -> str:
     """The text of a UTF-8 file with or without a byte-order mark; Windows line ends become ours."""
     return Path(path).read_text(encoding="utf-8-sig")

@@ -4,6 +4,7 @@ A push that fails loses nothing: the folder stays as it is, and the error says h
 """
 
 import contextlib
+import glob
 import re
 import shlex
 import time
@@ -13,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import HubError
-from recrl.seals import MANIFEST
+from recrl.seals import MANIFEST, VERIFY, check_folder
 
 # Not to be published: what a training run needs only while it runs, hidden files, and the trainer's pickled arguments,
 # which hold the Hub token in plain text. A run's preference pairs are a dataset, for `push_dataset`.
 LEFT_OUT = ("checkpoint-*", "runs/*", ".*", "*/.*", "*training_args.bin")
 LEFT_OUT_OF_MODELS = ("preferences/*", "preferences_resampled/*", "round_*", "best/*")
+CARD = "README.md"
 HUB_TIMEOUT = 5.0  # seconds in which the Hub must say whether it has a repository
 BUSY = (408, 429, 500, 502, 503, 504)  # what it says when it may be asked again
 WAITS = (1.0, 2.0, 4.0)  # seconds before it is
@@ -44,6 +46,9 @@ def push_folder(
 ) -> str:
     """Uploads a folder's files, creating the repository if it is not there.
 
+    Of a folder with a seal these are what its manifest names, the manifest and the card: what someone has put beside
+    them stays where it is.
+
     Args:
         repo_id: ``user/name``; repo_type: "model" or "dataset".
         private: of a new repository; None is the account's or organisation's default.
@@ -53,7 +58,8 @@ def push_folder(
         the repository's address.
 
     Raises:
-        HubError: anything went wrong; the folder is as before, and the message holds the command that pushes it later.
+        HubError: the folder was altered since it was sealed; or anything went wrong: the folder is as before, and the
+            message holds the command that pushes it later.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.utils import get_session
@@ -61,6 +67,7 @@ def push_folder(
     folder = Path(folder)
     if not folder.is_dir():
         raise HubError(f"{folder} is no folder; there is nothing to push")
+    named = sealed_names(folder)
     with failed_push(folder, repo_id, repo_type, private):
         get_session().timeout = PUSH_TIMEOUT
         api = HfApi(endpoint=endpoint, token=token)
@@ -70,9 +77,20 @@ def push_folder(
             folder_path=folder,
             repo_type=repo_type,
             commit_message=commit_message,
+            allow_patterns=named,
             ignore_patterns=left_out(repo_type),
         )
     return str(repo)
+
+
+def sealed_names(folder: Path) -> list[str] | None:
+    """Patterns for what a sealed folder's manifest names, the manifest and the card; None for a folder without a seal.
+
+    Raises:
+        HubError: the folder was altered since.
+    """
+    manifest = check_folder(folder, HubError, f"{VERIFY}; nothing was pushed")
+    return None if manifest is None else [glob.escape(name) for name in (*manifest["files"], MANIFEST, CARD)]
 
 
 def is_path(source: str) -> bool:
@@ -196,6 +214,8 @@ def later_command(folder: Path, repo_id: str, repo_type: str = "model", private:
         words += ["--repo-type", repo_type]
     if private:
         words.append("--private")
+    for name in sealed_names(folder) or ():
+        words += ["--include", name]
     for pattern in left_out(repo_type):
         if any(fnmatch(path, pattern) for path in paths):
             words += ["--exclude", pattern]

@@ -87,6 +87,9 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
         if confirmed and typed.lower() in ("y", "yes"):
             yield actions.search(confirmed)
             continue
+        if confirmed and typed.lower() in ("n", "no"):
+            console.print("You stay with this product.", style="dim")
+            continue
         if typed in ("help", "?", ""):
             console.print(HELP, style="dim", markup=False)
             continue
@@ -107,8 +110,8 @@ def _actions(lines: Iterable[str], env: WebShopEnv, console: Console) -> Iterato
         elif env.screen.state.kind in ("item", "sub"):  # a search would leave the product and its options
             offered_search = typed
             meant = nearest(typed.lower(), clicks)
-            hint = f"did you mean {meant!r}? " if meant else ""
-            said = f"nothing here is called {typed!r}; {hint}To leave this product and search for {typed!r}, type y."
+            hint = f"; did you mean {meant!r}?" if meant else "."
+            said = f"nothing here is called {typed!r}{hint} To leave this product and search for {typed!r}, type y."
             console.print(shown(said, style="yellow"))
         else:
             yield actions.search(typed)

@@ -15,15 +15,17 @@ ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 TRACKERS = ["tensorboard", "trackio", "wandb"]  # that are taken to be installed
 STARTS = ("recrl ", "accelerate launch", "python recipes/")
+SCRIPTS = ("python ", "pytest ")  # of which the files and the flags are looked for
+FENCED = re.compile(r"^ *```(?:bash|sh|console)\n(.*?)^ *```", re.S | re.M)
 
 
-def commands(page: Path) -> list[list[str]]:
+def commands(page: Path, starts: tuple[str, ...] = STARTS) -> list[list[str]]:
     """The commands of the page's code blocks, split into words."""
     found = []
-    for block in re.findall(r"^ *```(?:bash|sh|console)\n(.*?)^ *```", page.read_text(encoding="utf-8"), re.S | re.M):
+    for block in FENCED.findall(page.read_text(encoding="utf-8")):
         for line in block.replace("\\\n", " ").splitlines():
             for command in re.split(r"&&|\|", line.strip().removeprefix("$ ")):
-                if command.strip().startswith(STARTS):
+                if command.strip().startswith(starts):
                     filled = re.sub(r"\$\{?\w+\}?", "0", command)  # a loop's variable, such as $seed
                     found.append(shlex.split(filled, comments=True))
     return found
@@ -67,6 +69,30 @@ def test_a_documented_command_parses(page: Path, words: list[str], monkeypatch: 
     else:
         assert Path(words[1]).exists()
         check_recipe(Path(words[1]).stem, words[2:])
+
+
+def test_scripts_that_the_pages_start_have_the_flags() -> None:
+    named = re.compile(r"`((?:python|pytest) [^`]+)`")
+    for page in (*PAGES, *sorted((ROOT / "benchmarks").glob("*.md")), *sorted((ROOT / "examples").glob("*.py"))):
+        text = page.read_text(encoding="utf-8")
+        spoken = [shlex.split(" ".join(words.split())) for words in named.findall(text)]
+        for words in (*commands(page, SCRIPTS), *spoken):
+            files = [ROOT / word.partition("::")[0] for word in words if word.endswith(".py") or "::" in word]
+            for file in files:
+                assert file.exists(), f"{page.name}: {' '.join(words)}"
+            if words[0] == "python" and files and "recipes/" not in words[1]:
+                code = files[0].read_text(encoding="utf-8")
+                for flag in (word.partition("=")[0] for word in words if word.startswith("--")):
+                    assert flag.removeprefix("--") in code, f"{page.name}: {flag} of {' '.join(words)}"
+
+
+def test_no_command_hides_from_these_tests() -> None:
+    for page in PAGES:
+        outside = FENCED.sub("", page.read_text(encoding="utf-8"))
+        hidden = [
+            line for line in outside.splitlines() if re.match(r" {4}(?:\$ )?(?:recrl|accelerate|python|pytest) ", line)
+        ]
+        assert not hidden, f"{page.name}: write {hidden[0]!r} in a fence of bash"
 
 
 def test_there_are_commands_to_check() -> None:

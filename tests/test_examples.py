@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from recrl import evaluate
+from recrl.webshop.own_catalog import import_catalog
+from recrl.webshop.own_catalog_config import CatalogImportConfig
 
 FOLDER = Path(__file__).parent.parent / "examples"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
@@ -74,6 +76,17 @@ def test_imitation_from_python(
     assert re.search(r"^mean training loss: \d\.\d{3}$", printed, re.MULTILINE)
     assert "imitation" in printed
     assert (tmp_path / "imitation" / "model.safetensors").exists()
+
+
+def test_a_made_up_shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    table = tmp_path / "products.csv"
+    assert run("make_shop", monkeypatch, capsys, "--output_csv", table) == f"400 products are in {table}\n"
+    report = import_catalog(CatalogImportConfig(source=str(table), output_dir=str(tmp_path / "shop")))
+    assert (report["num_products"], report["num_goal_products"], len(report["ids"])) == (400, 400, 156)
+    for isbn in report["ids"].values():
+        digits = [int(digit) for digit in isbn.replace("-", "")]
+        assert len(digits) == 13
+        assert sum(digits[::2] + [3 * digit for digit in digits[1::2]]) % 10 == 0
 
 
 def test_a_text_game(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,9 @@
 """What the README says, holds: its commands parse, its Python runs, its map is complete."""
 
+import json
 import re
+import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -43,17 +46,54 @@ def test_continuous_integration_runs_the_readmes_commands() -> None:
     assert "recrl quickstart" in script
 
 
+def set_up_and_run(command: str) -> list[list[str]]:
+    """The steps of a command line, without those that make a virtual environment, which an image does not need."""
+    steps = [shlex.split(step) for step in command.split("&&")]
+    return [step for step in steps if step[:2] != ["python", "-m"] and step[0] != "."]
+
+
 def test_the_docker_file_runs_the_readmes_steps() -> None:
-    script = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    assert "torch==2.13.0" in script
-    assert "pip install --no-cache-dir -e '.[offline]'" in script
-    assert 'CMD ["recrl", "quickstart"]' in script
+    quickstart, tests = (set_up_and_run(block.strip()) for block in blocks("bash")[:2])
+    lines = (ROOT / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    installs = [shlex.split(line)[1:] for line in lines if line.startswith("RUN pip")]
+    for words in installs:
+        words.remove("--no-cache-dir")  # a layer keeps no cache
+        if "--index-url" in words:  # the same version, for a CPU
+            place = words.index("--index-url")
+            assert words[place + 1] == "https://download.pytorch.org/whl/cpu"
+            del words[place : place + 2]
+    [last] = [json.loads(line.removeprefix("CMD ")) for line in lines if line.startswith("CMD ")]
+    assert [*installs, last] == quickstart
+    [said] = [line for line in lines if line.startswith("#") and line.endswith("(the tests)")]
+    [inside] = re.findall(r'sh -c "(.*)"', said)
+    assert [installs[0], *set_up_and_run(inside)] == tests
+
+
+def test_an_image_leaves_out_what_the_repository_leaves_out() -> None:
+    ignored, left_out = (
+        {line.removeprefix("**/") for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")}
+        for name in (".gitignore", ".dockerignore")
+    )
+    assert left_out == ignored
+
+
+def test_the_badges_are_true() -> None:
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    badges = dict(re.findall(r"\[!\[([^]]*)\]\(https://img\.shields\.io/badge/([^)]*)-blue\)\]", TEXT))
+    versions = [line.rpartition(" ")[2] for line in about["classifiers"] if "Python :: 3." in line]
+    assert badges == {
+        f"Licence: {about['license']}": f"licence-{about['license'].replace('-', '--')}",
+        f"Python {versions[0]} to {versions[-1]}": f"python-{versions[0]}_to_{versions[-1]}",
+    }
 
 
 def test_the_citation_has_the_version() -> None:
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == __version__
     assert {"cff-version", "message", "title", "authors"} <= citation.keys()
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert citation["license"] == about["license"]
+    assert [one["name"] for one in citation["authors"]] == [one["name"] for one in about["authors"]]
 
 
 def test_every_page_is_in_the_sites_menu() -> None:

@@ -76,6 +76,9 @@ def test_an_unknown_word_leaves_no_product_silently() -> None:
     assert "nothing here is called 'buy nwo'; did you mean 'buy now'?" in shown
     assert "You bought " in shown
     assert played([*lines, "y"]).count("Page 1 (Total results: ") == 2
+    stayed = played([*lines, "n", "buy now"])
+    assert "You stay with this product." in stayed
+    assert "You bought " in stayed
     assert "'y'" in played([*lines, "hm", "features", "y"])  # an offer is for the next line alone
 
 

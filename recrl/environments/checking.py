@@ -14,9 +14,9 @@ MOST_STEPS = 200  # of an episode that is played to check; one that goes on long
 def check_environment(env: Any, *, goals: Iterable[int] = range(3), seed: int = 0, max_steps: int = MOST_STEPS) -> None:
     """Plays random episodes of some goals twice, and says what is not as collectors, recipes and evaluation need it.
 
-    What is checked: observations are texts; ``info["valid_actions"]`` is a tuple of texts, at least one while an
-    episode runs, and each of them is accepted; rewards are 0 before the end and from 0 to 1 at it; an episode played
-    again by the same actions shows the same.
+    What is checked: observations are texts; ``info["valid_actions"]`` is a tuple of texts, each once, at least one
+    while an episode runs, and each of them is accepted; rewards are 0 before the end and from 0 to 1 at it; an episode
+    played again by the same actions shows the same.
 
     Args:
         env: a Gymnasium environment; ``reset(seed=i, options={"goal_index": i})`` must start goal i.
@@ -27,7 +27,7 @@ def check_environment(env: Any, *, goals: Iterable[int] = range(3), seed: int = 
     """
     listed = list(goals)
     task = GymTask(type(getattr(env, "unwrapped", env)).__name__, lambda: env, max(listed) + 1)
-    played = GoalEnv(task, env, max_steps, np.array(listed), goals_sha256="")
+    played = GoalEnv(task, task.make_inner(), max_steps, np.array(listed), goals_sha256="")
     for goal in listed:
         _check_first_actions(played, goal)
         rng = np.random.default_rng([seed, goal])

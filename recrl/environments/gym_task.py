@@ -1,9 +1,13 @@
 """Any Gymnasium environment that lists its valid actions, as a task: goals by number, splits, fingerprints."""
 
+import contextlib
 import functools
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gymnasium as gym
@@ -11,7 +15,7 @@ import numpy as np
 from gymnasium.error import ResetNeeded
 
 from recrl.environments.protocols import Queries
-from recrl.errors import ConfigError, TaskError
+from recrl.errors import ConfigError, RecrlError, TaskError
 from recrl.webshop.goals import (
     DEFAULT_SPLIT_BY,
     GOAL_DRAWS,
@@ -26,6 +30,24 @@ from recrl.webshop.pages import Page
 from recrl.webshop.spaces import UnicodeText
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@contextlib.contextmanager
+def blamed(what: str) -> Iterator[None]:
+    """Says where code of others that is called inside went wrong; the exception itself stays as the cause.
+
+    Raises:
+        TaskError: it raised something.
+    """
+    try:
+        yield
+    except RecrlError:
+        raise
+    except Exception as error:
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        raise TaskError(
+            f"{what} raised {type(error).__name__}: {error} (line {last.lineno} of {Path(last.filename).name})"
+        ) from error
 
 
 class GymTask:
@@ -71,7 +93,27 @@ class GymTask:
         self._target = target
 
     def target(self, goal_index: int) -> str:
-        return f"goal {goal_index}" if self._target is None else str(self._target(goal_index))
+        """What the function that was given says, or the goal alone.
+
+        Raises:
+            TaskError: the function raises something.
+        """
+        if self._target is None:
+            return f"goal {goal_index}"
+        with blamed(f"{self.name}, goal {goal_index}: target"):
+            return str(self._target(goal_index))
+
+    def make_inner(self) -> Any:
+        """A new environment as it was given.
+
+        Raises:
+            TaskError: it cannot be made, or is none.
+        """
+        with blamed(f"{self.name}: make"):
+            inner = self.make()
+        if not callable(getattr(inner, "reset", None)) or not callable(getattr(inner, "step", None)):
+            raise TaskError(f"{self.name}: make returned {inner!r:.60}, expected an environment with reset and step")
+        return inner
 
     @functools.cached_property
     def sha256(self) -> str:
@@ -80,7 +122,7 @@ class GymTask:
     @functools.cached_property
     def goals_sha256(self) -> str:
         """The SHA-256 of what every goal starts with: its target, instruction, observation and valid actions."""
-        digest, env = hashlib.sha256(), GoalEnv(self, self.make(), 1, np.arange(self.num_goals), goals_sha256="")
+        digest, env = hashlib.sha256(), GoalEnv(self, self.make_inner(), 1, np.arange(self.num_goals), goals_sha256="")
         for goal in range(self.num_goals):
             observation, info = env.reset(options={"goal_index": goal})
             shown = (self.target(goal), info["instruction"], observation, info["valid_actions"])
@@ -145,7 +187,7 @@ class GymTask:
             raise ConfigError(f"query_model is for WebShop's search; {self.name} has none")
         goals = np.asarray(self.split(split, split_by))
         chances = self.chances(goals, goal_draw)
-        return GoalEnv(self, self.make(), max_steps, goals, chances, goals_sha256=self.goals_sha256)
+        return GoalEnv(self, self.make_inner(), max_steps, goals, chances, goals_sha256=self.goals_sha256)
 
 
 class GoalEnv(gym.Env[str, str]):
@@ -191,23 +233,31 @@ class GoalEnv(gym.Env[str, str]):
             place = np.searchsorted(self._cumulative, self.np_random.random() * self._cumulative[-1], side="right")
             goal = self._goals[min(int(place), len(self._goals) - 1)]
         self.goal_index, self._num_steps, self._is_running = int(goal), 0, True
-        found = self.inner.reset(seed=self.goal_index, options={"goal_index": self.goal_index})
+        with blamed(self._place("reset")):
+            found = self.inner.reset(seed=self.goal_index, options={"goal_index": self.goal_index})
         if not isinstance(found, tuple) or len(found) != 2 or not isinstance(found[1], dict):
             raise self.error("reset", f"returned {found!r:.80}, expected (observation, info)")
-        self._instruction = str(found[1].get("instruction", ""))
+        self._instruction = found[1].get("instruction") or ""
+        self._check_text("reset", "instruction", self._instruction)
         return found[0], self._info("reset", *found, is_over=False)
 
     def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
         """Takes an action."""
         if not self._is_running:
             raise ResetNeeded("call reset() before step(); an episode is over when it was terminated or truncated")
-        found = self.inner.step(action)
+        with blamed(self._place("step")):
+            found = self.inner.step(action)
         if not isinstance(found, tuple) or len(found) != 5 or not isinstance(found[4], dict):
             raise self.error(
                 "step", f"returned {found!r:.80}, expected (observation, reward, terminated, truncated, info)"
             )
         observation, reward, terminated, truncated, info = found
         self._num_steps += 1
+        for name, value in (("terminated", terminated), ("truncated", truncated)):
+            if not isinstance(value, bool | np.bool_):
+                raise self.error("step", f"gave {name}={value!r:.40}, expected True or False")
+        if isinstance(reward, bool) or not isinstance(reward, int | float | np.integer | np.floating):
+            raise self.error("step", f"gave the reward {reward!r:.40}, expected a number")
         terminated = bool(terminated)
         truncated = not terminated and (bool(truncated) or self._num_steps >= self.max_steps)
         is_over = terminated or truncated
@@ -224,26 +274,42 @@ class GoalEnv(gym.Env[str, str]):
 
     def error(self, what: str, reason: str) -> TaskError:
         """An error that names the task, the goal and the place."""
-        return TaskError(
-            f"{self.task.name}, goal {self.goal_index}, after {self._num_steps} steps: {what} {reason}; "
-            "recrl.check_environment(env) says all that is expected"
-        )
+        return TaskError(f"{self._place(what)} {reason}; recrl.check_environment(env) says all that is expected")
+
+    def _place(self, what: str) -> str:
+        return f"{self.task.name}, goal {self.goal_index}, after {self._num_steps} steps: {what}"
+
+    def _check_text(self, what: str, name: str, value: Any) -> None:
+        if not isinstance(value, str):
+            raise self.error(what, f"showed the {name} {value!r:.60}, expected a text")
+        try:
+            value.encode()
+        except UnicodeEncodeError as error:
+            raise self.error(
+                what, f"showed the {name} {value!r:.60}, expected Unicode: {error.reason} at {error.start}"
+            ) from None
 
     def _info(self, what: str, observation: Any, info: dict[str, Any], *, is_over: bool) -> dict[str, Any]:
-        if not isinstance(observation, str):
-            raise self.error(what, f"showed {observation!r:.60}, expected an observation that is a text")
-        actions = info.get("valid_actions", () if is_over else None)
+        self._check_text(what, "observation", observation)
+        actions = info.get("valid_actions")
+        actions = () if actions is None and is_over else actions
         if not isinstance(actions, list | tuple) or not all(isinstance(action, str) and action for action in actions):
             raise self.error(what, f"has info['valid_actions']={actions!r:.80}, expected a tuple of texts")
         if not actions and not is_over:
             raise self.error(what, "offers no valid action, though the episode runs")
+        self._check_text(what, "valid actions", "".join(actions))
+        if len(set(actions)) < len(actions):
+            twice = next(action for action, count in Counter(actions).items() if count > 1)
+            raise self.error(what, f"offers {twice!r:.60} more than once, expected each valid action once")
         page = info.get("page")
-        if not isinstance(page, Page):
+        if page is None:
             page = Page("text", self._instruction, text=observation)
+        elif not isinstance(page, Page):
+            raise self.error(what, f"has info['page']={page!r:.60}, expected a recrl.webshop.pages.Page, or none")
         return info | {
             "goal_index": self.goal_index,
             "instruction": self._instruction,
-            "valid_actions": tuple(dict.fromkeys(actions)),
+            "valid_actions": tuple(actions),
             "page": page,
             "catalog_sha256": self.task.sha256,
             "goals_sha256": self.goals_sha256,

@@ -1,5 +1,8 @@
 """A task of one's own by its name, ``module:function``, as commands and recipes are told it."""
 
+import inspect
+
+from recrl.environments.gym_task import blamed
 from recrl.environments.protocols import Task
 from recrl.errors import TaskError
 from recrl.values import find_named
@@ -25,8 +28,9 @@ def load_task(spec: str) -> Task:
         raise TaskError(str(error)) from error
     if not callable(function):
         raise TaskError(f"{spec!r} is {function!r:.80}; expected a function without arguments that returns a task")
-    task = function()
-    missing = [name for name in _NEEDED if not hasattr(task, name)]
+    with blamed(repr(spec)):
+        task = function()
+    missing = [name for name in _NEEDED if inspect.getattr_static(task, name, None) is None and not hasattr(task, name)]
     if missing:
         raise TaskError(
             f"{spec!r} returned a {type(task).__name__}, which lacks {', '.join(missing)}; expected a task such as "

@@ -57,7 +57,8 @@ class Notes:
         products: in the order in which they were first seen, at most `MOST_PRODUCTS`.
         at_hand: the place in ``products`` of the product whose page, or sub page, is open; None elsewhere.
         sub_page: the name of the open sub page, else empty.
-        clicked: the option values that show as clicked on the page of the product at hand.
+        clicked: the option values of the product at hand that show as clicked on its page, or that were clicked: the
+            environment, as the original, never marks a value with letters beyond ASCII or with quotation marks.
         query: the words last searched for, empty before the first search.
         results_page: the number of the results page to which ``< prev`` leads or that is open, from 1; None before the
             first search and after ``back to search``.
@@ -123,7 +124,10 @@ class Notes:
             return replace(self, at_hand=None, clicked=())
         if action in (actions.FEATURES, actions.DESCRIPTION, actions.REVIEWS):
             return replace(self, sub_page=name)
-        return self
+        group = page.group_of(name)
+        if group is None or not actions.can_be_clicked(name):
+            return self
+        return replace(self, clicked=(*(value for value in self.clicked if value not in group.values), name))
 
     def _opening(self, asin: str) -> "Notes":
         place = next(place for place, product in enumerate(self.products) if product.asin == asin)
@@ -142,7 +146,13 @@ class Notes:
         if page.kind == "item":
             options = tuple(group._replace(clicked=()) for group in page.options)
             notes = self if product.options == options else self._with(self.at_hand, replace(product, options=options))
-            return notes if notes.clicked == page.clicked else replace(notes, clicked=page.clicked)
+            clicked = tuple(
+                value
+                for group in page.options
+                for value in group.values
+                if value in group.clicked or (value in self.clicked and not group.clicked)
+            )
+            return notes if notes.clicked == clicked else replace(notes, clicked=clicked)
         if page.kind == "sub" and self.sub_page in TEXT_PAGES and getattr(product, self.sub_page) is None:
             texts: dict[str, Any] = {self.sub_page: page.text[:MOST_CHARACTERS]}
             return self._with(self.at_hand, replace(product, **texts))

@@ -8,8 +8,9 @@ episode: the weight w_t of everything up to step t. With n episodes and the rewa
   importance sampling of whole episodes (Sutton and Barto, Reinforcement Learning, 2018, Eq. 5.5);
 - self-normalised: sum of w G over sum of w, with the weights w and rewards G of whole episodes (the same book, Eq. 5.6,
   "weighted"): from 0 to 1 and steadier, for a bias that shrinks as the log grows;
-- self-normalised per decision: sum_t of (sum of w_t r_t over sum of w_t), where an episode that has ended keeps its
-  last weight (Thomas, Safe Reinforcement Learning, 2015, "consistent weighted per-decision").
+- self-normalised per decision: sum_t of (sum of w_t r_t over sum of w_t), known as consistent weighted per-decision
+  importance sampling and credited to Thomas, Safe Reinforcement Learning, 2015. An episode that has ended keeps its
+  last weight; implementations differ in this, see docs/propensities.md.
 
 Intervals of the self-normalised estimates are those of `recrl.evaluation.statistics` for a mean over target products,
 with the weights of products in the place of their numbers of goals and the linearised variance of a ratio. They hold

@@ -30,6 +30,7 @@ _FIRST_PAGE = re.compile(
 )
 _PRICE_CLAUSE = re.compile(r", and price lower than [0-9.]+ dollars\s*$")
 _ITEM = "item - "
+_CLICK = re.compile(r"click\[(.*)\]", re.DOTALL)  # of a title with brackets, which no action of the environment has
 
 
 def without_price_clause(instruction: str) -> str:
@@ -132,8 +133,8 @@ def _names(available: Sequence[str], page: Page) -> list[str | None]:
     left = {place: " ".join(listed.title.lower().split()) for place, listed in enumerate(page.listing)}
     names: list[str | None] = []
     for action in available:
-        parsed = actions.parse(action)
-        name = (action if parsed is None else parsed.argument).lower()
+        found = _CLICK.fullmatch(action)
+        name = (action if found is None else found.group(1)).lower()
         if page.kind != "results" or not name.startswith(_ITEM):
             names.append(name)
             continue

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from recrl.errors import DatasetError
+from recrl.files import is_unicode
 from recrl.webshop import actions
 
 FORMATS = {  # name -> the fields by which a record of it is known
@@ -139,6 +140,8 @@ def _object(number: int, line: str) -> Any:
         )
     if not isinstance(record, dict):
         return MisfitError("a line is no JSON object", f"line {number}: {record!r:.60}", step=number - 1)
+    if not is_unicode(record):  # bytes that are no UTF-8 were read as halves of surrogate pairs
+        return MisfitError("a line is not in UTF-8, or spells half a character", f"line {number}", step=number - 1)
     return record
 
 

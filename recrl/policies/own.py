@@ -79,7 +79,12 @@ def as_policy(given: Any) -> Policy:
     if callable(given) and not inspect.isclass(given) and takes(given, "", {}):
         return FunctionPolicy(given)
     missing = [name for name in ("name", "catalog_sha256", "act") if not hasattr(given, name)]
-    what = f"has no {', '.join(missing)}" if hasattr(given, "act") else f"is {given!r:.80}"
+    if hasattr(given, "act"):
+        what = f"has no {', '.join(missing)}"
+    elif inspect.isfunction(given):
+        what = f"is {given.__name__}{inspect.signature(given)}"
+    else:
+        what = f"is {given!r:.80}"
     raise PolicyError(
         f"the policy {what}; expected a function of (observation, info), or an object with name, catalog_sha256 and "
         "act(decisions, rngs, *, greedy)"

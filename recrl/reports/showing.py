@@ -186,7 +186,14 @@ def _best_trained(results: dict[str, Result]) -> str:
 
 def _of_policy(config: ShowConfig, run: Run | None) -> Source:
     """A policy that plays the goal here and now, by its most probable actions."""
-    policy = load_policy(config.policy or config.source)
+    try:
+        policy = load_policy(config.policy or config.source)
+    except RecrlError as error:
+        if config.policy:
+            raise
+        raise DatasetError(
+            f"{config.source!r} is no run's folder, result file or trajectory dataset, and no policy either: {error}"
+        ) from error
     if config.goal is None:
         raise PolicyError(
             f"{config.source} holds no episodes; name a goal for the policy {policy.name!r} to play, such as --goal 17"

@@ -62,11 +62,11 @@ class Progress:
     def standing(self) -> str:
         """What was played so far."""
         rate = 100 * self.successes / max(1, self.episodes)
-        return f"kept of {self.episodes} episodes, success {rate:.1f}%, {self.steps_per_second:.0f} steps/s"
+        return f"{self.kept} of {self.episodes} episodes kept, success {rate:.1f}%, {self.steps_per_second:.0f} steps/s"
 
     def __str__(self) -> str:
         left = "" if self.seconds_left is None else f", {duration(self.seconds_left)} left"
-        return f"{self.kept}/{self.wanted} {self.standing}{left}"
+        return f"{self.kept}/{self.wanted}, {self.standing}{left}"
 
 
 def goal_stream(

@@ -11,6 +11,9 @@ from typing import Any
 
 _AMOUNT = re.compile(r"[0-9]+(?:[.,'’\u00a0\u202f ][0-9]{3})*(?:[.,][0-9]{1,2}(?![0-9]))?|[0-9]+[.,][0-9]+")
 _DECIMAL_COMMA = re.compile(r"(?<![0-9]),[0-9]{1,2}(?![0-9])|[0-9],[0-9]{1,2}(?![0-9])")
+_NO_PRICE = re.compile(r"[0-9] ?%|[0-9][eExX][+-]?[0-9]")  # a rate, 1e9, 3x5: what `_AMOUNT` would take for amounts
+_BELOW_ZERO = re.compile(r"[^0-9]*[-−]\s*[$€£]?\s*[0-9]")
+MOST = 1e12  # a number that is larger is no price: an ISBN, in the wrong column
 _CURRENCY = re.compile(r"[$€£¥₹₽₩₺₴]|\b[A-Z]{3}\b")
 
 
@@ -26,7 +29,7 @@ def read_amounts(value: Any, *, decimal_comma: bool) -> tuple[float, ...]:
         decimal_comma: see `has_decimal_comma`.
 
     Raises:
-        ValueError: it is no price, or not above 0.
+        ValueError: it is no price, not above 0, or above `MOST`.
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ()
@@ -34,11 +37,13 @@ def read_amounts(value: Any, *, decimal_comma: bool) -> tuple[float, ...]:
         raise ValueError(f"{value!r:.40} is no price")
     if isinstance(value, str) and not value.strip():
         return ()
+    if isinstance(value, str) and _NO_PRICE.search(value):
+        raise ValueError(f"{value!r:.40} is no price")
     amounts = [_amount(text, decimal_comma) for text in _AMOUNT.findall(value)] if isinstance(value, str) else [value]
     if not amounts or len(amounts) > 2:
         raise ValueError(f"{value!r:.40} is no price")
-    if not all(0 < amount < math.inf for amount in amounts):
-        raise ValueError(f"{value!r:.40} is not above 0")
+    if not all(0 < amount <= MOST for amount in amounts) or (isinstance(value, str) and _BELOW_ZERO.match(value)):
+        raise ValueError(f"{value!r:.40} is not above 0, or above {MOST:g}")
     return tuple(sorted({float(amount) for amount in amounts}))
 
 

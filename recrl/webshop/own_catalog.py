@@ -20,9 +20,11 @@ from typing import Any
 
 from recrl.errors import CatalogError
 from recrl.files import replace_folder, sha256_of, write_json
+from recrl.webshop import actions
 from recrl.webshop.amounts import currencies, has_decimal_comma, read_amounts
 from recrl.webshop.made_goals import MOST_ATTRIBUTES, read_wording, word
 from recrl.webshop.own_catalog_config import COLUMNS, CatalogImportConfig
+from recrl.webshop.pages import ITEM_BUTTONS
 from recrl.webshop.phrases import find_phrases
 from recrl.webshop.reward import CATEGORY_SEPARATOR
 from recrl.webshop.tables import Row, read_table
@@ -30,6 +32,7 @@ from recrl.webshop.tables import Row, read_table
 REPORT_FILE = "import.json"
 NEEDED = ("id", "title", "price")
 _LEVELS = re.compile(f"[>/{CATEGORY_SEPARATOR}]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 SHOWN = 3  # examples of a problem
 LONGEST_ID = 10  # characters, as WebShop's; a longer one is left out when raw files are read
 
@@ -64,7 +67,7 @@ def import_catalog(config: CatalogImportConfig) -> dict[str, Any]:
     folder = Path(config.output_dir)
     if folder.exists():
         raise CatalogError(f"{folder} exists; choose another --output_dir or remove it")
-    rows = read_table(config.source)
+    rows = read_table(config.source, config.encoding)
     columns = find_columns(rows, config)
     items, problems, notes = _products(rows, columns, config)
     if problems.rows and (not config.skip_invalid or not items):
@@ -113,6 +116,7 @@ def find_columns(rows: Sequence[Row], config: CatalogImportConfig) -> dict[str, 
         missing.remove("price")
     if missing:
         advice = ", or give all products one with --default_price" if "price" in missing else ""
+        advice += ". The first line must name the columns" if len(missing) == len(NEEDED) else ""
         raise CatalogError(
             f"{config.source} has no column for {' and '.join(missing)}; it has {shown}: name it with --columns "
             f"{missing[0]}=COLUMN{advice}"
@@ -133,6 +137,9 @@ def _products(
     for number, row in enumerate(rows, start=1):
         value = {name: row.get(column) for name, column in columns.items()}
         own_id, title = _text(value.get("id")), _text(value.get("title"))
+        for name in ("id", "title"):
+            if isinstance(value.get(name), bool | list | tuple | Mapping):
+                problems.add(f"whose {name} is no text or number", number, f"{value[name]!r:.40}")
         if not own_id:
             problems.add("without an id", number)
         elif own_id in seen:
@@ -193,6 +200,21 @@ def _products(
         "description": "products have no description",
     }
     notes = [f"{counts[name]} {text}" for name, text in said.items() if counts[name]]
+    amounts_read = [float(price) for item in items for price in re.findall(r"[0-9.]+", item["pricing"])]
+    if amounts_read:
+        notes.append(f"prices go from {min(amounts_read):.2f} to {max(amounts_read):.2f}")
+    unclickable = [
+        value["value"]
+        for item in items
+        for values in item["customization_options"].values()
+        for value in values
+        if value["value"].lower() in ITEM_BUTTONS or not actions.can_be_clicked(value["value"].lower())
+    ]
+    if unclickable:
+        notes.append(
+            f"{len(unclickable)} values of options cannot be clicked, as they hold [ or are named as a button is, such "
+            f"as {unclickable[0]!r:.40}"
+        )
     if signs and signs != ["$"]:
         notes.append(f"prices are in {', '.join(signs)}; pages show them with $, nothing is converted")
     if problems.rows:
@@ -230,7 +252,12 @@ def _attributes(items: list[dict[str, Any]], seed: int, notes: list[str]) -> dic
 
 
 def _text(value: Any) -> str:
-    return "" if value is None or value != value else " ".join(str(value).split())
+    """A value on one line, control characters as blanks; a whole number that was stored as a float without its .0."""
+    if value is None or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return " ".join(_CONTROL.sub(" ", str(value)).split())
 
 
 def _list(value: Any) -> list[str]:
@@ -250,7 +277,10 @@ def _list(value: Any) -> list[str]:
 def _options(value: Any) -> dict[str, list[str]]:
     """Group -> values, of an object, its JSON, or ``color: red|blue; size: S|M``."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = json.loads(value)
+        try:
+            value = json.loads(value)
+        except ValueError as error:
+            raise ValueError(f"{value!r:.60} is no JSON") from error
     if isinstance(value, str):
         groups = [group.partition(":") for group in value.split(";") if group.strip()]
         if any(not sign for _, sign, _ in groups):
@@ -260,6 +290,11 @@ def _options(value: Any) -> dict[str, list[str]]:
         return {}
     if not isinstance(value, Mapping):
         raise ValueError(f"{value!r:.60}, expected group: values")
+    for values in value.values():
+        if any(
+            isinstance(one, bool | list | tuple | Mapping) for one in (values if isinstance(values, list) else [values])
+        ):
+            raise ValueError(f"{values!r:.60}, expected texts or numbers as values")
     return {str(name).strip().lower(): _list(values) for name, values in value.items() if values is not None}
 
 

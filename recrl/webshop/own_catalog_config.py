@@ -1,5 +1,6 @@
 """What can be set when a shop's own table is imported; apart from the import, so that `--help` starts quickly."""
 
+import re
 from dataclasses import dataclass, field
 
 from recrl.errors import ConfigError
@@ -16,6 +17,7 @@ COLUMNS = {  # what a product has -> the names of columns that are taken for it,
     "attributes": ("attributes", "tags", "attribute"),
     "image": ("image", "images", "image_url", "bild"),
 }
+_NEXT_FIELD = re.compile(r",(?=\w+=)")  # a column's name may hold commas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +41,10 @@ class CatalogImportConfig:
     default_price: float | None = field(
         default=None, metadata={"help": "Price of products that state none; without it they are a problem."}
     )
+    encoding: str = field(
+        default="utf-8",
+        metadata={"help": "Encoding of a .csv or .jsonl file, such as cp1252, which Windows programs write."},
+    )
     skip_invalid: bool = field(
         default=False, metadata={"help": "Leave invalid rows out and list them, instead of refusing the file."}
     )
@@ -55,9 +61,11 @@ class CatalogImportConfig:
         Raises:
             ConfigError: a product has no such thing.
         """
-        found = {}
-        for text in (part for one in self.columns for part in one.split(",")):
+        found: dict[str, str] = {}
+        for text in (part for one in self.columns for part in _NEXT_FIELD.split(one)):
             name, _, column = text.partition("=")
+            if name in found:
+                raise ConfigError(f"columns names {name} twice: {found[name]!r} and {column!r}")
             if name not in COLUMNS or not column:
                 meant = nearest(name, COLUMNS)
                 hint = f"; did you mean {meant!r}?" if meant else ""

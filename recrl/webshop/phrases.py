@@ -19,11 +19,12 @@ _CLAUSE = re.compile(r"[^.,;:!?()\[\]\n|/]+")
 _WORD = re.compile(r"[^\W_]+(?:-[^\W_]+)*")
 STOP_WORDS = frozenset(
     """a about all also an and any are as at be but by can for from had has have her his i if in into is it its
-    more most no not of on one only or our out over she so some such than that the their them then there these they
-    this to too up very was we were what when which who will with you your
-    aber alle als am an auch auf aus bei bis das dass dem den der des die dies diese dieser doch du durch ein eine einem
-    einen einer eines er es für hat haben ich ihr im in ist mit nach nicht noch nur oder ohne sehr sein sie sind so über
-    um und uns unter vom von vor war was wenn wer wie wir wird zu zum zur""".split()
+    moreover more most no not of on one only or our out over plus she so some such than that the their them then there
+    these they this to too up very was we were what when which who will with you your
+    aber alle als am an auch auf aus außerdem bei bis damit dank das dass dazu dem den der des die dies diese dieser
+    doch du durch ein eine einem einen einer eines er es für hat haben hier ich ihr im in ist jede jeden jeder jedes
+    kann mit nach nicht noch nur oder ohne sehr sein sich sie sind so sowie über um und uns unter vom von vor war
+    was wenn wer wie wir wird zu zudem zum zur""".split()
 )
 
 

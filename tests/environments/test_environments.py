@@ -89,7 +89,22 @@ def test_webshop_and_the_examples_keep_to_the_protocol(task: GymTask) -> None:
         ({"info": lambda env: {"valid_actions": "more"}}, "='more', expected a tuple of texts"),
         ({"info": lambda env: {"valid_actions": ()}}, "offers no valid action, though the episode runs"),
         ({"info": lambda env: {"valid_actions": ("more",), "invalid_action": "no"}}, r"refuses 'more' \(no\), though"),
-        ({"observation": lambda env: np.zeros(3)}, "reset showed array.*expected an observation that is a text"),
+        ({"observation": lambda env: np.zeros(3)}, "reset showed the observation array.*expected a text"),
+        ({"later": lambda env: "\ud800"}, r"step showed the observation '\\ud800', expected Unicode"),
+        ({"info": lambda env: {"valid_actions": ("more", "enough", "more")}}, "offers 'more' more than once"),
+        (
+            {"info": lambda env: {"valid_actions": ("more",)[: env.count == 0]}},
+            "after 1 steps: step offers no valid action, though the episode runs",
+        ),
+        ({"info": lambda env: {"valid_actions": ("more",), "page": "a page"}}, "='a page', expected a recrl.webshop"),
+        ({"info": lambda env: {"valid_actions": ("more",), "instruction": 5}}, "the instruction 5, expected a text"),
+        ({"over": lambda env: "False"}, "gave terminated='False', expected True or False"),
+        ({"reward": lambda env: float("nan")}, "step gave the reward nan, expected 0 before the end of an episode"),
+        ({"reward": lambda env: "good"}, "step gave the reward 'good', expected a number"),
+        (
+            {"later": lambda env: {}["lost"]},
+            r"after 0 steps: step raised KeyError: 'lost' \(line \d+ of test_environments.py\)",
+        ),
         ({"reward": lambda env: 0.5}, "step gave the reward 0.5, expected 0 before the end of an episode"),
         ({"reward": lambda env: -1}, "step gave the reward -1, expected 0"),
         (
@@ -241,14 +256,22 @@ def test_commands_say_what_cannot_be_played(
     assert "expected module:function" in fails(capsys, *evaluated, "text_game")
     assert "returned a TreasureHouse, which lacks sha256" in fails(capsys, *evaluated, "text_game:TreasureHouse")
     assert "expected a function" in fails(capsys, *evaluated, "text_game:ROOMS")
+    assert "'text_game:Teacher' returned a Teacher, which lacks" in fails(capsys, *evaluated, "text_game:Teacher")
     (tmp_path / "bad_game.py").write_text(
         "from recrl import GymTask\nfrom test_environments import Counting\n"
-        "def make(): return GymTask('counting', lambda: Counting(info=lambda env: {}), 20)\n",
+        "def make(): return GymTask('counting', lambda: Counting(info=lambda env: {}), 20)\n"
+        "def make_none(): return GymTask('counting', lambda: None, 20)\n"
+        "def broken(): return {}['lost']\n",
         encoding="utf-8",
     )
     monkeypatch.chdir(tmp_path)
     said = fails(capsys, *evaluated, "bad_game:make")
     assert "counting, goal 0, after 0 steps: reset has info['valid_actions']=None, expected a tuple of texts" in said
+    said = fails(capsys, *evaluated, "bad_game:make_none")
+    assert "counting: make returned None, expected an environment with reset and step" in said
+    assert "'bad_game:broken' raised KeyError: 'lost' (line 5 of bad_game.py)" in fails(
+        capsys, *evaluated, "bad_game:broken"
+    )
     assert "is for WebShop, not for an environment" in fails(capsys, *evaluated, GAME, "--goal_seed", "3")
     assert "recrl shop plays shops" in fails(capsys, "shop", "--environment", GAME)
     main([*evaluated, GAME, "--num_episodes", "4"])

@@ -134,6 +134,20 @@ ITEM = Page("item", "a hat", options=(OptionGroup("size", ("s", "m")),), title="
 FEATURES = Page("sub", "a hat", text="wool")
 
 
+def test_a_click_is_noted_where_the_page_marks_none() -> None:
+    """As in the original, no value with letters beyond ASCII ever shows as clicked."""
+    item = replace(ITEM, options=(OptionGroup("farbe", ("grün", "rot")), OptionGroup("size", ("s", "m"))))
+    red = replace(item, options=(OptionGroup("farbe", ("grün", "rot"), ("rot",)), item.options[1]))
+    way = [("search[hut]", results(1, "B1", "B2")), ("click[b1]", item), ("click[grün]", item)]
+    assert walk(*way).clicked == ("grün",)
+    looked = [*way, ("click[features]", FEATURES), ("click[< prev]", item)]
+    assert walk(*looked).clicked == ("grün",)
+    assert walk(*looked, ("click[rot]", red)).clicked == ("rot",)
+    assert walk(*looked, ("click[rot]", red), ("click[grün]", item)).clicked == ("grün",)
+    assert walk(*looked, ("click[blau]", item)).clicked == ("grün",)  # no value of the page: nothing happens
+    assert walk(*looked, ("click[< prev]", results(1, "B1", "B2")), ("click[b1]", item)).clicked == ()
+
+
 def test_a_way_through_a_shop_step_by_step() -> None:
     page_1, page_2 = results(1, "B1", "B2"), results(2, "B3")
     clicked = replace(ITEM, options=(OptionGroup("size", ("s", "m"), ("m",)),))

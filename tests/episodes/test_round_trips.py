@@ -149,12 +149,17 @@ def test_a_form_that_cannot_be_read_is_named(kind: str, tmp_path: Path) -> None:
         load(tmp_path / "rows.jsonl")
 
 
-def test_rows_that_stream_are_episodes(tmp_path: Path) -> None:
-    rows = played()
-    episodes_to_dataset(rows).save_to_disk(str(tmp_path / "data"))
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_stream_are_read(kind: str, tmp_path: Path) -> None:
+    make, store, _ = KINDS[kind]
+    rows = make()
+    store(rows).save_to_disk(str(tmp_path / "data"))
     files = str(tmp_path / "data" / "data-*.arrow")
     stream = load_dataset("arrow", data_files=files, split="train", streaming=True)
-    assert list(dataset_to_episodes(stream)) == rows
+    read = dataset_to_preferences if kind == "preferences" else dataset_to_episodes
+    assert list(read(stream)) == rows
+    shuffled = stream.shuffle(seed=1, buffer_size=2).filter(lambda row: row["goal_index"] % 2 == 0)
+    assert sorted(read(shuffled), key=str) == sorted(of_even_goals(rows), key=str)
 
 
 def test_json_lines_of_episodes_are_imported(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("import")
     items = [
         item(
-            f"B0HAT{number:05d}", f"Hat{number} of wool",
+            f"B0HAT{number:05d}", f"Hat{number} [2 Pack] of wool",
             customization_options=options(color=["red", "blue"], size=["S", "M"]),
         )
         for number in range(30)
@@ -364,6 +364,13 @@ def test_bad_input_is_one_clear_line(
     cut_off.write_text((sessions / "000.jsonl").read_text(encoding="utf-8")[:-30], encoding="utf-8")
     said = fails(capsys, cut_off, "--format", "webshop_sessions", "--output_dir", output)
     assert f"because a line is cut off (cut.jsonl at step {len(pages_of(catalog, episodes[0])) - 1}: line " in said
+    latin = tmp_path / "latin.jsonl"
+    latin.write_bytes('{"page": "index", "goal": {"instruction_text": "Größe"}}\n'.encode("latin-1"))
+    half = tmp_path / "half.jsonl"
+    half.write_text(json.dumps(demonstration(episodes[0]) | {"note": "\ud800"}) + "\n", encoding="utf-8")
+    for source, kind in ((latin, "webshop_sessions"), (half, "webshop_il")):
+        said = fails(capsys, source, "--format", kind, "--output_dir", output)
+        assert "because a line is not in UTF-8, or spells half a character" in said
     (tmp_path / "empty.jsonl").write_text("", encoding="utf-8")
     said = fails(capsys, tmp_path / "empty.jsonl", "--format", "webshop_il", "--output_dir", output)
     assert "none of the 0 trajectories" in said

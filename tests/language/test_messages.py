@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from datasets import load_from_disk
+from datasets import Dataset, DatasetDict, concatenate_datasets, load_dataset, load_from_disk
 
 from recrl.cli import main
 from recrl.episodes.data import Episode, episodes_to_dataset
@@ -148,3 +148,39 @@ def test_dpo_trainer_takes_the_rows_as_they_are(pairs: Path, tiny_language_model
     trainer.train()
     assert trainer.state.log_history[0]["loss"] == pytest.approx(np.log(2), abs=1e-5)
     assert len(trainer.train_dataset) == len(rows)
+
+
+def travelled(rows: Any, trip: str, folder: Path) -> Any:
+    """Exported rows after a way through `datasets`; in the order of the rows."""
+    if trip == "parquet":
+        rows.to_parquet(str(folder / "rows.parquet"))
+        return Dataset.from_parquet(str(folder / "rows.parquet"), cache_dir=str(folder / "cache"))
+    if trip == "JSON lines":
+        rows.to_json(str(folder / "rows.jsonl"))
+        return Dataset.from_json(str(folder / "rows.jsonl"), features=rows.features, cache_dir=str(folder / "cache"))
+    if trip == "streaming":
+        files = str(folder / "rows" / "data-*.arrow")
+        return load_dataset("arrow", data_files=files, split="train", streaming=True)
+    if trip == "dictionary":
+        DatasetDict({"train": rows, "test": rows.select([0])}).save_to_disk(str(folder / "splits"))
+        return load_from_disk(str(folder / "splits"))["train"]
+    if trip == "shuffled":
+        order = np.argsort(np.random.default_rng(0).permutation(len(rows)))
+        shuffled = rows.select(np.random.default_rng(0).permutation(len(rows)).tolist())
+        return shuffled.select(order.tolist())
+    halves = [rows.select(range(len(rows) // 2)), rows.select(range(len(rows) // 2, len(rows)))]
+    return concatenate_datasets(halves)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", ["prompt_completion", "messages", "preference", "tools"])
+def test_exported_rows_survive_every_trip(
+    form: str, demonstrations: Path, pairs: Path, tiny_language_model: Path, tmp_path: Path
+) -> None:
+    said = ["--unit", "episode", "--tools"] if form == "tools" else ["--format", form]
+    source = pairs if form == "preference" else demonstrations
+    most = ["--max_prompt_tokens", 1000, "--max_tokens", 10000]
+    rows = export(source, "--model", tiny_language_model, *said, *most, "--output_dir", tmp_path / "rows")
+    assert len(rows) > 2
+    for trip in ("parquet", "JSON lines", "streaming", "dictionary", "shuffled", "joined"):
+        assert list(travelled(rows, trip, tmp_path)) == list(rows), trip

@@ -175,6 +175,10 @@ def test_actions_may_be_indices_texts_or_choices(catalog: Catalog) -> None:
         assert list(rollout(Says(answer), catalog, [0], seed=0, max_steps=1)) == [searched]
 
 
+def takes_too_little(observation: str) -> int:
+    return 0
+
+
 def test_a_plain_function_is_a_policy(catalog: Catalog) -> None:
     rule = load_policy("rule")
     mine, theirs = (list(rollout(policy, catalog, range(4), seed=0)) for policy in (first_hit, rule))
@@ -182,6 +186,11 @@ def test_a_plain_function_is_a_policy(catalog: Catalog) -> None:
     assert mine[0].policy == "first_hit"
     with pytest.raises(PolicyError, match="expected a function of \\(observation, info\\), or an object with name"):
         list(rollout(object(), catalog, [0], seed=0))  # type: ignore[arg-type]
+    with pytest.raises(
+        PolicyError,
+        match=r"the policy is takes_too_little\(observation: str\) -> int; expected a function of \(observation, info",
+    ):
+        list(rollout(takes_too_little, catalog, [0], seed=0))  # type: ignore[arg-type]
     with pytest.raises(PolicyError, match="the policy has no name, catalog_sha256; expected"):
         list(rollout(type("Half", (), {"act": lambda self: []})(), catalog, [0], seed=0))
 

@@ -1,5 +1,6 @@
 """The real Hub client against a local server: push, load back byte-equal, and fail without loss."""
 
+import hashlib
 import json
 import re
 import shlex
@@ -20,10 +21,11 @@ from hub_server import TOKEN, HubServer, hub_environment
 from recrl.episodes.data import episodes_to_dataset
 from recrl.errors import CheckpointError, DatasetError, HubError
 from recrl.evaluation.result_types import EpisodeRecord, Result
-from recrl.hub import later_command, pull
+from recrl.hub import later_command, pull, push_folder
 from recrl.preferences.data import Move, Preference, load_preferences, preferences_to_dataset
 from recrl.publishing.cards import dataset_card, model_card
 from recrl.publishing.push import push_dataset, push_run
+from recrl.seals import MANIFEST, check_folder, seal_folder
 
 PAIRS = [
     Preference(
@@ -293,6 +295,53 @@ def test_preferences_are_pushed_and_loaded_back(server: HubServer, run_folder: P
     values, pulled = loaded.stdout.splitlines()[-2:]
     assert values == "[0, 1, 2]", loaded.stderr
     assert load_preferences(pulled).to_list() == load_preferences(folder).to_list()
+
+
+def sealed_run(folder: Path) -> Path:
+    """The run as a recipe leaves it, its pairs a part with a seal of its own."""
+    seal_folder(folder / "preferences", "preference dataset")
+    seal_folder(folder, "training run")
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["model", "trajectories", "pairs"])
+def test_a_push_holds_what_the_manifest_names_and_nothing_else(
+    server: HubServer, run_folder: Path, trajectory_folder: Path, tmp_path: Path, kind: str
+) -> None:
+    seal_folder(trajectory_folder, "trajectory dataset")
+    sealed_run(run_folder)
+    folder = {"model": run_folder, "trajectories": trajectory_folder, "pairs": run_folder / "preferences"}[kind]
+    for name in ("notes.txt", "results/mine.json", ".env", "copy of data.arrow"):  # someone's, beside what was made
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("mine")
+    repo, prefix = f"{'models' if kind == 'model' else 'datasets'}/user/x", "" if kind == "model" else "datasets/"
+    address = push(folder, server.endpoint, repo_id="user/x") if kind == "model" else push_dataset(
+        folder, "user/x", endpoint=server.endpoint
+    )  # fmt: skip
+    assert address == f"{server.endpoint}/{prefix}user/x"
+    named = json.loads((folder / MANIFEST).read_text())["files"]
+    assert len(named) > 2
+    pushed = server.repos[repo]
+    assert set(pushed) == {*named, MANIFEST, "README.md"}
+    assert {name: hashlib.sha256(pushed[name]).hexdigest() for name in named} == named
+    copy = tmp_path / "pulled"
+    for name, content in pushed.items():
+        (copy / name).parent.mkdir(parents=True, exist_ok=True)
+        (copy / name).write_bytes(content)
+    assert check_folder(copy, DatasetError, "") is not None  # whole, as it was sealed
+
+    server.repos.clear()
+    command = later_command(folder, "user/x", "model" if kind == "model" else "dataset")
+    subprocess.run(command, shell=True, env=hub_environment(server.endpoint, tmp_path), capture_output=True, check=True)
+    assert server.repos[repo] == pushed
+
+
+def test_what_was_altered_since_is_not_pushed(server: HubServer, trajectory_folder: Path) -> None:
+    seal_folder(trajectory_folder, "trajectory dataset")
+    (trajectory_folder / "trajectories.json").write_text("{}")
+    with pytest.raises(HubError, match=r"was altered: trajectories\.json has another SHA-256.*nothing was pushed"):
+        push_folder(trajectory_folder, "user/data", repo_type="dataset", endpoint=server.endpoint)
+    assert not server.repos
 
 
 def test_a_local_folder_is_not_pulled(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import hashlib
 import json
 import math
 import re
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -139,6 +140,17 @@ def test_a_uniform_comparison_shows_paired_differences(shop: Shop, tmp_path: Pat
         assert ("Paired differences to rule, on the same goals" in page) == (allocation == "uniform")
         assert ("difference</dt>" in page) == (allocation == "uniform")
         assert ("Episodes were allotted while outcomes came in" in page) == (allocation == "thompson")
+
+
+def test_a_comparison_without_matplotlib_has_its_page_all_the_same(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)  # as after `pip install recrl`
+    flags = ["--catalog", str(shop.folder), "--num_episodes", "4", "--runs", "1", "--split", "all"]
+    main(["compare", "--policies", "rule", "random", "--output_dir", str(tmp_path / "run"), *flags])
+    said = capsys.readouterr().err
+    assert "no pictures are drawn beside the report: `pip install matplotlib`" in said
+    assert (tmp_path / "run" / "report.html").exists()
 
 
 def test_a_comparison_ends_with_its_page(shop: Shop, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,7 +99,9 @@ def test_a_dataset_and_a_policy_are_shown(shop: Shop, capsys: pytest.CaptureFixt
 
 def test_bad_input_is_said_in_one_line(shop: Shop, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     result, catalog = shop.result("random"), ("--catalog", shop.folder)
-    assert "no such folder; expected a checkpoint" in refused(capsys, "show", tmp_path / "none")
+    nothing = refused(capsys, "show", tmp_path / "none")
+    assert "is no run's folder, result file or trajectory dataset, and no policy either" in nothing
+    assert "no such folder; expected a checkpoint" in nothing
     assert "no such file or folder" in refused(capsys, "report", tmp_path / "none")
     assert "holds nothing that can be shown" in refused(capsys, "report", tmp_path)
     assert "name a goal for the policy 'matching' to play" in refused(capsys, "show", "matching")

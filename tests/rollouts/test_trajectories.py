@@ -74,7 +74,7 @@ def test_the_result_does_not_depend_on_the_batch(built: Path, tmp_path: Path) ->
             assert step.probabilities[step.action_index] == pytest.approx(math.exp(step.log_prob), abs=1e-6)
     assert seen[-1].kept == 6
     assert seen[-1].episodes == summary["num_episodes"]
-    assert "6/6 kept" in str(seen[-1])
+    assert str(seen[-1]).startswith(f"6/6, 6 of {seen[-1].episodes} episodes kept, success ")
     assert not (tmp_path / "one.collecting").exists()
 
 

@@ -4,6 +4,7 @@ import inspect
 import re
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
@@ -43,8 +44,12 @@ def test_the_settings_of_an_experiment_parse_too() -> None:
 def test_every_recipe_has_a_script_with_its_requirements() -> None:
     scripts = {path.stem: path.read_text(encoding="utf-8") for path in (ROOT / "recipes").glob("*.py")}
     assert set(scripts) == {recipe.script for recipe in RECIPES.values()} | {"paper"}
+    about = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     for name, text in scripts.items():
-        assert text.startswith('# /// script\n# requires-python = ">=3.11"\n# dependencies = ["recrl"]\n# ///\n"""')
+        found = re.match(r"# /// script\n((?:#(?: .*)?\n)+)# ///\n\"\"\"", text)  # as PEP 723 reads it
+        assert found is not None
+        header = tomllib.loads("".join(line.removeprefix("#").removeprefix(" ") for line in found[1].splitlines(True)))
+        assert header == {"requires-python": about["requires-python"], "dependencies": [about["name"]]}
         assert name == "paper" or f'main("{name.replace("_", "-")}")' in text
 
 
