@@ -3,7 +3,8 @@
     python examples/rank_actions.py --checkpoint runs/quickstart/dpo --goal_index 17
 
 Without `--checkpoint` a tiny random model is made on the spot: the code runs, and the ranking means nothing. Prints the
-instruction, each action of the first results page with its probability, best first, and the model's value of the page.
+instruction, each action of the first results page with its probability, best first, and the page's value where PPO
+taught it.
 """
 
 import argparse
@@ -48,7 +49,8 @@ def main() -> None:
     for action, probability in sorted(zip(decision.valid_actions, probabilities, strict=True), key=lambda row: -row[1]):
         name = actions.parse(action).argument
         print(f"{probability:6.1%}  {titles.get(name, name)}")
-    print(f"value of the page: {output.state_values[0]:.2f}")
+    if model.config.values_learned:
+        print(f"value of the page: {output.state_values[0]:.2f}")
 
 
 if __name__ == "__main__":

@@ -4,12 +4,13 @@
     python examples/textworld_game.py --num_episodes 8
 
 TextWorld makes a game from a seed, says its objective, and lists the admissible commands. The command line takes it by
-name: `recrl evaluate --environment textworld_game:make_task --policy random --max_steps 12`, in this folder.
-train_text_game.py trains agents on it.
+name: `recrl evaluate --environment textworld_game:make_task --policy random --max_steps 12`, in this folder, and
+train_text_game.py trains agents on it. TEXTWORLD_GAMES says how many games there are.
 Prints what random play earns, and how the teacher plays one game.
 """
 
 import argparse
+import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -25,17 +26,16 @@ from recrl.evaluation.tables import print_table
 from recrl.files import cache_dir
 from recrl.webshop.spaces import UnicodeText
 
-NUM_GAMES, ROOMS, OBJECTS, QUEST = 100, 4, 6, 4  # each game is compiled once, in some seconds, and kept in the cache
-WANTED = textworld.EnvInfos(
-    admissible_commands=True, objective=True, won=True, description=True, inventory=True, policy_commands=True
-)
+NUM_GAMES, ROOMS, OBJECTS, QUEST = int(os.environ.get("TEXTWORLD_GAMES", "100")), 4, 6, 4
+ASKED = "admissible_commands objective won description inventory policy_commands".split()
+WANTED = textworld.EnvInfos(**dict.fromkeys(ASKED, True))
 
 
 def compiled(seed: int) -> Path:
-    """The file of a game, made if it is not there yet."""
+    """The file of a game, which is made once, in some seconds, and kept in the cache."""
     folder = cache_dir() / "textworld" / f"{textworld.__version__}-{ROOMS}-{OBJECTS}-{QUEST}"
-    folder.mkdir(parents=True, exist_ok=True)
     if not (folder / f"{seed}.z8").exists():
+        folder.mkdir(parents=True, exist_ok=True)
         made = textworld.GameOptions()
         made.seeds, made.nb_rooms, made.nb_objects, made.quest_length = seed, ROOMS, OBJECTS, QUEST
         with tempfile.TemporaryDirectory(dir=folder) as temporary:
@@ -90,10 +90,10 @@ def main() -> None:
     parser.add_argument("--num_episodes", type=int, default=8, help="test games, each played once")
     arguments = parser.parse_args()
     check_environment(TextWorldGame())
-    random = evaluate(load_policy("random"), make_task(), num_episodes=arguments.num_episodes, max_steps=12)
-    print_table({"random": random})
-    [episode] = rollout(Teacher(), make_task(), [0], seed=0, max_steps=12)
-    print("\n".join([episode.instruction, *(f"  {step.action}" for step in episode.steps)]))
+    random = load_policy("random")
+    print_table({"random": evaluate(random, make_task(), num_episodes=arguments.num_episodes, max_steps=12)})
+    [played] = rollout(Teacher(), make_task(), [0], seed=0, max_steps=12)
+    print("\n".join([played.instruction, *(f"  {step.action}" for step in played.steps)]))
 
 
 if __name__ == "__main__":

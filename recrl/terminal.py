@@ -98,6 +98,7 @@ def quiet_libraries() -> None:
         "Version v4.12.0 introduces a better way to train encoder-decoder models",
     ):
         warnings.filterwarnings("ignore", message=message)
+    logging.getLogger("huggingface_hub.repocard").setLevel(logging.ERROR)  # peft looks for a card that we write later
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()

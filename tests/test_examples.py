@@ -110,10 +110,20 @@ def test_an_agent_learns_the_text_game(
 
 
 @pytest.mark.slow
-def test_games_that_no_one_here_wrote(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    pytest.importorskip("textworld", reason="an extra: pip install textworld")
+def test_games_that_no_one_here_wrote(
+    tiny_encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("textworld", reason="an extra: pip install 'recrl[games]'")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("TEXTWORLD_GAMES", "10")  # four for the test, one for dev
+    monkeypatch.setenv("RECRL_CACHE", str(tmp_path))
     printed = run("textworld_game", monkeypatch, capsys, "--num_episodes", 4)
-    assert "Protocol textworld-3-rooms-unseen, test split, 4 goals of 4 products" in " ".join(printed.split())
+    assert "Protocol textworld-4-rooms-unseen, test split, 4 goals of 4 products" in " ".join(printed.split())
+    small = ("--game", "textworld_game", "--max_steps", 6, "--state_form", "compact", "--num_demonstrations", 5)
+    tiny = ("--encoder", tiny_encoder, "--num_frozen_layers", 0, "--num_updates", 1)
+    printed = run("train_text_game", monkeypatch, capsys, "--output_dir", tmp_path / "run", *small, *tiny)
+    assert {"random", "imitation", "dpo", "ppo"} <= set(re.findall(r"^│ (\w+) +│ [\d.]+ \[", printed, re.MULTILINE))
+    assert (tmp_path / "run" / "comparison" / "report.json").exists()
 
 
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)

@@ -95,12 +95,14 @@ def test_an_id_that_no_hub_answers_for_is_refused_within_seconds(tmp_path: Path,
         "             lambda source: new_query_model(source, texts=[])):\n"
         "    started = time.monotonic()\n"
         "    try: load('nobody/nothing')\n"
-        "    except RecrlError as error: print(round(time.monotonic() - started, 1), error)\n"
+        "    except RecrlError as error: print(round(time.monotonic() - started, 1), type(error).__name__, error)\n"
     )
     settings = os.environ | {"HF_ENDPOINT": endpoint, "HF_HUB_OFFLINE": "0", "HF_HOME": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", code], env=settings, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
     assert len(lines) == 4, done.stderr
+    assert "CheckpointError" in lines[0]
+    assert "expected a folder or Hub id" in lines[0]
     for line in lines:
         seconds, _, message = line.partition(" ")
         assert float(seconds) < 30, line  # a download that waits would take minutes

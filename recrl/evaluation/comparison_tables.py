@@ -38,10 +38,11 @@ def caption(report: Report) -> str:
     """What stands behind the table."""
     config = report.config
     drawn = "Thompson's rule" if config["allocation"] == "thompson" else "uniform"
+    runs = "1 run" if config["runs"] == 1 else f"{config['runs']} runs"
     queries = "" if report.query_model is None else f", {report.num_queries} queries of {report.query_model}"
     return (
         f"Protocol {report.protocol}, {config['split']} split, {report.num_goals} goals drawn with replacement, "
-        f"{config['runs']} runs of {config['num_episodes']} episodes, {drawn} allotment (objective "
+        f"{runs} of {config['num_episodes']} episodes, {drawn} allotment (objective "
         f"{config['objective']}, exploration {config['exploration']}), {config['decoding']} decoding{queries}, seed "
         f"{config['seed']}. Intervals are for episodes on these goals and valid under adaptive allotment and stopping; "
         "the running mean is not. The agent that came out best did so partly by luck, so its running mean and P(best) "

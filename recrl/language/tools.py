@@ -5,6 +5,7 @@ import json
 import re
 from typing import Any
 
+from recrl.errors import DatasetError
 from recrl.webshop import actions
 
 _CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|\Z)", re.DOTALL)  # as Qwen's and Hermes' templates write calls
@@ -128,11 +129,11 @@ def call_of(action: str) -> dict[str, Any]:
     """The call that stands for a valid action, the inverse of `action_of`: a tool's name and its arguments.
 
     Raises:
-        ValueError: the text is no action.
+        DatasetError: the text is no action of a shop.
     """
     parsed = actions.parse(action)
     if parsed is None:
-        raise ValueError(f"{action!r} is no action; expected search[words] or click[name]")
+        raise DatasetError(f"tools are those of a shop, and {action!r:.80} is no search[words] or click[name]")
     if parsed.verb == actions.SEARCH:
         return {"name": "search", "arguments": {"words": parsed.argument}}
     plain = {actions.NEXT_PAGE: "next_page", actions.PREVIOUS: "back", actions.BACK_TO_SEARCH: "new_search",

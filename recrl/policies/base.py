@@ -71,6 +71,11 @@ def knows_goal(policy: Policy) -> bool:
     return bool(getattr(policy, "knows_goal", False))
 
 
+def needs_shop(policy: Policy) -> bool:
+    """Whether the policy reads the pages of a shop, and so plays in nothing else."""
+    return bool(getattr(policy, "needs_shop", False))
+
+
 def trained_on(policy: Policy) -> TrainedOn:
     """What the policy was trained on; empty for one that was not trained."""
     unsaid = () if policy.catalog_sha256 is None else (None,)

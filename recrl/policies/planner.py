@@ -178,6 +178,8 @@ class PlanningPolicy:
     catalog_sha256: str | None = None
     trained_on: TrainedOn = ()
 
+    needs_shop = True
+
     def act(
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
     ) -> list[Choice]:

@@ -30,6 +30,8 @@ class ScriptedPolicy:
     remembers: bool = False
     catalog_sha256: str | None = None
 
+    needs_shop = True
+
     def act(
         self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], *, greedy: bool = False
     ) -> list[Choice]:

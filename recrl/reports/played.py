@@ -74,7 +74,7 @@ def check_catalog(result: Result, catalog: Catalog) -> None:
         raise DatasetError(
             f"the result is of catalogue {theirs[0]:.12} with goals {theirs[1]:.12}, this is {catalog.sha256:.12} with "
             f"{catalog.goals_sha256:.12}; name its catalogue with --catalog, and --goal_seed, --human_goals or "
-            "--wording as when it was made"
+            "--wording as when it was made. Of an environment of your own, trajectory datasets can be shown"
         )
 
 

@@ -13,7 +13,7 @@ from recrl.environments.protocols import Queries, Task
 from recrl.environments.webshop import as_task
 from recrl.episodes.data import Episode
 from recrl.errors import PolicyError
-from recrl.policies.base import Answer, Policy, knows_goal
+from recrl.policies.base import Answer, Policy, knows_goal, needs_shop
 from recrl.policies.own import as_policy, choose
 from recrl.rollouts.playing import Playing
 from recrl.webshop.catalog import Catalog
@@ -51,7 +51,8 @@ def rollout(
         exact_probabilities: keep the probabilities of all valid actions as they are, instead of rounded.
 
     Raises:
-        PolicyError: the policy gave too few or too many choices, or a setting is out of range.
+        PolicyError: the policy gave too few or too many choices, or reads pages of a shop where there are none; or a
+            setting is out of range.
     """
     policy = as_policy(policy)
     if batch_size < 1 or max_steps < 1:
@@ -69,6 +70,11 @@ def rollout(
             number, goal_index = following
             env = idle.pop()
             observation, info = env.reset(options={"goal_index": int(goal_index)})
+            if info["page"].kind == "text" and needs_shop(policy):
+                raise PolicyError(
+                    f"policy {policy.name!r} reads the pages of a shop, and {protocol} has none; play it with random, "
+                    "a trained agent or a policy of your own"
+                )
             rng = np.random.default_rng([seed, number])
             running.append(Playing(number, env, rng, observation, info, exact_probabilities))
         if not running:

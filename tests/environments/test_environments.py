@@ -273,6 +273,9 @@ def test_commands_say_what_cannot_be_played(
         capsys, *evaluated, "bad_game:broken"
     )
     assert "is for WebShop, not for an environment" in fails(capsys, *evaluated, GAME, "--goal_seed", "3")
+    for rule in ("matching", "reader", "planner"):
+        said = fails(capsys, "evaluate", "--environment", GAME, "--policy", rule)
+        assert "reads the pages of a shop, and treasure-house-unseen has none; play it with random" in said
     assert "recrl shop plays shops" in fails(capsys, "shop", "--environment", GAME)
     main([*evaluated, GAME, "--num_episodes", "4"])
     assert re.search(r"Protocol treasure-house-unseen, test split, 4 goals", capsys.readouterr().out)

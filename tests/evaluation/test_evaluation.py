@@ -178,6 +178,7 @@ def test_known_figures_on_webshop_1k(webshop_dir: Path, policy: str, success: fl
     assert result.score == pytest.approx(score, abs=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_known_ceilings(webshop_dir: Path) -> None:
     catalog = load_catalog(webshop_dir)

@@ -189,6 +189,7 @@ def test_labels_that_point_nowhere_are_refused() -> None:
         list(rollout(Wrong("rule"), load_catalog(None), [0], seed=0))
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 @pytest.mark.parametrize(
     ("split_by", "uniform", "share"),

@@ -1,6 +1,7 @@
 """Every field of every trainer's configuration is honoured, or refused with its reason before there is a run folder."""
 
 import ast
+import functools
 import os
 import runpy
 import subprocess
@@ -84,11 +85,12 @@ def test_a_refused_field_may_have_its_default(tmp_path: Path, recipe: str) -> No
     CONFIGS[recipe](output_dir=str(tmp_path), use_cpu=True, do_train=True)
 
 
-def names_read_in(*sources: str) -> set[str]:
+@functools.cache
+def names_read_in(*sources: str) -> frozenset[str]:
     """The attributes that some modules read."""
     paths = [path for source in sources for path in (ROOT / "recrl").glob(source)]
     trees = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
-    return {node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    return frozenset(node.attr for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Attribute))
 
 
 def test_what_ppo_honours_is_read_by_its_loop() -> None:

@@ -1,6 +1,9 @@
 """A shop's own table becomes a catalogue, and what is wrong with it is said at once."""
 
 import json
+import re
+import runpy
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -229,3 +232,25 @@ def test_a_raw_file_with_another_price_field_is_refused(tmp_path: Path) -> None:
         CatalogError, match=r"field 'price': 12\.5 is not read: WebShop's files have the price in 'pricing'"
     ):
         list(read_products(find_raw_files(raw)))
+
+
+@pytest.mark.slow
+def test_the_page_about_own_shops_is_true(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its commands, word by word, on the made-up shop that it names; the last one tiny."""
+    pytest.importorskip("spacy", reason="an extra: pip install 'recrl[tagger]'")
+    root = Path(__file__).parents[2]
+    page = (root / "docs" / "own_catalog.md").read_text(encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["make_shop", "--num_products", "60"])
+    runpy.run_path(str(root / "examples" / "make_shop.py"), run_name="__main__")
+    commands = re.findall(r"^recrl (.+)$", page.partition("```bash\n")[2].partition("```")[0], re.MULTILINE)
+    assert [command.split()[0] for command in commands] == ["catalog", "catalog", "quickstart"]
+    for command in commands:
+        main(shlex.split(command) + ["--tiny"] * command.startswith("quickstart"))
+    assert "60 of 60 products, 60 of them with goals, are in shop" in capsys.readouterr().out
+    results = json.loads((tmp_path / "runs" / "shop" / "table.json").read_text(encoding="utf-8"))
+    assert results["DPO"]["num_episodes"] == 8
+    assert results["matching-price"]["success_rate"] > 50
+    assert (tmp_path / "runs" / "shop" / "report.html").exists()

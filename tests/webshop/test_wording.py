@@ -104,6 +104,7 @@ def test_every_goal_of_the_embedded_catalogue_says_what_is_wanted(embedded: Cata
     check_goals(embedded, load_catalog(), range(len(embedded.goals)))
 
 
+@pytest.mark.slow
 @pytest.mark.realdata
 def test_every_published_goal_says_what_is_wanted(webshop_dir: Path) -> None:
     catalog, template = load_catalog(webshop_dir, wording="reworded"), load_catalog(webshop_dir)
