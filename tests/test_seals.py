@@ -265,3 +265,21 @@ def test_a_folder_that_was_put_aside_by_a_killed_process_is_put_back(tmp_path: P
     with pytest.raises(KeyboardInterrupt), replace_folder(tmp_path / "thing"):
         raise KeyboardInterrupt
     assert [path.name for path in tmp_path.iterdir()] == ["thing"]
+
+
+def test_an_altered_encoder_is_refused_wherever_a_model_begins_with_it(tiny_encoder: Path, tmp_path: Path) -> None:
+    from recrl.queries.seq2seq import new_query_model
+    from recrl.scoring.model import BertForChoiceScoring
+
+    folder = tmp_path / "encoder"
+    shutil.copytree(tiny_encoder, folder)
+    seal_folder(folder, "encoder")
+    weights = bytearray((folder / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (folder / "model.safetensors").write_bytes(weights)
+    for begin in (
+        lambda: BertForChoiceScoring.from_encoder(folder),
+        lambda: new_query_model(str(folder), texts=["a shirt"]),
+    ):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors has another SHA-256"):
+            begin()

@@ -3,6 +3,7 @@
 import ast
 import json
 import pickle
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ import recrl
 from decision_data import colour_episode
 from recrl.cli import main
 from recrl.episodes.data import episodes_to_dataset, load_episodes
-from recrl.errors import CheckpointError, DatasetError
+from recrl.errors import CatalogError, CheckpointError, DatasetError
 from recrl.shop import play
 from recrl.tables import Table
 from recrl.terminal import plain
 from recrl.webshop.building import build_catalog
+from recrl.webshop.tables import read_table
 from small_catalog import ITEMS, plain_nouns, write_catalog
 
 PACKAGE = Path(recrl.__file__).parent
@@ -51,6 +53,42 @@ def test_every_load_says_that_no_code_runs(path: Path) -> None:
             assert name not in ("load", "unsafe_load", "full_load", "loads") or not keywords.get("allow_pickle")
             assert receiver not in ("yaml", "pickle") or name not in ("load", "unsafe_load", "full_load", "loads")
         assert not (receiver == "" and name in ("eval", "exec", "compile", "input")) or path.name in TALKS
+
+
+# Calls that make something of files, or of texts, of any origin. What copies a value of ours through JSON is none.
+LOADS = {
+    "from_pretrained", "from_encoder_decoder_pretrained", "get_config_dict", "load_adapter", "load_dataset",
+    "load_from_disk", "load_saved", "load", "loads", "load_file", "load_state", "safe_open", "safe_load", "full_load",
+    "unsafe_load", "memory_map", "open_file", "open_stream", "read_json", "read_sealed_json", "import_module",
+    "spec_from_file_location", "run_path", "run_module", "exec_module", "snapshot_download", "hf_hub_download",
+    "read_table", "read_parquet", "read_csv", "DictReader", "reader", "decompress", "urlopen",
+}  # fmt: skip
+
+
+def loads_in(path: Path) -> set[str]:
+    """The names of the calls in a module that load something."""
+    return {
+        ast.unparse(node.func)
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] in LOADS
+        and not (node.args and ast.unparse(node.args[0]).startswith("json.dumps("))
+    }
+
+
+def test_the_list_of_what_is_loaded_is_whole() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    section = text.split("## What is loaded, and what guards it")[1].split("\n## ")[0]
+    listed: dict[str, set[str]] = {}
+    for line in section.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split(" | ")]
+        if line.startswith("| `"):
+            assert len(cells) == 3, line
+            assert cells[2].strip("| "), line  # a guard, or why there is none
+            for module in re.findall(r"`([^`]+\.py)`", cells[0]):
+                listed.setdefault(module, set()).update(re.findall(r"`([^`]+)`", cells[1]))
+    found = {path.relative_to(PACKAGE).as_posix(): loads_in(path) for path in PACKAGE.rglob("*.py")}
+    assert listed == {module: calls for module, calls in found.items() if calls}
 
 
 EVIL = "from pathlib import Path\nPath(__file__).with_name('MARK').touch()\nPath({mark!r}).touch()\n"
@@ -150,6 +188,12 @@ def test_a_dataset_reads_nothing_outside_its_folder(name: str, tmp_path: Path) -
     (tmp_path / "inside" / "state.json").write_text(json.dumps(state))
     with pytest.raises(DatasetError, match="which is not in it"):
         load_episodes(tmp_path / "inside")
+    with pytest.raises(CatalogError, match="which is not in it"):
+        read_table(str(tmp_path / "inside"))
+    (tmp_path / "several").mkdir()
+    (tmp_path / "several" / "dataset_dict.json").write_text('{"splits": ["../outside"]}')
+    with pytest.raises(DatasetError, match="which is not in it"):
+        load_episodes(tmp_path / "several")
 
 
 ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b2J\u202e\rover\x08\x7f"

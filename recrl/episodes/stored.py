@@ -5,15 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recrl.errors import DatasetError, HubError
-from recrl.files import read_json
 from recrl.hub import find_source
 from recrl.pretrained import refused
+from recrl.saved_datasets import check_rows, is_saved, load_saved
 from recrl.seals import check_folder
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
-LIST_FILE = "state.json"  # of data files
 FILE_READERS = {".parquet": "from_parquet", ".json": "from_json", ".jsonl": "from_json", ".csv": "from_csv"}
 
 
@@ -27,7 +26,7 @@ def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Da
         DatasetError: it is missing, corrupt, empty, of several splits or without one of the columns; the message says
             what was found.
     """
-    from datasets import Dataset, DatasetDict, load_dataset, load_from_disk
+    from datasets import Dataset, DatasetDict, load_dataset
 
     expected = f"expected {what}, got {str(source)!r}"
     try:
@@ -35,7 +34,7 @@ def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Da
     except HubError as error:
         raise DatasetError(f"{expected}: {error}") from error
     folder = Path(found)
-    saved = Path(source).exists() or (folder / LIST_FILE).exists()  # by `datasets.Dataset.save_to_disk`
+    saved = Path(source).exists() or is_saved(folder)
     if Path(source).is_file():
         reader = FILE_READERS.get(Path(source).suffix, "from_...")
         raise DatasetError(
@@ -44,14 +43,13 @@ def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Da
         )
     if saved:
         check_folder(folder, DatasetError, f"{expected}; make it again, or copy it again from where it was made")
-        _check_files(folder, expected)
     with refused(DatasetError, expected):
         try:
-            dataset = load_from_disk(found) if saved else load_dataset(found, split="train")
+            dataset = load_saved(folder) if saved else load_dataset(found, split="train")
         except IndexError as error:  # what `datasets` makes of a folder without rows
             raise DatasetError(f"{expected}: it is empty") from error
-        if isinstance(dataset, Dataset):
-            dataset.data.validate(full=True)  # rows of a damaged file may point outside of it, where reading crashes
+        if not saved and isinstance(dataset, Dataset):
+            check_rows(dataset)
     if isinstance(dataset, DatasetDict):
         folders = " or ".join(str(Path(source) / split) for split in dataset)
         raise DatasetError(
@@ -67,19 +65,3 @@ def open_dataset(source: str | Path, columns: Collection[str], what: str) -> "Da
     if not len(dataset):
         raise DatasetError(f"{expected}: it is empty")
     return dataset
-
-
-def _check_files(folder: Path, expected: str) -> None:
-    """Refuses a folder whose list of data files names one that lies elsewhere.
-
-    Raises:
-        DatasetError: it does.
-    """
-    listed = folder / LIST_FILE
-    if not listed.is_file():
-        return
-    with refused(DatasetError, f"{expected}: {listed} cannot be read"):
-        names = [entry["filename"] for entry in read_json(listed)["_data_files"]]
-    for name in names:
-        if Path(name).is_absolute() or ".." in Path(name).parts:
-            raise DatasetError(f"{expected}: {listed} names {name!r}, which is not in it")

@@ -29,6 +29,7 @@ from recrl.seals import check_folder
 
 logger = logging.getLogger(__name__)
 
+AGAIN = "copy it again from where it was made, or train it again"
 COPY_RIDGE = 0.01  # times the mean square of an encoder output, added to the fit's normal equations
 COPY_BATCH, COPY_TEXTS = 64, 1024
 DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout", "dropout_rate")
@@ -53,7 +54,7 @@ def load_seq2seq(source: str | Path) -> tuple[PreTrainedModel, PreTrainedTokeniz
     except HubError as error:
         raise CheckpointError(f"{what}: {error}. {advice}") from error
     if Path(found).is_dir():
-        check_folder(Path(found), CheckpointError, "copy it again from where it was made, or train it again")
+        check_folder(Path(found), CheckpointError, AGAIN)
     with refused(CheckpointError, what, advice), _without_load_report():
         config = load_config(found)
         with without_bars():
@@ -97,6 +98,8 @@ def new_query_model(
         found = find_source(source)
     except HubError as error:
         raise CheckpointError(f"{source} cannot be loaded: {error}") from error
+    if Path(found).is_dir():
+        check_folder(Path(found), CheckpointError, AGAIN)
     with refused(CheckpointError, f"{source} cannot be loaded"):
         config = load_config(found)
     if config.is_encoder_decoder:

@@ -16,6 +16,7 @@ from transformers.models.auto.modeling_auto import (
 from recrl.errors import CheckpointError
 from recrl.pretrained import load_config, without_bars
 from recrl.scoring.inputs import PAGE_MARKERS
+from recrl.seals import check_folder
 
 
 def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
@@ -27,7 +28,13 @@ def new_encoder(config: PreTrainedConfig) -> PreTrainedModel:
 
 
 def load_encoder(source: str) -> tuple[PreTrainedModel, dict[str, Any]]:
-    """An encoder and transformers' report of what was loaded."""
+    """An encoder and transformers' report of what was loaded.
+
+    Raises:
+        CheckpointError: it is a folder with a seal, and was altered.
+    """
+    if Path(source).is_dir():
+        check_folder(Path(source), CheckpointError, "copy it again from where it was made")
     settings: dict[str, Any] = {"config": load_config(source), "output_loading_info": True, "dtype": torch.float32}
     with without_bars():
         try:

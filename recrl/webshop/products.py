@@ -3,6 +3,7 @@
 A product's row holds everything as JSON; the columns beside it repeat what is needed of all products at once.
 """
 
+import functools
 import json
 import math
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from recrl.webshop.rawfiles import RawProduct
 
+RECORDS_KEPT = 64
 PRODUCTS_FILE = "products.arrow"
 MOST_COMBINATIONS = 1 << 62  # a number of option combinations that a column can hold; more are no use to anybody
 ROWS_PER_BATCH = 8192
@@ -102,6 +104,8 @@ class ProductStore:
         self._asins, self._rows, self._nouns = (
             [batch.column(place[name]) for batch in batches] for name in ("asin", "row", "nouns")
         )
+        # A product with thousands of options has as many goals, and its record is as long: it comes again and again.
+        self.raw = functools.lru_cache(maxsize=RECORDS_KEPT)(self._decode)
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -116,7 +120,7 @@ class ProductStore:
     def row(self, position: int) -> str:
         return self._read(self._rows, position)
 
-    def raw(self, position: int) -> RawProduct:
+    def _decode(self, position: int) -> RawProduct:
         return from_row(self.row(position))
 
     def nouns(self, position: int) -> tuple[str, ...]:

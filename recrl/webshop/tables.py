@@ -9,6 +9,9 @@ from typing import Any
 
 from recrl.errors import CatalogError
 from recrl.files import is_unicode
+from recrl.pretrained import refused
+from recrl.saved_datasets import check_rows, load_saved
+from recrl.seals import check_folder
 
 Row = dict[str, Any]
 
@@ -119,12 +122,14 @@ def _parquet(path: Path) -> list[Row]:
 
 
 def _dataset(source: str) -> list[Row]:
-    from datasets import load_dataset, load_from_disk
+    from datasets import Dataset, load_dataset
 
-    try:
-        dataset = load_from_disk(source) if Path(source).exists() else load_dataset(source, split="train")
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise CatalogError(
-            f"{source} cannot be opened by `datasets`: {str(error).strip().splitlines()[0]:.200}"
-        ) from error
+    folder = Path(source)
+    if folder.exists():
+        check_folder(folder, CatalogError, "copy it again from where it was made")
+    with refused(CatalogError, f"{source} cannot be opened by `datasets`"):
+        dataset = load_saved(folder) if folder.exists() else load_dataset(source, split="train")
+        if not isinstance(dataset, Dataset):
+            raise CatalogError(f"{source} holds the splits {', '.join(map(str, dataset))}; name the folder of one")
+        check_rows(dataset)
     return [dict(row) for row in dataset]

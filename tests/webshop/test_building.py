@@ -16,7 +16,7 @@ import pytest
 
 from recrl import seals
 from recrl.errors import CatalogError, StorageError
-from recrl.webshop import building, sealed
+from recrl.webshop import building, products, sealed
 from recrl.webshop.building import build_catalog
 from recrl.webshop.catalog import load_catalog
 from small_catalog import ATTRIBUTES, HUMAN, ITEMS, item, plain_nouns, write_catalog
@@ -264,3 +264,16 @@ def test_bad_numbers_are_refused(many: Path, tmp_path: Path, settings: dict[str,
     with pytest.raises(CatalogError, match=r"expected at least 1|ask for 1 to 60"):
         build(many, tmp_path / "built", **settings)
     assert not list(tmp_path.glob("*built*"))
+
+
+def test_the_goals_of_a_product_read_it_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A product of many options has as many goals, in an order that is drawn, and its record is as long."""
+    colours = {"Color": [{"value": f"shade {number}"} for number in range(40)]}
+    items = [item(f"B{number:09d}", "Lamp", customization_options=colours) for number in range(2)]
+    raw = write_catalog(tmp_path / "raw", items, {one["asin"]: ATTRIBUTES["B000000002"] for one in items}, {})
+    read: list[str] = []
+    decode = products.from_row
+    monkeypatch.setattr(products, "from_row", lambda row: read.append(row) or decode(row))
+    catalog = load_catalog(build(raw, tmp_path / "built"))
+    assert len(catalog.goals) == 80
+    assert len(read) < 20
