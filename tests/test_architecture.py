@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,12 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 
 def test_every_import_points_to_a_room_above() -> None:
     assert arrows_up(IMPORTS) == set()
+
+
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    """Pytest imports them by these names, so that two alike fail when they are collected together."""
+    counts = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
+    assert [name for name, count in counts.items() if count > 1] == []
 
 
 def test_no_module_imports_itself_in_a_circle() -> None:
