@@ -52,10 +52,17 @@ def sha256_of(path: str | Path) -> str:
 
 @contextlib.contextmanager
 def clear_disk_errors(target: str | Path) -> Iterator[None]:
-    """Turns "no space left", "quota exceeded", "read-only" and the like into a StorageError that names the target."""
+    """Turns "no space left", "quota exceeded", "read-only" and the like into a StorageError that names the target; so
+    also what says that nothing can be at its place, such as below a file or a link that leads nowhere.
+    """
     try:
         yield
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+            raise StorageError(
+                f"could not write {target}: {error.strerror}: {error.filename}. A file, or a link that leads nowhere, "
+                "is in the way, or the name is too long; choose another place."
+            ) from error
         reason = disk_error(error)
         if reason is None:
             raise
@@ -67,6 +74,7 @@ def clear_disk_errors(target: str | Path) -> Iterator[None]:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 DISK_ERRORS = (*FULL, errno.EROFS, errno.EACCES)
+PLACE_ERRORS = (errno.ENOTDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR)
 
 
 def disk_error(error: BaseException) -> str | None:

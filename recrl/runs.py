@@ -232,13 +232,15 @@ def refuse_no_folder(path: Path) -> None:
     """Only reads; a path that is not there is one that a folder can be made at.
 
     Raises:
-        ConfigError: the path, or one above it, is a file, or a link to nothing.
+        ConfigError: the path, or one above it, is a file, or a link to nothing, or has a name that is too long.
     """
     for place in (path, *path.parents):
         try:
             mode = place.lstat().st_mode
         except (FileNotFoundError, NotADirectoryError):
             continue
+        except OSError as error:
+            raise ConfigError(f"{place}: {error.strerror}; choose another --output_dir") from error
         if stat.S_ISLNK(mode) and not place.exists():
             raise ConfigError(
                 f"{place} is a link to {os.readlink(place)}, which is not there; choose another --output_dir"

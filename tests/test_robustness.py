@@ -13,10 +13,13 @@ import pytest
 
 from decision_data import colour_episode
 from recrl.episodes import episodes_to_dataset, load_episodes
-from recrl.errors import CheckpointError, DatasetError, StorageError
+from recrl.errors import CheckpointError, ConfigError, DatasetError, StorageError
+from recrl.files import replace_folder, write_text
 from recrl.pretrained import refused
 from recrl.queries.pairs import load_pairs
+from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
 from recrl.webshop.building import build_catalog
+from recrl.webshop.synthetic import embedded_catalog
 from small_catalog import item, options, write_catalog
 
 ODD = "Rotes Kleid für Bäume ½ № \U0001f45f"
@@ -126,3 +129,41 @@ def test_a_full_disk_is_not_taken_for_a_damaged_file() -> None:
         refused(CheckpointError, "no model in a"),
     ):
         raise OSError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@pytest.fixture
+def places(tmp_path: Path) -> dict[str, Path]:
+    """Places at which nothing can be written."""
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    return {
+        "below a file": tmp_path / "file" / "new",
+        "below a dangling link": tmp_path / "dangling" / "new",
+        "a long name": tmp_path / ("a" * 300),
+    }
+
+
+@pytest.mark.parametrize("where", ["below a file", "below a dangling link", "a long name"])
+def test_a_place_at_which_nothing_can_be_written_is_named(
+    places: dict[str, Path], where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = places[where]
+    with pytest.raises(StorageError, match="choose another place"):
+        write_text(place, "new")
+    with pytest.raises(StorageError, match="choose another place"), replace_folder(place):
+        pass
+    config = TrajectoryConfig(policy="rule", num_trajectories=1, min_reward=0, output_dir=str(place))
+    with pytest.raises(ConfigError, match="choose another --output_dir"):
+        generate_trajectories(config)
+    monkeypatch.setenv("RECRL_CACHE", str(place))
+    with pytest.raises(StorageError, match="choose another place"):
+        embedded_catalog()
+    assert {path.name for path in tmp_path.iterdir()} == {"file", "dangling"}
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_does_not_take_the_place_of_a_dangling_link(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(StorageError, match="Not a directory"), replace_folder(tmp_path / "dangling"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["dangling"]

@@ -32,7 +32,7 @@ from recrl.queries.proposing import QueryModel, describe_queries, recorded
 from recrl.rollouts.config import TrajectoryConfig
 from recrl.rollouts.pruning import prune_loops
 from recrl.rollouts.rollout import rollout
-from recrl.runs import JOURNAL_FILE, README_FILE, RunFolder, outcome_of, read_object
+from recrl.runs import JOURNAL_FILE, README_FILE, RunFolder, outcome_of, read_object, refuse_no_folder
 from recrl.same_settings import refuse_other_settings
 from recrl.seals import check_folder, seal_folder, write_sealed_json
 from recrl.webshop.catalog import Catalog
@@ -124,6 +124,7 @@ def generate_trajectories(
     """
     output_dir = Path(config.output_dir)
     journal_folder = output_dir.with_name(output_dir.name + JOURNAL_ENDING)
+    refuse_no_folder(output_dir)
     if (summary := _finished(output_dir, config)) is not None:
         shutil.rmtree(journal_folder, ignore_errors=True)  # of a kill between writing the dataset and removing it
         return summary

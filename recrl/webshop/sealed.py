@@ -39,12 +39,16 @@ def cached_folder(name: str, build: Callable[[Path], object]) -> Path:
 
 
 def made_once(folder: Path, lock: Path, build: Callable[[Path], object]) -> None:
-    """Sees to it that the folder is there: of all that ask, the one that holds the lock calls ``build(folder)``."""
-    if (folder / MANIFEST).exists():
-        return
-    from filelock import FileLock
+    """Sees to it that the folder is there: of all that ask, the one that holds the lock calls ``build(folder)``.
 
-    with clear_disk_errors(lock):
+    Raises:
+        StorageError: it cannot be written there.
+    """
+    with clear_disk_errors(folder):
+        if (folder / MANIFEST).exists():
+            return
+        from filelock import FileLock
+
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
             if not (folder / MANIFEST).exists():
