@@ -53,22 +53,24 @@ def make_models(arguments: argparse.Namespace) -> dict[str, list[str]]:
                   "--demonstrations", shown, "--num_demonstrations", number, *budget, "--output_dir", run,
                   "--seed", arguments.seed)  # fmt: skip
     if arguments.dpo:
-        start = folder / f"sft_{arguments.num_demonstrations[0]}"
-        rows["DPO"] = ["--policy", str(improve(folder, start, arguments.seed))]
+        start = folder / f"sft_{max(arguments.num_demonstrations)}"
+        rows["DPO"] = ["--policy", str(improve(start, arguments))]
     if arguments.encoder:
         rows["encoder"] = ["--policy", arguments.encoder]
     return rows | {name: ["--policy", name] for name in RULES}
 
 
-def improve(folder: Path, start: Path, seed: int) -> Path:
+def improve(start: Path, arguments: argparse.Namespace) -> Path:
     """DPO of a language model on its own episodes; returns its run's folder."""
-    played, run = folder / "sft_trajectories", folder / "dpo"
+    played, run = start.with_name(f"{start.name}_trajectories"), arguments.output_dir / "dpo"
     if not played.exists():
-        recrl("generate-trajectories", "--policy", start, "--num_trajectories", 200, "--max_episodes", 200,
+        number = arguments.num_own_episodes
+        recrl("generate-trajectories", "--policy", start, "--num_trajectories", number, "--max_episodes", number,
               "--min_reward", 0, "--rollouts_per_goal", 4, "--output_dir", played)  # fmt: skip
     if not (run / "training_metrics.json").exists():
         recrl("train", "dpo-language", "--config", "dpo_language_embedded", "--model_name_or_path", start,
-              "--trajectories", played, "--output_dir", run, "--seed", seed)  # fmt: skip
+              "--trajectories", played, "--min_reward", arguments.min_reward, "--output_dir", run,
+              "--seed", arguments.seed)  # fmt: skip
     return run
 
 
@@ -100,7 +102,11 @@ def main() -> None:
     parser.add_argument("--catalog", help="also play the test goals of this catalogue")
     parser.add_argument("--encoder", help="a trained scorer, for a row of its own")
     parser.add_argument("--num_demonstrations", type=int, nargs="+", default=[100, 400], help="of an SFT each")
-    parser.add_argument("--dpo", action=argparse.BooleanOptionalAction, default=True, help="also DPO on the first SFT")
+    parser.add_argument(
+        "--dpo", action=argparse.BooleanOptionalAction, default=True, help="also DPO on the largest SFT"
+    )
+    parser.add_argument("--num_own_episodes", type=int, default=200, help="of the SFT, for DPO; 4 of each goal")
+    parser.add_argument("--min_reward", type=float, default=0.5, help="lowest reward of what DPO prefers")
     parser.add_argument("--num_episodes", type=int, default=50, help="test goals of each catalogue")
     parser.add_argument("--max_prompt_tokens", type=int, default=512)
     parser.add_argument("--seed", type=int, default=0)
