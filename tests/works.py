@@ -79,7 +79,8 @@ def content(folder: Path) -> dict[str, Any]:
             found[name] = path.read_text().replace(str(folder), "FOLDER")
         elif path.suffix == ".json":
             value = _without(read_sealed_json(path), OF_THE_CLOCK)
-            found[name] = json.dumps(value).replace(str(folder), "FOLDER")
+            # Sorted, because transformers sorts the keys of the log that it keeps with a checkpoint.
+            found[name] = json.dumps(value, sort_keys=True).replace(str(folder), "FOLDER")
         else:
             found[name] = path.read_bytes()
     return found
