@@ -53,12 +53,12 @@ def sha256_of(path: str | Path) -> str:
 @contextlib.contextmanager
 def clear_disk_errors(target: str | Path) -> Iterator[None]:
     """Turns "no space left", "quota exceeded", "read-only" and the like into a StorageError that names the target; so
-    also what says that nothing can be at its place, such as below a file or a link that leads nowhere.
+    also what says that nothing can be at the target's place, such as below a file or a link that leads nowhere.
     """
     try:
         yield
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in PLACE_ERRORS:
+        if isinstance(error, OSError) and error.errno in PLACE_ERRORS and _is_at(error.filename, Path(target)):
             raise StorageError(
                 f"could not write {target}: {error.strerror}: {error.filename}. A file, or a link that leads nowhere, "
                 "is in the way, or the name is too long; choose another place."
@@ -70,6 +70,15 @@ def clear_disk_errors(target: str | Path) -> Iterator[None]:
             f"could not write {target}: {reason}; nothing half-written was left under that name. "
             "Free space or choose another folder, then run the same command again."
         ) from error
+
+
+def _is_at(name: Any, target: Path) -> bool:
+    """Whether a file's name is the target, above or in it, or what is written beside it: other files may be read."""
+    if not isinstance(name, (str, os.PathLike)):
+        return False
+    path = Path(name)
+    beside = path.parent == target.parent and path.name.startswith(f".{target.name}.")
+    return beside or target.is_relative_to(path) or path.is_relative_to(target)
 
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

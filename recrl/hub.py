@@ -171,7 +171,7 @@ def pull(
     endpoint = HfApi(endpoint=endpoint).endpoint
     try:
         return Path(snapshot_download(str(source), repo_type=repo_type, token=token, endpoint=endpoint))
-    except Exception as error:  # as above
+    except Exception as error:  # the client's threads raise what they like when a connection breaks
         raise HubError(
             f"{str(source)!r} is no local folder, and as a {repo_type} of {endpoint} it could not "
             f"be downloaded: {reason_of(error)}"

@@ -14,7 +14,7 @@ import pytest
 from decision_data import colour_episode
 from recrl.episodes import episodes_to_dataset, load_episodes
 from recrl.errors import CheckpointError, ConfigError, DatasetError, StorageError
-from recrl.files import replace_folder, write_text
+from recrl.files import clear_disk_errors, replace_folder, write_text
 from recrl.pretrained import refused
 from recrl.queries.pairs import load_pairs
 from recrl.rollouts.collecting import TrajectoryConfig, generate_trajectories
@@ -160,6 +160,14 @@ def test_a_place_at_which_nothing_can_be_written_is_named(
         embedded_catalog()
     assert {path.name for path in tmp_path.iterdir()} == {"file", "dangling"}
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_what_is_read_elsewhere_is_not_said_to_be_unwritable(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(NotADirectoryError), clear_disk_errors(tmp_path / "out"):
+        (tmp_path / "file" / "read").read_text()
+    with pytest.raises(NotADirectoryError), replace_folder(tmp_path / "out"):
+        (tmp_path / "file" / "read").read_text()
 
 
 def test_a_folder_does_not_take_the_place_of_a_dangling_link(tmp_path: Path) -> None:

@@ -47,8 +47,9 @@ def made_once(folder: Path, lock: Path, build: Callable[[Path], object]) -> None
     with clear_disk_errors(folder):
         if (folder / MANIFEST).exists():
             return
-        from filelock import FileLock
+    from filelock import FileLock
 
+    with clear_disk_errors(lock):
         lock.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(lock):
             if not (folder / MANIFEST).exists():

@@ -40,11 +40,11 @@ def goal_baselines(advantages: np.ndarray, begins: np.ndarray, goals: np.ndarray
     """What the values miss of a goal, by the other episodes of the goal: the mean of their first steps' advantages.
 
     Environments that follow each other in groups of ``envs_per_goal`` play the same goals. As in leave-one-out
-    REINFORCE (Kool et al. 2019; arXiv:2402.14740) an episode's own actions have no part in its baseline, which so
-    changes no expected gradient; here it corrects a value function, where it stands for one there.
+    REINFORCE (Kool et al. 2019; arXiv:2402.14740) an episode's own rewards and values have no part in its baseline;
+    there it stands for a value function, here it corrects one.
 
     Args:
-        advantages: (steps, envs) of `generalized_advantages`.
+        advantages: (steps, envs) of `generalized_advantages`, in units of the scaled reward.
         begins: (steps, envs) bool, True at the first step of an episode.
         goals: (steps, envs) the goal that is played.
 
