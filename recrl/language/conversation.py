@@ -15,6 +15,7 @@ TOOL_TASK = (
     "You shop for a customer with the tools of a web shop. Search, open a product, choose the options that the "
     "customer names, and buy it. Buying ends the shopping."
 )
+BOUGHT = "You bought it."  # what the call that buys leads to
 LEFT_OUT = "(left out)"  # in the place of an older page for which there is no room
 Turn = dict[str, Any]
 
@@ -37,6 +38,11 @@ def tool_result(name: str, page: str) -> Turn:
 def tool_calls(call: dict[str, Any]) -> Turn:
     """An answer that is a call, as `recrl.language.tools.call_of` writes it."""
     return {"role": "assistant", "content": "", "tool_calls": [{"type": "function", "function": call}]}
+
+
+def closing() -> list[Turn]:
+    """What follows the call that buys: its result, and an answer without a call, which ends TRL's rollout."""
+    return [tool_result("buy", BOUGHT), {"role": "assistant", "content": "Done."}]
 
 
 def told(decision: Decision, turns: Sequence[Turn]) -> list[Turn]:

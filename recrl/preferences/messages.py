@@ -7,7 +7,7 @@ as a conversation: the first prompt, then actions and pages in turn. With tools 
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from recrl.episodes.data import Episode
 from recrl.episodes.decisions import Decision
 from recrl.errors import DatasetError, PolicyError
 from recrl.language.chat import Chat
-from recrl.language.conversation import TOOL_TASK, Turn, opening, told, tool_calls, user
+from recrl.language.conversation import TOOL_TASK, Turn, closing, opening, told, tool_calls, user
 from recrl.language.prompts import PromptSettings, write_prompt
 from recrl.language.tools import call_of, tool_schemas
 from recrl.preferences.data import Move, Preference
@@ -63,11 +63,12 @@ class Writer:
             steps = list(zip(episode.decisions(), episode.steps, strict=True))
             if unit == "episode":
                 moves = [(decision, step.action) for decision, step in steps if step.accepted]
-                self._add(made, moves, lambda turns: _plain(turns, form), unit)
+                end = closing() if self.tools and episode.terminated else []
+                self._add(made, moves, form, unit, end)
                 continue
             for decision, step in steps:
                 if len(decision.valid_actions) > 1 and step.accepted:
-                    self._add(made, [(decision, step.action)], lambda turns: _plain(turns, form), unit)
+                    self._add(made, [(decision, step.action)], form, unit)
         return made
 
     def of_pairs(self, pairs: Iterable[Preference], *, unit: str) -> Rows:
@@ -91,14 +92,14 @@ class Writer:
         return made
 
     def _add(
-        self, made: Rows, moves: Sequence[tuple[Decision, str]], shape: Callable[[list[Turn]], Row], unit: str
+        self, made: Rows, moves: Sequence[tuple[Decision, str]], form: str, unit: str, end: Sequence[Turn] = ()
     ) -> None:
         try:
-            turns = self._turns(moves, made)
+            turns = [*self._turns(moves, made), *end]
         except PolicyError:
             made.left_out["prompts longer than max_prompt_tokens"] += 1
             return
-        self._keep(made, shape(turns), self._count(turns), unit)
+        self._keep(made, _plain(turns, form), self._count(turns), unit)
 
     def _keep(self, made: Rows, row: Row, tokens: int, unit: str) -> None:
         if tokens > self.max_tokens:

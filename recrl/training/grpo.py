@@ -67,7 +67,7 @@ def train_grpo(
     with_template(tokenizer, arguments.chat_template)
     chat = Chat(tokenizer, name=repr(arguments.model_name_or_path), tools=tool_schemas())
     length = config.max_completion_length or 0
-    budget = spec.check_budget(chat, length, context_length(model))
+    budget = spec.check_budget(chat, length, context_length(model), arguments.max_turn_tokens)
     settings = {"arguments": arguments, "shop": shop, "adapters": adapters}
     with training_run("grpo", config, settings, files=FILES) as run:
         if run.is_complete:
@@ -77,6 +77,9 @@ def train_grpo(
         trainer_config = for_trainer(config)
         if trainer_config.max_tool_calling_iterations is None:
             trainer_config.max_tool_calling_iterations = shop.max_episode_steps
+        if arguments.max_turn_tokens is not None:
+            limit = {"max_tokens" if config.use_vllm else "max_new_tokens": arguments.max_turn_tokens}
+            trainer_config.generation_kwargs = limit | (trainer_config.generation_kwargs or {})
         with clear_refusals():
             trainer = GRPOTrainer(
                 model,

@@ -16,7 +16,7 @@ from typing import Any
 
 from recrl.errors import ConfigError
 from recrl.language.chat import Chat
-from recrl.language.conversation import TOOL_TASK, opening, tool_calls, tool_result, user
+from recrl.language.conversation import BOUGHT, TOOL_TASK, closing, opening, tool_calls, tool_result, user
 from recrl.language.prompts import write_page
 from recrl.language.tools import ShoppingTools, call_of
 from recrl.rollouts.collecting import goal_stream
@@ -79,7 +79,7 @@ class WebShopToolEnv(ShoppingTools):
         if terminated:
             self._reward = float(reward)
             self._over = "The shopping is over: the product is bought. Answer without a call."
-            return "You bought it."
+            return BOUGHT
         if truncated:
             self._over = "The shopping is over: the steps are used up. Answer without a call."
         if "invalid_action" in info:
@@ -139,12 +139,12 @@ class WebShopSpec:
 
         Returns:
             ``prompt_tokens``, ``completion_tokens`` of the longest episode (its calls and pages), ``page_tokens`` of
-            the longest page, and ``num_calls`` of the longest episode.
+            the longest page, ``turn_tokens`` of the longest call, and ``num_calls`` of the longest episode.
         """
         from recrl.policies.scripted import scripted_policy
 
         env = self.environment_factory()
-        most = dict.fromkeys(("prompt_tokens", "completion_tokens", "page_tokens", "num_calls"), 0)
+        most = dict.fromkeys(("prompt_tokens", "completion_tokens", "page_tokens", "turn_tokens", "num_calls"), 0)
         goals = list(dict.fromkeys(self.goal_indices[:MEASURED_GOALS]))
         for episode in rollout(
             scripted_policy("demonstrator", ""), self.shop, goals, seed=0, max_steps=self.max_episode_steps
@@ -153,16 +153,23 @@ class WebShopSpec:
             prompt = len(chat.prompt_ids(turns))
             for step in episode.steps:
                 call = call_of(step.action)
+                asked = len(chat.prompt_ids(turns))
                 turns.append(tool_calls(call))
+                most["turn_tokens"] = max(most["turn_tokens"], len(chat.prompt_ids(turns, answer=False)) - asked)
                 turns.append(tool_result(call["name"], getattr(env, call["name"])(**call["arguments"])))
                 most["page_tokens"] = max(most["page_tokens"], chat.count(turns[-1]["content"]))
+            if episode.terminated:
+                turns.append(closing()[-1])
             tokens = len(chat.prompt_ids(turns)) - prompt
             found = {"prompt_tokens": prompt, "completion_tokens": tokens, "num_calls": episode.num_steps}
             most |= {name: max(most[name], value) for name, value in found.items()}
         return most
 
-    def check_budget(self, chat: Chat, max_completion_length: int, context: int | None) -> dict[str, int]:
-        """Refuses a budget in which no demonstrated episode has room: TRL would drop its pages without a word.
+    def check_budget(
+        self, chat: Chat, max_completion_length: int, context: int | None, max_turn_tokens: int | None = None
+    ) -> dict[str, int]:
+        """Refuses budgets in which no demonstrated episode has room: TRL would drop its pages without a word, and a
+        call that is cut is none.
 
         Returns:
             what `measure` found.
@@ -180,6 +187,11 @@ class WebShopSpec:
             raise ConfigError(
                 f"max_completion_length={max_completion_length} is too small: {taken}; raise it to "
                 f"{found['completion_tokens']} or more, or cut the pages' texts with most_words"
+            )
+        if max_turn_tokens is not None and max_turn_tokens < found["turn_tokens"]:
+            raise ConfigError(
+                f"max_turn_tokens={max_turn_tokens} is too small: the longest call of these episodes takes "
+                f"{found['turn_tokens']} tokens; raise it"
             )
         if context is not None and context < found["prompt_tokens"] + max_completion_length:
             raise ConfigError(

@@ -27,7 +27,17 @@ class GRPOArguments:
         default=16, metadata={"help": "Most words of each text of a page, such as a title; null cuts nothing."}
     )
 
+    max_turn_tokens: int | None = field(
+        default=256,
+        metadata={
+            "help": "Most tokens that the model writes in one turn, a call or the last answer; what runs on without an "
+            "end is cut there, and the episode ends. null: up to max_completion_length."
+        },
+    )
+
     def __post_init__(self) -> None:
+        if self.max_turn_tokens is not None and self.max_turn_tokens < 1:
+            raise ConfigError(f"max_turn_tokens={self.max_turn_tokens}: expected at least 1, or null")
         if self.num_goals < 1 or (self.most_words is not None and self.most_words < 0):
             raise ConfigError(f"num_goals={self.num_goals}, most_words={self.most_words}: expected at least 1 and 0")
 
