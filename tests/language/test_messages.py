@@ -13,6 +13,8 @@ from recrl.episodes.data import Episode, episodes_to_dataset
 from recrl.language.tools import TOOLS, action_of, call_of, read_call, tool_schemas
 from recrl.preferences.builders import build_preferences
 from recrl.preferences.building import save_pairs
+from recrl.preferences.exporting import tokenizer_of
+from recrl.training.language import with_template
 
 
 def uniform(decisions: Any) -> list[np.ndarray]:
@@ -85,6 +87,25 @@ def test_an_episode_as_calls_of_tools_leads_the_same_way(episodes: list[Episode]
     wrong = ['{"name": "fly", "arguments": {}}', '{"name": "search", "arguments": {"query": "x"}}', "[1]"]
     for text in ("I would buy it.", '{"name": "search", "arguments": {"words": 3}}', "<tool_call>", *wrong):
         assert read_call(text) is None
+
+
+def test_rows_of_calls_end_with_an_answer_after_the_purchase(
+    demonstrations: Path, tiny_language_model: Path, episodes: list[Episode], tmp_path: Path
+) -> None:
+    """TRL asks once more after the call that buys; a model that never saw that writes on and on."""
+    tokenizer = tokenizer_of(str(tiny_language_model))
+    with_template(tokenizer, "qwen2_5")
+    tokenizer.save_pretrained(tmp_path / "tools")
+    rows = export(demonstrations, "--model", tmp_path / "tools", "--format", "messages", "--unit", "episode",
+                  "--tools", "--max_prompt_tokens", 10000, "--max_tokens", 20000,
+                  "--output_dir", tmp_path / "rows")  # fmt: skip
+    assert all(episode.terminated for episode in episodes)
+    for row, episode in zip(rows, episodes, strict=True):
+        *shopping, bought, done = row["messages"]
+        calls = [turn["tool_calls"][0]["function"] for turn in shopping[1::2]]
+        assert [action_of(call["name"], call["arguments"]) for call in calls] == [step.action for step in episode.steps]
+        assert (bought["role"], bought["content"]) == ("tool", "You bought it.")
+        assert (done["role"], done["content"], done.get("tool_calls")) == ("assistant", "Done.", None)
 
 
 def test_a_pair_is_a_prompt_with_two_answers(pairs: Path, tiny_language_model: Path, tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def test_choices_do_not_depend_on_the_batch_in_any_bit(tiny_scorer: Path, greedy
     asked = decisions(9)
 
     def act(sizes: list[int]) -> list[tuple[int, float]]:
-        policy, start, chosen = ScorerPolicy.from_pretrained(tiny_scorer), 0, []
+        policy, start, chosen = ScorerPolicy.from_pretrained(tiny_scorer, device="cpu"), 0, []
         for size in sizes:
             part = asked[start : start + size]
             rngs = [np.random.default_rng(number) for number in range(start, start + size)]

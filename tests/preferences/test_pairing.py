@@ -45,7 +45,7 @@ def test_pairs_are_built_and_described_by_one_command_each(
 
 def test_the_pairs_of_a_dpo_run_are_those_of_the_command(trajectories: Path, tiny_scorer: Path, tmp_path: Path) -> None:
     build(trajectories, tiny_scorer, tmp_path / "pairs", "--seed", "3")
-    config = ChoiceDPOConfig(output_dir=str(tmp_path / "run"), max_steps=1, use_cpu=True, disable_tqdm=True)
+    config = ChoiceDPOConfig(output_dir=str(tmp_path / "run"), max_steps=1, disable_tqdm=True)
     arguments = DPOArguments(model_name_or_path=str(tiny_scorer), trajectories=str(trajectories), pairs_seed=3)
     train_dpo(arguments, TuningArguments(), config)
     made, trained_on = (load_preferences(tmp_path / name) for name in ("pairs", "run/preferences"))

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
+from packaging.version import Version
 from transformers import TrainingArguments
 from trl import DPOConfig, TrlParser
 
@@ -38,6 +40,7 @@ CONFIGS: dict[str, Any] = {
     "search": QueryConfig, "judgement": JudgementConfig, "sft": LanguageSFTConfig, "dpo_language": LanguageDPOConfig,
     "grpo": LanguageGRPOConfig,
 }  # fmt: skip
+NEWEST = "5.24"  # version of transformers whose fields are told apart
 REFUSED = [
     (recipe, field.name, field.default if field.default_factory is MISSING else field.default_factory())
     for recipe in TITLES
@@ -57,7 +60,10 @@ def other_than(value: Any) -> Any:
 
 @pytest.mark.parametrize("recipe", CONFIGS)
 def test_every_field_has_a_rule(recipe: str) -> None:
-    assert set(RULES[recipe]) == {field.name for field in fields(CONFIGS[recipe])}
+    there = {field.name for field in fields(CONFIGS[recipe])}
+    assert there <= set(RULES[recipe])
+    if Version(transformers.__version__) >= Version(NEWEST):
+        assert there == set(RULES[recipe])  # an earlier version of the series has fewer fields
     for name, rule in RULES[recipe].items():
         assert bool(rule.reason) == (rule.use is Use.REFUSED or bool(rule.never)), name
 

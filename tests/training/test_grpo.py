@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 from given_answers import given_answers
 from launching import launch
+from transformers import TrainerCallback
 
 from language_model import make_language_model
 from recrl.errors import ConfigError
 from recrl.language.chat import Chat
+from recrl.language.conversation import tool_calls, user
 from recrl.language.tools import TOOLS, call_of, tool_schemas
 from recrl.policies.language import LanguagePolicy
 from recrl.policies.loading import load_policy
@@ -126,12 +128,46 @@ def test_a_budget_without_room_for_an_episode_is_refused_with_the_arithmetic(spe
         spec.check_budget(chat, max(4000, needed["completion_tokens"]), 4096)
 
 
+def test_a_turn_has_room_for_the_longest_call(spec: WebShopSpec, model: Path) -> None:
+    chat = tools_chat(model)
+    longest = spec.check_budget(chat, 100_000, None)["turn_tokens"]
+    calls = [tool_calls(call_of(step.action)) for step in demonstrated(spec).steps]
+    asked = [user("?")]
+    taken = [len(chat.prompt_ids([*asked, call], answer=False)) - len(chat.prompt_ids(asked)) for call in calls]
+    assert max(taken) <= longest
+    assert spec.check_budget(chat, 100_000, None, longest)["turn_tokens"] == longest
+    with pytest.raises(ConfigError, match=f"max_turn_tokens={longest - 1} is too small: .* takes {longest} tokens"):
+        spec.check_budget(chat, 100_000, None, longest - 1)
+    with pytest.raises(ConfigError, match="max_turn_tokens=0"):
+        GRPOArguments("m", max_turn_tokens=0)
+
+
+@pytest.mark.slow
+def test_an_answer_without_an_end_is_cut_at_the_bound(model: Path, tmp_path: Path) -> None:
+    """An untrained model never ends an answer; every episode is then one turn of as many tokens as a turn may have."""
+    seen: list[dict[str, float]] = []
+
+    class Logs(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+            seen.append(dict(logs))
+
+    train_grpo(
+        GRPOArguments(str(model), chat_template="qwen2_5", num_goals=1, most_words=4, max_turn_tokens=600),
+        GRPOShop(max_episode_steps=8),
+        AdapterArguments(),
+        LanguageGRPOConfig(output_dir=str(tmp_path / "grpo"), use_cpu=True, max_steps=1, num_generations=2,
+                           per_device_train_batch_size=2, max_completion_length=4000, logging_steps=1,
+                           disable_tqdm=True, seed=0),
+        callbacks=[Logs()],
+    )  # fmt: skip
+    assert (seen[0]["completions/max_length"], seen[0]["tools/call_frequency"]) == (600, 0)
+
+
 @pytest.mark.slow
 def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TRL plays its tool loop, scores, and updates; what is generated is given, so that calls and rewards are known."""
-    from transformers import TrainerCallback
     from trl import GRPOTrainer
 
     episode = demonstrated(WebShopSpec(num_goals=1, seed=0))
@@ -144,7 +180,7 @@ def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
             seen.append(dict(logs))
 
     run = train_grpo(
-        GRPOArguments(str(model), chat_template="qwen2_5", num_goals=1, most_words=4),
+        GRPOArguments(str(model), chat_template="qwen2_5", num_goals=1, most_words=4, max_turn_tokens=600),
         GRPOShop(max_episode_steps=8),
         AdapterArguments(),
         LanguageGRPOConfig(output_dir=str(tmp_path / "grpo"), use_cpu=True, max_steps=2, num_generations=4,
@@ -194,8 +230,8 @@ def main():
     config = LanguageGRPOConfig(output_dir=folder, use_cpu=True, max_steps=2, num_generations=4, learning_rate=1e-3,
                                 per_device_train_batch_size=2, max_completion_length=2000, logging_steps=1,
                                 disable_tqdm=True, seed=0)
-    train_grpo(GRPOArguments(model, chat_template="qwen2_5", num_goals=1, most_words=4), GRPOShop(max_episode_steps=8),
-               AdapterArguments(), config, callbacks=[Weights()])
+    arguments = GRPOArguments(model, chat_template="qwen2_5", num_goals=1, most_words=4, max_turn_tokens=600)
+    train_grpo(arguments, GRPOShop(max_episode_steps=8), AdapterArguments(), config, callbacks=[Weights()])
 
 run_recipe(main)
 """
