@@ -102,8 +102,6 @@ def export(config: ExportConfig) -> dict[str, Any]:
         DatasetError: the folder exists, the source cannot be read, or no row is left.
         CheckpointError: the model has no tokenizer or no chat template.
     """
-    from datasets import Dataset, Features, Json, List, Value
-
     from recrl.episodes.data import load_episodes
     from recrl.episodes.training_goals import from_config, to_config, training_goals
     from recrl.language.chat import Chat
@@ -111,7 +109,7 @@ def export(config: ExportConfig) -> dict[str, Any]:
     from recrl.language.tools import tool_schemas
     from recrl.preferences.building import TRAINED_ON, read_pairs
     from recrl.preferences.data import dataset_to_preferences, load_preferences
-    from recrl.preferences.messages import Writer, check_rows
+    from recrl.preferences.messages import Writer, check_rows, dataset_of
 
     output_dir = Path(config.output_dir)
     if output_dir.exists():
@@ -142,14 +140,8 @@ def export(config: ExportConfig) -> dict[str, Any]:
         "goals_sha256": "+".join(sorted({one.goals_sha256 for one in sources})),
         "trained_on": to_config(trained_on),
     }
-    plain = List({"role": Value("string"), "content": Value("string")})
-    columns: dict[str, Any] = {
-        name: List(Json()) if config.tools else plain for name in made.rows[0] if name != "tools"
-    }
-    if config.tools:
-        columns["tools"] = Value("string")
     with replace_folder(output_dir) as temporary:
-        Dataset.from_list(made.rows, features=Features(columns)).save_to_disk(str(temporary))
+        dataset_of(made).save_to_disk(str(temporary))
         write_sealed_json(temporary / EXPORT_FILE, summary)
         seal_folder(temporary, "dataset of messages", command="recrl export")
     return summary

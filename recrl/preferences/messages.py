@@ -149,6 +149,22 @@ def _plain(turns: list[Turn], form: str) -> Row:
     return {"prompt": turns[:1], "completion": turns[1:]}
 
 
+def dataset_of(made: Rows) -> Any:
+    """The rows as a `datasets.Dataset`.
+
+    Messages with calls are stored as JSON: a struct would give every call the arguments of all others, each as None,
+    and the chat template would write them.
+    """
+    from datasets import Dataset, Features, Json, List, Value
+
+    tools = "tools" in made.rows[0]
+    message = Json() if tools else {"role": Value("string"), "content": Value("string")}
+    columns: dict[str, Any] = {name: List(message) for name in made.rows[0] if name != "tools"}
+    if tools:
+        columns["tools"] = Value("string")
+    return Dataset.from_list(made.rows, features=Features(columns))
+
+
 def check_rows(made: Rows) -> None:
     """Raises DatasetError if nothing was made; the message says why."""
     if not made.rows:

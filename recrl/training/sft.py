@@ -22,7 +22,7 @@ from recrl.language.chat import Chat
 from recrl.language.models import Record, read_record
 from recrl.language.prompts import PromptSettings
 from recrl.language.tools import tool_schemas
-from recrl.preferences.messages import Rows, Writer, check_rows
+from recrl.preferences.messages import Rows, Writer, check_rows, dataset_of
 from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
 from recrl.training.runs import training_run
@@ -53,8 +53,6 @@ def train_sft(
     Raises:
         DatasetError, CheckpointError, ConfigError: see the modules that read them.
     """
-    from datasets import Dataset
-
     by_source = {source: load_episodes(source) for source in arguments.demonstrations}
     episodes = [episode for found in by_source.values() for episode in found]
     if arguments.num_demonstrations is not None:
@@ -86,7 +84,7 @@ def train_sft(
             trainer = SFTTrainer(
                 model,
                 args=trainer_config,
-                train_dataset=Dataset.from_list(made.rows),
+                train_dataset=dataset_of(made),
                 processing_class=tokenizer,
                 peft_config=peft_config,
                 callbacks=list(callbacks),

@@ -1,5 +1,6 @@
 """SFT and DPO of language models: TRL trains on exactly what the policy means, runs go on, and bad input is refused."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from reported import reported
+from transformers import TrainerCallback
 
 from language_model import make_language_model
 from recrl.episodes.data import Episode, episodes_to_dataset
 from recrl.errors import ConfigError, DatasetError
+from recrl.language.tools import call_of
 from recrl.policies.language import LanguagePolicy
 from recrl.policies.loading import load_policy
 from recrl.preferences.builders import build_preferences
@@ -80,6 +83,34 @@ def test_sft_learns_to_answer_and_the_policy_plays_by_it(
     card = (run / "README.md").read_text()
     assert "Supervised fine-tuning on demonstrations through TRL's SFTTrainer" in card
     assert "This is a LoRA adapter" in card
+
+
+def test_sft_of_calls_learns_the_calls_and_how_a_shopping_ends(
+    model: Path, demonstrations: Path, episodes: list[Episode], tmp_path: Path
+) -> None:
+    """What has a loss is each call as the shop reads it, without the arguments of other calls, and the last answer."""
+    learned: list[str] = []
+
+    class Labels(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            for batch in kwargs["train_dataloader"]:
+                for labels in batch["labels"]:
+                    learned.append(kwargs["processing_class"].decode(labels[labels != -100]))
+
+    long = make_language_model(tmp_path / "long", context=16384)
+    config = LanguageSFTConfig(
+        output_dir=str(tmp_path / "sft"), use_cpu=True, per_device_train_batch_size=1, max_steps=1, disable_tqdm=True
+    )
+    arguments = SFTArguments(
+        str(long), [str(demonstrations)], unit="episode", tools=True, chat_template="qwen2_5"
+    )  # fmt: skip
+    train_sft(arguments, AdapterArguments(max_prompt_tokens=10000), config, callbacks=[Labels()])
+    expected = []
+    for episode in episodes[:2]:
+        calls = [f"<tool_call>\n{json.dumps(call_of(step.action))}\n</tool_call>" for step in episode.steps]
+        expected.append([*calls, "Done."])
+    answers = [[one.strip() for one in text.split("<|im_end|>") if one.strip()] for text in learned]
+    assert sorted(answers) == sorted(expected)
 
 
 @pytest.mark.slow
