@@ -97,7 +97,9 @@ class ShoppingTools:
         return self._act(actions.BUY_NOW)
 
 
-TOOLS = ("search", "open_product", "choose_option", "read", "next_page", "back", "new_search", "buy")
+# In the order in which TRL lists an environment's methods: a small model that learned the calls under a prompt with
+# another order writes nonsense under this one.
+TOOLS = ("back", "buy", "choose_option", "new_search", "next_page", "open_product", "read", "search")
 
 
 class _Reader(ShoppingTools):
