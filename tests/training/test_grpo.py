@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 from language_model import make_language_model
 from recrl.errors import ConfigError
 from recrl.language.chat import Chat
-from recrl.language.conversation import tool_calls, user
+from recrl.language.conversation import TOOL_TASK, opening, tool_calls, user
 from recrl.language.tools import TOOLS, call_of, tool_schemas
 from recrl.policies.language import LanguagePolicy
 from recrl.policies.loading import load_policy
@@ -172,7 +172,13 @@ def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
 
     episode = demonstrated(WebShopSpec(num_goals=1, seed=0))
     actions = [step.action for step in episode.steps]
-    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", given_answers(actions))
+    answers, asked = given_answers(actions), []
+
+    def answer(trainer: Any, prompt_ids: list[list[int]], *rest: Any, **named: Any) -> Any:
+        asked.append(prompt_ids[0])
+        return answers(trainer, prompt_ids, *rest, **named)
+
+    monkeypatch.setattr(GRPOTrainer, "_generate_single_turn", answer)
     seen: list[dict[str, float]] = []
 
     class Logs(TrainerCallback):
@@ -193,6 +199,8 @@ def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
         assert log["tools/call_frequency"] == pytest.approx(len(actions) / 2)
         assert log["tools/failure_frequency"] == 0
         assert log["completions/mean_length"] > 0
+    told = user(TOOL_TASK + opening(episode.instruction, 8))
+    assert asked[0] == tools_chat(model).prompt_ids([told])  # as SFT and the policy tell it
     assert isinstance(load_policy(str(run), answers="tools"), LanguagePolicy)
     assert "Group relative policy optimisation" in card_of(run)
 
