@@ -78,7 +78,8 @@ def train_grpo(
         if trainer_config.max_tool_calling_iterations is None:
             trainer_config.max_tool_calling_iterations = shop.max_episode_steps
         if arguments.max_turn_tokens is not None:
-            limit = {"max_tokens" if config.use_vllm else "max_new_tokens": arguments.max_turn_tokens}
+            most = min(arguments.max_turn_tokens, length)  # the first turn alone must not outgrow an episode
+            limit = {"max_tokens" if config.use_vllm else "max_new_tokens": most}
             trainer_config.generation_kwargs = limit | (trainer_config.generation_kwargs or {})
         with clear_refusals():
             trainer = GRPOTrainer(

@@ -26,7 +26,6 @@ class GRPOArguments:
     most_words: int | None = field(
         default=16, metadata={"help": "Most words of each text of a page, such as a title; null cuts nothing."}
     )
-
     max_turn_tokens: int | None = field(
         default=256,
         metadata={
