@@ -1,23 +1,20 @@
-"""Preference pairs: whom they are made of, by which law, and that they survive the disk."""
+"""Preference pairs: whom they are made of, and by which law."""
 
 import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from preference_episodes import ACTIONS, EPISODES, built, by_text, episode, outcomes_of, uniform
 
-from decision_data import colour_episode, colour_page, text_step
+from decision_data import colour_episode
 from recrl.episodes.data import Episode, Step
-from recrl.episodes.notes import Notes
-from recrl.errors import ConfigError, DatasetError, NoPairsError
-from recrl.policies.base import Decision
+from recrl.errors import ConfigError, DatasetError
 from recrl.preferences.builders import (
     PAIR_BUILDERS,
     PairSet,
@@ -29,110 +26,10 @@ from recrl.preferences.builders import (
 )
 from recrl.preferences.counts import describe_preferences
 from recrl.preferences.data import (
-    PREFERENCE_FEATURES,
-    Move,
-    Preference,
     dataset_to_preferences,
-    load_preferences,
     preferences_to_dataset,
-    resample_by_weight,
 )
 from recrl.webshop.pages import Listed, OptionGroup, Page
-
-
-def uniform(decisions: Sequence[Decision]) -> list[np.ndarray]:
-    return [np.full(len(decision.valid_actions), -math.log(len(decision.valid_actions))) for decision in decisions]
-
-
-def by_text(decisions: Sequence[Decision]) -> list[np.ndarray]:
-    """A reference whose scores depend on nothing but the actions' texts."""
-    found = []
-    for decision in decisions:
-        scores = np.array([sum(action.encode()) % 7 for action in decision.valid_actions], dtype=float)
-        found.append(scores - np.log(np.exp(scores).sum()))
-    return found
-
-
-def episode(goal_index: int, moves: Sequence[tuple[str, tuple[str, ...], int]], reward: float) -> Episode:
-    """An episode of (word on the page, actions, action taken)."""
-    steps = tuple(
-        text_step(
-            colour_page(f"goal {goal_index}", ("red", "blue"), word or None),
-            tuple(actions),
-            len(moves) - place,
-            index,
-            -1.0,
-            reward if place == len(moves) - 1 else 0.0,
-        )
-        for place, (word, actions, index) in enumerate(moves)
-    )
-    return Episode(
-        goal_index=goal_index,
-        instruction=f"goal {goal_index}",
-        protocol="custom",
-        catalog_sha256="c" * 64,
-        goals_sha256="g" * 64,
-        policy="by hand",
-        seed=0,
-        steps=steps,
-        reward=reward,
-        success=reward == 1.0,
-        terminated=True,
-        truncated=False,
-        reward_parts={},
-    )
-
-
-def consistent(episodes: list[Episode]) -> list[Episode]:
-    """Equal ways to a goal end alike, as in an environment without chance: with the first one's reward."""
-    rewards: dict[tuple[int, tuple[str, ...]], float] = {}
-    made = []
-    for one in episodes:
-        reward = rewards.setdefault((one.goal_index, tuple(step.action for step in one.steps)), one.reward)
-        steps = (*one.steps[:-1], replace(one.steps[-1], reward=reward))
-        made.append(replace(one, steps=steps, reward=reward, success=reward == 1.0))
-    return made
-
-
-ACTIONS = ("click[red]", "click[blue]", "click[buy now]")
-EPISODES = st.lists(
-    st.builds(
-        episode,
-        st.integers(0, 2),
-        st.lists(
-            st.tuples(st.sampled_from(["red", "blue", ""]), st.permutations(ACTIONS).map(tuple), st.integers(0, 2))
-            | st.just(("", ("click[buy now]",), 0)),
-            min_size=1,
-            max_size=5,
-        ),
-        st.sampled_from([0.0, 0.5, 0.7, 1.0]),
-    ),
-    min_size=1,
-    max_size=8,
-).map(consistent)
-
-
-def outcomes_of(episodes: list[Episode], goal_index: int, move: Move) -> dict[str, Fraction]:
-    """The mean reward of each action that was the last departure from the move's page, by a plain loop."""
-    rewards: dict[str, list[Fraction]] = {}
-    for one in episodes:
-        last = None
-        for step in one.steps:
-            if one.goal_index == goal_index and (step.observation, step.valid_actions) == move.seen:
-                last = step.action
-        if last is not None:
-            rewards.setdefault(last, []).append(Fraction(one.reward))
-    return {action: sum(of_action, Fraction()) / len(of_action) for action, of_action in rewards.items()}
-
-
-def built(episodes: list[Episode], name: str, seed: int, min_reward: float, *, weighted: bool = False) -> PairSet:
-    try:
-        return build_preferences(
-            episodes, by_text, np.random.default_rng(seed), pairs=[name], min_reward=min_reward,
-            weight_by_margin=weighted,
-        )  # fmt: skip
-    except NoPairsError:
-        return PairSet()
 
 
 @settings(deadline=None, max_examples=200)
@@ -445,13 +342,6 @@ def test_the_best_episode_of_a_goal_against_each_worse_one() -> None:
     assert made.pairs[1].parting == made.pairs[1].chosen_moves[0]
 
 
-def test_sides_part_where_they_first_differ() -> None:
-    together = move()
-    buys, looks = (move(observation="next", previous_actions=("click[red]",), action_index=index) for index in (2, 1))
-    assert pair(chosen_moves=(together, buys), rejected_moves=(together, looks)).parting == buys
-    assert pair(chosen_moves=(together,), rejected_moves=(together, looks)).parting == together
-
-
 def test_builders_are_chosen_by_name_and_nothing_left_is_an_error() -> None:
     rng = np.random.default_rng(0)
     won = episode(7, [("red", ACTIONS, 1)], 1.0)
@@ -490,99 +380,3 @@ def test_pairs_survive_the_dataset(episodes: list[Episode]) -> None:
         pairs = builder(episodes, by_text, np.random.default_rng(0), min_reward=0.0).pairs
         if pairs:
             assert dataset_to_preferences(preferences_to_dataset(pairs)) == pairs
-
-
-@settings(deadline=None, max_examples=100)
-@given(st.lists(st.floats(0.01, 1.0), min_size=1, max_size=20), st.integers(0, 5))
-def test_resampling_takes_each_pair_as_often_as_it_weighs(weights: list[float], seed: int) -> None:
-    pairs = [pair(goal_index=number, weight=weight) for number, weight in enumerate(weights)]
-    taken = resample_by_weight(pairs, np.random.default_rng(seed))
-    assert len(taken) == len(pairs)
-    if len(set(weights)) == 1:
-        assert taken == pairs
-        return
-    assert {one.weight for one in taken} == {1.0}
-    copies = np.bincount([one.goal_index for one in taken], minlength=len(pairs))
-    shares = len(pairs) * np.array(weights) / sum(weights)
-    assert (np.abs(copies - shares) < 1 + 1e-9).all()
-
-
-def test_resampling_has_the_weights_as_its_mean() -> None:
-    pairs = [pair(goal_index=number, weight=weight) for number, weight in enumerate((0.1, 0.6, 0.3))]
-    copies = np.zeros(3)
-    for seed in range(4000):
-        for one in resample_by_weight(pairs, np.random.default_rng(seed)):
-            copies[one.goal_index] += 1
-    np.testing.assert_allclose(copies / copies.sum(), [0.1, 0.6, 0.3], atol=0.01)
-
-
-def move(**changed: Any) -> Move:
-    page = Page("search", "i want a shirt")
-    fields = {
-        "observation": "page", "page": page, "valid_actions": ACTIONS, "previous_actions": (), "steps_left": 9,
-        "notes": Notes(),
-    }  # fmt: skip
-    of_move = {name: changed.pop(name, default) for name, default in (("action_index", 0), ("log_prob", -1.0))}
-    return Move(Decision(**(fields | changed)), **of_move)
-
-
-def pair(**changed: Any) -> Preference:
-    fields = {
-        "goal_index": 1, "catalog_sha256": "c", "goals_sha256": "g", "protocol": "custom", "instruction": "red shirt",
-        "chosen_moves": (move(),), "rejected_moves": (move(action_index=1),), "chosen_outcome": 1.0,
-        "rejected_outcome": None, "origin": "steps",
-    }  # fmt: skip
-    return Preference(**(fields | changed))
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"action_index": 3}, "action_index=3 is no index into 3 actions"),
-        ({"action_index": -1}, "action_index=-1 is no index"),
-        ({"log_prob": math.nan}, "log_prob=nan, expected a log-probability"),
-    ],
-)
-def test_an_impossible_move_is_refused(changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(DatasetError, match=message):
-        move(**changed)
-
-
-@pytest.mark.parametrize(
-    ("changed", "message"),
-    [
-        ({"rejected_moves": (move(),)}, r"both sides of a pair are 'click\[red\]'"),
-        ({"rejected_moves": ()}, "1 chosen and 0 rejected moves, expected some of each"),
-        ({"rejected_outcome": 1.0}, "outcome 1.0 is not above the rejected one's 1.0"),
-        ({"weight": 0.0}, "weight=0.0, expected a positive"),
-        ({"weight": math.nan}, "weight=nan"),
-    ],
-)
-def test_an_impossible_pair_is_refused(changed: dict[str, Any], message: str) -> None:
-    with pytest.raises(DatasetError, match=message):
-        pair(**changed)
-
-
-def test_a_dataset_that_is_none_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match=r"expected a preference dataset.*nowhere"):
-        load_preferences(tmp_path / "nowhere")
-    (tmp_path / "other").mkdir()
-    with pytest.raises(DatasetError, match="expected a preference dataset"):
-        load_preferences(tmp_path / "other")
-    good = preferences_to_dataset([pair(), pair(goal_index=2)])
-    assert good.features == PREFERENCE_FEATURES
-    for name, dataset, message in (
-        ("empty", good.select([]), "it is empty"),
-        ("foreign", good.remove_columns(["chosen", "weight"]), "it lacks the columns chosen, weight; it has"),
-        ("untyped", good.remove_columns("weight").add_column("weight", ["a", "b"]), "a column has another type"),
-        ("holes", good.map(lambda row: {"instruction": None}), "row 0 .*instruction has no value"),
-        ("wrong", good.map(lambda row: {"chosen": "click[green]"}), r"row 0 .*chosen='click\[green\]', but"),
-    ):
-        dataset.save_to_disk(str(tmp_path / name))
-        with pytest.raises(DatasetError, match=message):
-            load_preferences(tmp_path / name)
-    good.save_to_disk(str(tmp_path / "cut"))
-    arrow = next((tmp_path / "cut").glob("*.arrow"))
-    arrow.write_bytes(arrow.read_bytes()[:200])
-    with pytest.raises(DatasetError, match="expected a preference dataset"):
-        load_preferences(tmp_path / "cut")
