@@ -21,9 +21,13 @@ PACKAGE = ROOT / "recrl"
 PICTURE = ROOT / "docs" / "architecture.svg"
 
 # What shares a line is one room.
+TOOLS = (
+    "terminal progress settings values tables pictures shipped same_settings runs hub pretrained saved_datasets "
+    "verifying"
+)
 ROOMS = (
     "version signals errors files seals journals",
-    "terminal progress settings values shipped same_settings runs hub pretrained saved_datasets tables verifying",
+    TOOLS,
     "webshop",
     "environments",
     "episodes",
@@ -47,9 +51,7 @@ ROOMS = (
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version signals errors files seals journals": "Errors for bad input; files written whole or not at all.",
-    "terminal progress settings values shipped same_settings runs hub pretrained saved_datasets tables verifying": (
-        "What any room may use: settings, runs, the Hub."
-    ),
+    TOOLS: "What any room may use: settings, runs, the Hub.",
     "quickstart shop advising launching recipes": "The whole way to a table; an episode by hand; recipes.",
     "commands cli __main__": "The command line: parses, calls, prints.",
 }

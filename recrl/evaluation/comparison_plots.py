@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from recrl.errors import ConfigError
 from recrl.evaluation.report import Report
-
-COLORS = ("#2a78b5", "#c2562d", "#4c9a57", "#8860a8", "#b8962c", "#5b6770", "#c45b8b", "#3aa3a8")
+from recrl.pictures import COLORS, load_pyplot, save_picture
 
 
 def draw_comparison(report: Report, folder: Path) -> list[Path]:
@@ -14,16 +12,7 @@ def draw_comparison(report: Report, folder: Path) -> list[Path]:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ConfigError(
-            "pictures need matplotlib; install it with `pip install matplotlib`, or --no_plots"
-        ) from error
-    matplotlib.use("agg")
-    matplotlib.rcParams["svg.hashsalt"] = "recrl"
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot()
     runs, names = report.runs, [Path(name).name for name in report.agents]
     figure, axes = pyplot.subplots(
         len(runs), 3, figsize=(11, 0.6 + 2.3 * len(runs)), layout="constrained", squeeze=False, sharex="col"
@@ -54,10 +43,7 @@ def draw_comparison(report: Report, folder: Path) -> list[Path]:
         f"{report.protocol}, {allocation} allotment; running means of adaptive runs are biased", fontsize=10
     )
     written = [folder / f"comparison.{kind}" for kind in ("png", "svg")]
-    for path in written:
-        metadata = {"Date": None} if path.suffix == ".svg" else {}
-        figure.savefig(path, metadata=metadata, dpi=150)
-    pyplot.close(figure)
+    save_picture(figure, *written)
     return written
 
 

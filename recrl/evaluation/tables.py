@@ -64,17 +64,18 @@ def strongest_rule(results: Mapping[str, Result], learned: str) -> str | None:
         learned: name of the agent; None is returned if it is a rule or a ceiling, or there is no such rule.
     """
     steps = results[learned].mean_steps
-    if _is_rule(results[learned]) or steps is None:
+    if is_rule(results[learned]) or steps is None:
         return None
     rules = {
         name: (result.success_rate, result.score)
         for name, result in results.items()
-        if _is_rule(result) and result.mean_steps is not None and result.mean_steps <= steps + EQUAL_STEPS
+        if is_rule(result) and result.mean_steps is not None and result.mean_steps <= steps + EQUAL_STEPS
     }
     return max(rules, key=lambda name: rules[name], default=None)
 
 
-def _is_rule(result: Result) -> bool:
+def is_rule(result: Result) -> bool:
+    """Whether a rule was played: nothing that was trained, no ceiling."""
     return result.trained_on_this_catalog is None and result.policy.partition(":")[0] in RULES
 
 

@@ -198,20 +198,27 @@ def find_arms(names: list[str]) -> list[Arm]:
     return sorted(map(_find, wanted), key=lambda arm: place_of(arm.name))
 
 
-def place_of(name: str) -> int:
-    """The place of an arm in tables; variants share the last one."""
-    order = list(STANDARD)
-    return order.index(name) if name in order else len(order)
+def place_of(name: str) -> tuple[int, str, int]:
+    """The place of an arm in tables: in the order of `STANDARD`, then of `VARIANTS`, then of the numbers."""
+    order = [*STANDARD, *VARIANTS]
+    family, number = numbered(name) or ("", 0)
+    return order.index(name) if name in order else len(order), family, number
+
+
+def numbered(name: str) -> tuple[str, int] | None:
+    """The name before the number and the number, of an arm of `VARIED`; None of others."""
+    found = re.fullmatch(r"([a-z-]+)-([1-9][0-9]*)", name)
+    return (found[1], int(found[2])) if found and found[1] in VARIED else None
 
 
 def _find(name: str) -> Arm:
     if name in STANDARD:
         return STANDARD[name]
-    numbered = re.fullmatch(r"([a-z-]+)-([1-9][0-9]*)", name)
     if name in VARIANTS:
         settings = VARIANTS[name]
-    elif numbered and numbered[1] in VARIED:
-        settings = VARIED[numbered[1]](int(numbered[2]))
+    elif found := numbered(name):
+        family, number = found
+        settings = VARIED[family](number)
     else:
         known = [*STANDARD, *GROUPS, *VARIANTS, *(f"{one}-N" for one in VARIED)]
         meant = nearest(name, known)

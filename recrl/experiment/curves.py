@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from recrl.errors import ConfigError
-from recrl.evaluation.comparison_plots import COLORS
+from recrl.pictures import COLORS, load_pyplot, save_picture
 from recrl.tables import Cell, Number, Table
 from recrl.training.runs import training_metrics
 
@@ -61,13 +60,7 @@ def draw_curves(curves: Mapping[int, Curve], path: Path, *, title: str) -> None:
     Raises:
         ConfigError: matplotlib is not installed.
     """
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise ConfigError("the picture needs matplotlib; install it with `pip install matplotlib`") from error
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
+    pyplot = load_pyplot()
     figure, axes = pyplot.subplots(1, 2, figsize=(8, 3), layout="constrained", sharey=True)
     for (seed, curve), color in zip(curves.items(), COLORS * len(curves), strict=False):
         success = [point.success for point in curve]
@@ -80,6 +73,4 @@ def draw_curves(curves: Mapping[int, Curve], path: Path, *, title: str) -> None:
     axes[0].set_ylabel("success % on dev goals")
     figure.legend(loc="outside lower center", ncols=len(curves), frameon=False)
     figure.suptitle(f"PPO, {title}", fontsize=10)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130, metadata={"Software": None})
-    pyplot.close(figure)
+    save_picture(figure, path)

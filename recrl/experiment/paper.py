@@ -11,6 +11,7 @@ from typing import Any
 from recrl.errors import ConfigError
 from recrl.evaluation.measure import evaluation_goals
 from recrl.evaluation.result_types import Result
+from recrl.experiment.arms import numbered
 from recrl.experiment.config import PaperConfig
 from recrl.experiment.curves import Curve, read_curve
 from recrl.experiment.making import TINY_ENCODER
@@ -54,8 +55,11 @@ def run_paper(config: PaperConfig, say: Callable[[str], None] = logger.info) -> 
         RecrlError: see the stages.
     """
     config.check_stages()
-    if any(arm.kind == "ppo" for arm in config.find_arms()) and importlib.util.find_spec("matplotlib") is None:
-        raise ConfigError("the curves of ppo need matplotlib; install it with `pip install matplotlib`")
+    drawn = [arm.name for arm in config.find_arms() if arm.kind == "ppo" or numbered(arm.name)]
+    if drawn and importlib.util.find_spec("matplotlib") is None:
+        raise ConfigError(
+            f"the pictures of {', '.join(drawn)} need matplotlib; install it with `pip install matplotlib`"
+        )
     run = _run_folder(config)
     with run.claim() as state:
         _check_goals(config)

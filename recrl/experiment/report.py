@@ -1,6 +1,6 @@
 """The report of an experiment: ``results.json`` with a row per evaluation, ``results.md`` with tables and curves."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from recrl.evaluation.legend import result_legend
 from recrl.evaluation.result_types import Result
 from recrl.evaluation.results import compare_results
 from recrl.evaluation.tables import EQUAL_STEPS, caption, result_cells, strongest_rule
+from recrl.experiment.amounts import UNITS, Growth, draw_growth, find_growth, growth_table
 from recrl.experiment.curves import Curve, curve_table, draw_curves
 from recrl.experiment.rows import Comparable, Cost, Found, comparable
 from recrl.files import read_text, write_json, write_text
@@ -141,11 +142,11 @@ def report_tables(report: Report) -> list[Table]:
     return [*tables, cost_table(report.costs)] if report.costs else tables
 
 
-def report_text(report: Report, picture_of: Mapping[str, str]) -> str:
+def report_text(report: Report, picture_of: Callable[[str], str]) -> str:
     """The report as Markdown.
 
     Args:
-        picture_of: protocol -> where the picture of its curves is.
+        picture_of: name of a picture -> where it is, seen from the page.
     """
     parts = []
     if report.missing:
@@ -160,19 +161,36 @@ def report_text(report: Report, picture_of: Mapping[str, str]) -> str:
         legend |= arms.legend
     if legend:
         parts += ["### What the columns mean\n", legend_text(legend)]
+    for growth in find_growth(found):
+        name = f"How many {UNITS[growth.name]}"
+        parts += [f"### {name}, {growth.protocol}\n", f"![{name}]({picture_of(growth_picture(growth))})\n"]
+        parts.append(growth_table(growth).markdown())
     failed = failure_kinds_table(found)
     if failed is not None:
         parts += ["### Why episodes fail\n", failed.markdown()]
     if report.costs:
         parts += ["### Minutes and episodes\n", cost_table(report.costs).markdown()]
     for protocol, curves in report.curves.items():
-        parts += [f"### PPO on dev goals, {protocol}\n", f"![Dev success of PPO]({picture_of[protocol]})\n"]
+        parts += [
+            f"### PPO on dev goals, {protocol}\n",
+            f"![Dev success of PPO]({picture_of(curves_picture(protocol))})\n",
+        ]
         parts.append(curve_table(curves).markdown())
     return "\n".join(parts)
 
 
+def curves_picture(protocol: str) -> str:
+    """The name of the picture of PPO's curves."""
+    return f"ppo_{protocol}.png"
+
+
+def growth_picture(growth: Growth) -> str:
+    """The name of the picture of a growth."""
+    return f"{growth.name}_{growth.protocol}.png"
+
+
 def write_report(report: Report, folder: Path, *, pictures: str = "", between_marks: bool = False) -> None:
-    """Writes ``results.json``, ``results.md`` and the pictures of the curves into a folder.
+    """Writes ``results.json``, ``results.md`` and the pictures into a folder.
 
     A file that has the content already is left untouched.
 
@@ -183,12 +201,12 @@ def write_report(report: Report, folder: Path, *, pictures: str = "", between_ma
     Raises:
         ConfigError: a page that is there lacks these lines, or matplotlib is not installed.
     """
-    page, picture_of = folder / RESULTS_MD, {}
+    page, inside = folder / RESULTS_MD, Path(pictures)
     for protocol, curves in report.curves.items():
-        relative = Path(pictures) / f"ppo_{protocol}.png"
-        picture_of[protocol] = relative.as_posix()
-        draw_curves(curves, folder / relative, title=protocol)
-    text = report_text(report, picture_of)
+        draw_curves(curves, folder / inside / curves_picture(protocol), title=protocol)
+    for growth in find_growth(comparable(report.found)):
+        draw_growth(growth, folder / inside / growth_picture(growth))
+    text = report_text(report, lambda name: (inside / name).as_posix())
     if between_marks:
         text = _between_marks(page, text)
     content: dict[str, Any] = {"rows": [one.row.to_json() for one in report.found], "missing": list(report.missing)}

@@ -132,18 +132,21 @@ class Comparable:
     """The arms of one table: equal goals and step limit.
 
     Attributes:
-        protocol, wording, steps: of the table.
+        protocol, split_by, wording, steps: of the table.
         results: arm -> its result, a mean over its seeds where there are several.
         by_seed: arm -> seed, None of what is not trained -> its result.
         starts: arm -> its start, for those that have one here.
+        kept: arm -> trajectories that it learned from, with those of its start; of its last seed.
     """
 
     protocol: str
+    split_by: str
     wording: str
     steps: int
     results: dict[str, Result]
     by_seed: dict[str, dict[int | None, Result]]
     starts: dict[str, str]
+    kept: dict[str, int]
 
     def sides(self, arm: str, other: str) -> tuple[Result, Result]:
         """Both arms' results over the seeds that both have; all of one that has none."""
@@ -177,5 +180,7 @@ def comparable(found: Iterable[Found]) -> list[Comparable]:
                 for one in here
                 if one.measurement.arm.start is not None and one.measurement.arm.start in results
             }
-            tables.append(Comparable(protocol, wording, steps, results, by_seed, starts))
+            kept = {one.row.arm: one.row.kept_trajectories for one in here}
+            split_by = here[0].measurement.split_by
+            tables.append(Comparable(protocol, split_by, wording, steps, results, by_seed, starts, kept))
     return tables

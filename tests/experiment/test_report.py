@@ -4,61 +4,22 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
+from experiment_results import found, wins
 
 from recrl.errors import ConfigError
 from recrl.evaluation.failure_types import KINDS, Failure, Failures
-from recrl.evaluation.result_types import EpisodeRecord, Result
-from recrl.evaluation.results import compare_results, summarise
-from recrl.experiment.arms import find_arms
+from recrl.evaluation.results import compare_results
 from recrl.experiment.curves import Point, curve_table, draw_curves, read_curve
-from recrl.experiment.plan import Measurement
 from recrl.experiment.report import BEGIN, END, ArmCost, Report, arm_table, failure_kinds_table, write_report
-from recrl.experiment.rows import Cost, Found, Row, comparable
+from recrl.experiment.rows import Cost, Found, comparable
 
-GOALS = 12
 FIELDS = {
     "protocol", "split", "steps", "wording", "arm", "seed", "success_rate", "score", "success_ci", "mean_steps",
     "num_episodes", "num_products", "kept_trajectories", "played_episodes", "minutes", "commit", "catalog_sha256",
     "goals_sha256",
 }  # fmt: skip
-
-
-def found(arm_name: str, rewards: Sequence[float], *, seed: int | None = None, steps: float | None = 5) -> Found:
-    [arm] = find_arms([arm_name])
-    played = steps is not None
-    records = tuple(
-        EpisodeRecord(
-            goal_index=number, target_asin=f"B{number}", reward=reward, success=reward == 1,
-            num_steps=steps if played else None, truncated=False if played else None,
-        )
-        for number, reward in enumerate(rewards)
-    )  # fmt: skip
-    how: dict[str, Any] = {
-        "decoding": "greedy", "seed": seed or 0, "mean_steps": steps, "truncated_rate": 0.0, "reward_parts": {},
-    }  # fmt: skip
-    result = Result(
-        protocol="embedded-unseen", split="test", split_by="product", max_steps=15 if played else None,
-        catalog_sha256="c" * 64, goals_sha256="g" * 64, versions={}, policy=arm_name, **summarise(records),
-        trained_on_this_catalog=True if arm.seeded else None, episodes=records, **(how if played else {}),
-    )  # fmt: skip
-    measurement = Measurement(
-        stage="", arm=arm, seed=seed, split_by="product", steps=15 if played else None, wording="template",
-        made_by=(), own=(),
-    )  # fmt: skip
-    row = Row(
-        protocol=result.protocol, split="test", steps=measurement.steps, wording="template", arm=arm_name, seed=seed,
-        success_rate=result.success_rate, score=result.score, success_ci=result.success_ci,
-        mean_steps=result.mean_steps, num_episodes=GOALS, num_products=GOALS, kept_trajectories=0, played_episodes=0,
-        minutes=0.0, commit=None, catalog_sha256="c" * 64, goals_sha256="g" * 64,
-    )  # fmt: skip
-    return Found(measurement, result, row)
-
-
-def wins(count: int) -> list[float]:
-    return [1.0] * count + [0.5] * (GOALS - count)
 
 
 FOUND = [
@@ -135,7 +96,7 @@ def test_why_episodes_fail_is_said_of_arms_that_know_it_for_every_seed() -> None
 
 def test_the_table_is_in_every_protocol_apart() -> None:
     goal = found("rule", wins(1), steps=3)
-    other = Found(goal.measurement, goal.result, Row(**(goal.row.__dict__ | {"protocol": "embedded"})))
+    other = replace(goal, row=replace(goal.row, protocol="embedded"))
     assert [(table.protocol, list(table.results)) for table in comparable([FOUND[0], other])] == [
         ("embedded-unseen", ["rule"]), ("embedded", ["rule"]),
     ]  # fmt: skip
