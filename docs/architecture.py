@@ -46,14 +46,15 @@ ROOMS = (
     "reports",
     "experiment",
     "quickstart shop advising launching recipes",
-    "commands cli __main__",
+    "commands",
+    "cli __main__",
 )
 FLAT = "in no room"
 ABOUT = {  # rooms without an __init__.py whose docstring would say it
     "version signals errors files seals journals": "Errors for bad input; files written whole or not at all.",
     TOOLS: "What any room may use: settings, runs, the Hub.",
     "quickstart shop advising launching recipes": "The whole way to a table; an episode by hand; recipes.",
-    "commands cli __main__": "The command line: parses, calls, prints.",
+    "cli __main__": "The command line: which commands there are, and how they end.",
 }
 
 

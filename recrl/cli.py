@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from recrl import commands
+from recrl.commands import catalogs, evaluating, playing, preferences, trajectories, upkeep
 from recrl.errors import RecrlError
 from recrl.importing.config import ImportConfig
 from recrl.preferences.exporting import ExportConfig
@@ -21,6 +21,7 @@ from recrl.settings import Parser, build
 from recrl.signals import DONE, EXIT_CODE, NOTHING_WRITTEN, end_at_once, raise_interrupts
 from recrl.terminal import print_any_text, show, start_logging
 from recrl.version import __version__
+from recrl.webshop.own_catalog_config import CatalogImportConfig
 
 KEPT = "what was done is kept: run the same command again to go on"
 NOT_KEPT = "nothing was written: run the same command again from the start"
@@ -49,48 +50,48 @@ GROUPS = {
     "recipe": "list the settings that come with the package, or copy them",
 }
 COMMANDS = (
-    Command("quickstart", commands.QuickstartCommandConfig, commands.quickstart,
+    Command("quickstart", playing.QuickstartCommandConfig, playing.quickstart,
             "run it all once: judgement, demonstrations, imitation, own trajectories, DPO, evaluation, table", KEPT),
-    Command("catalog build", commands.CatalogBuildConfig, commands.catalog_build,
+    Command("catalog build", catalogs.CatalogBuildConfig, catalogs.catalog_build,
             "build a catalogue from a folder with raw WebShop files", KEPT),
-    Command("catalog synth", commands.CatalogSynthConfig, commands.catalog_synth,
+    Command("catalog synth", catalogs.CatalogSynthConfig, catalogs.catalog_synth,
             "write a made-up catalogue in the raw WebShop format"),
-    Command("catalog download", commands.CatalogDownloadConfig, commands.catalog_download,
+    Command("catalog download", catalogs.CatalogDownloadConfig, catalogs.catalog_download,
             "fetch the published WebShop files from the Hub", KEPT),
-    Command("catalog import", commands.CatalogImportConfig, commands.catalog_import,
+    Command("catalog import", CatalogImportConfig, catalogs.catalog_import,
             "turn a shop's own table of products into a catalogue"),
-    Command("catalog info", commands.CatalogInfoConfig, commands.catalog_info,
+    Command("catalog info", catalogs.CatalogInfoConfig, catalogs.catalog_info,
             "print the counts and fingerprints of a catalogue"),
-    Command("shop", commands.ShopConfig, commands.shop, "play an episode by hand in the terminal"),
-    Command("generate-trajectories", commands.GenerateTrajectoriesConfig, commands.generate_trajectories,
+    Command("shop", playing.ShopConfig, playing.shop, "play an episode by hand in the terminal"),
+    Command("generate-trajectories", trajectories.GenerateTrajectoriesConfig, trajectories.generate_trajectories,
             "collect a policy's episodes as a `datasets` dataset", KEPT),
-    Command("import-trajectories", ImportConfig, commands.import_trajectories,
+    Command("import-trajectories", ImportConfig, trajectories.import_trajectories,
             "turn recorded sessions, WebShop's imitation file or JSON lines into a trajectory dataset"),
-    Command("recipe list", commands.RecipeListConfig, commands.recipe_list,
+    Command("recipe list", upkeep.RecipeListConfig, upkeep.recipe_list,
             "list the recipes' YAML files that come with the package"),
-    Command("recipe copy", commands.RecipeCopyConfig, commands.recipe_copy,
+    Command("recipe copy", upkeep.RecipeCopyConfig, upkeep.recipe_copy,
             "copy a recipe's YAML file, or all files with the scripts, to change them"),
-    Command("build-preferences", commands.BuildPreferencesConfig, commands.build_preferences,
+    Command("build-preferences", preferences.BuildPreferencesConfig, preferences.build_preferences,
             "make preference pairs of trajectories, and count them"),
-    Command("describe-preferences", commands.DescribePreferencesConfig, commands.describe_preferences,
+    Command("describe-preferences", preferences.DescribePreferencesConfig, preferences.describe_preferences,
             "count preference pairs again"),
-    Command("export", ExportConfig, commands.export,
+    Command("export", ExportConfig, preferences.export,
             "write episodes or preference pairs as rows of messages for TRL's trainers"),
-    Command("serve-environment", ServerConfig, commands.serve_environment,
+    Command("serve-environment", ServerConfig, playing.serve_environment,
             "serve the environment over the network with OpenEnv's protocol", "the server has stopped"),
-    Command("evaluate", commands.EvaluateConfig, commands.evaluate,
+    Command("evaluate", evaluating.EvaluateConfig, evaluating.evaluate,
             "play every goal of a split once, and print success and score with 95% intervals"),
-    Command("compare", commands.CompareConfig, commands.compare,
+    Command("compare", evaluating.CompareConfig, evaluating.compare,
             "let agents play side by side, with episodes allotted by Thompson's rule", KEPT),
-    Command("show", ShowConfig, commands.show_episode,
+    Command("show", ShowConfig, evaluating.show_episode,
             "show an episode page by page: what it saw, how probable each action was, why it earned what it did"),
-    Command("report", ReportConfig, commands.report,
+    Command("report", ReportConfig, evaluating.report,
             "write one page of what runs have come to: results, curves, failures, and every episode to step through"),
-    Command("evaluate-search", commands.EvaluateSearchConfig, commands.evaluate_search,
+    Command("evaluate-search", evaluating.EvaluateSearchConfig, evaluating.evaluate_search,
             "say what a query model proposes, and what its queries find"),
-    Command("verify", commands.VerifyConfig, commands.verify,
+    Command("verify", upkeep.VerifyConfig, upkeep.verify,
             "say what a folder, a file or a repository on the Hub is, and what of it is damaged"),
-    Command("convert-checkpoint", commands.ConvertCheckpointConfig, commands.convert_checkpoint,
+    Command("convert-checkpoint", upkeep.ConvertCheckpointConfig, upkeep.convert_checkpoint,
             "turn WebShop's published choice model into a scorer"),
 )  # fmt: skip
 

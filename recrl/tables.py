@@ -246,3 +246,8 @@ def escape_latex(text: str) -> str:
 
 def _replaced(text: str, escapes: Mapping[str, str]) -> str:
     return "".join(escapes.get(character, character) for character in text)
+
+
+def show_beside(text: str, form: str) -> None:
+    """Shows what is said beside tables of a form: on the errors where the output is for programs."""
+    show(text, error=form in FOR_PROGRAMS)

@@ -67,7 +67,8 @@ def _growth(name: str, tables: Sequence[Comparable]) -> Growth | None:
         ruled = [result.success_rate for result in table.results.values() if is_rule(result)]
         if ruled:
             rules[column] = max(ruled)
-    places: list[int | None] = sorted(numbers | ({full} if full is not None else set()))
+    known = sorted(numbers if full is None else numbers | {full})
+    places: list[int | None] = [*known]
     if any(None in of_column for of_column in columns.values()):
         places.append(None)
     if len(places) < 2:
