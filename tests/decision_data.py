@@ -38,6 +38,25 @@ def text_step(observation: str, *fields: Any) -> Step:
     return Step(observation, read_page(observation), *fields)
 
 
+def episode_by_hand(goal_index: int, instruction: str, steps: tuple[Step, ...], reward: float) -> Episode:
+    """An episode of these steps, which ended by itself."""
+    return Episode(
+        goal_index=goal_index,
+        instruction=instruction,
+        protocol="custom",
+        catalog_sha256="c" * 64,
+        goals_sha256="g" * 64,
+        policy="by hand",
+        seed=0,
+        steps=steps,
+        reward=reward,
+        success=reward == 1.0,
+        terminated=True,
+        truncated=False,
+        reward_parts={},
+    )
+
+
 def colour_episode(number: int) -> Episode:
     """Click the colour that the instruction names, then buy; the search page before has a single action."""
     rng = np.random.default_rng(number)
@@ -52,18 +71,4 @@ def colour_episode(number: int) -> Episode:
         text_step(colour_page(instruction, colours), actions, 14, actions.index(f"click[{wanted}]"), -1.0, 0.0),
         text_step(colour_page(instruction, colours, wanted), actions, 13, actions.index("click[buy now]"), -1.0, 1.0),
     )
-    return Episode(
-        goal_index=number,
-        instruction=instruction,
-        protocol="custom",
-        catalog_sha256="c" * 64,
-        goals_sha256="g" * 64,
-        policy="by hand",
-        seed=0,
-        steps=steps,
-        reward=1.0,
-        success=True,
-        terminated=True,
-        truncated=False,
-        reward_parts={},
-    )
+    return episode_by_hand(number, instruction, steps, 1.0)

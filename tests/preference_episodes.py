@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 from hypothesis import strategies as st
 
-from decision_data import colour_page, text_step
+from decision_data import colour_page, episode_by_hand, text_step
 from recrl.episodes.data import Episode
 from recrl.errors import NoPairsError
 from recrl.policies.base import Decision
@@ -47,21 +47,7 @@ def episode(goal_index: int, moves: Sequence[tuple[str, tuple[str, ...], int]], 
         )
         for place, (word, actions, index) in enumerate(moves)
     )
-    return Episode(
-        goal_index=goal_index,
-        instruction=f"goal {goal_index}",
-        protocol="custom",
-        catalog_sha256="c" * 64,
-        goals_sha256="g" * 64,
-        policy="by hand",
-        seed=0,
-        steps=steps,
-        reward=reward,
-        success=reward == 1.0,
-        terminated=True,
-        truncated=False,
-        reward_parts={},
-    )
+    return episode_by_hand(goal_index, f"goal {goal_index}", steps, reward)
 
 
 def consistent(episodes: list[Episode]) -> list[Episode]:

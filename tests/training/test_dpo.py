@@ -4,28 +4,27 @@ import inspect
 import json
 import math
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from dpo_settings import arguments, plain, settings
 from reported import reported
 from transformers import TrainerCallback
 from trl import DPOTrainer
 
 from decision_data import colour_episode
-from recrl.episodes.data import Episode, episodes_to_dataset
+from recrl.episodes.data import episodes_to_dataset
 from recrl.episodes.decisions import row_to_decision
 from recrl.errors import CheckpointError, ConfigError, DatasetError
-from recrl.preferences.building import PairingConfig, write_pairs
 from recrl.preferences.data import SIDES, load_preferences
 from recrl.recipes import RECIPES as KNOWN_RECIPES
 from recrl.recipes import make_parser
 from recrl.scoring.checkpoints import load_scorer
 from recrl.scoring.collator import ChoiceCollator
-from recrl.training.dpo import ChoiceDPOConfig, DPOArguments, train_dpo
+from recrl.training.dpo import DPOArguments, train_dpo
 from recrl.training.recipe import parse_recipe
 from recrl.training.runs import training_metrics
 from recrl.training.trl_adapter import LOSS_TYPES, ChoiceDPOTrainer, PairCollator, check_trl, fused_output
@@ -45,25 +44,6 @@ def preferences(trajectories: Path, tiny_scorer: Path, tmp_path_factory: pytest.
     run = tmp_path_factory.mktemp("preferences") / "run"
     train_dpo(arguments(tiny_scorer, trajectories=str(trajectories)), TuningArguments(), settings(run, max_steps=1))
     return run / "preferences"
-
-
-def arguments(scorer: Path, **fields: Any) -> DPOArguments:
-    return DPOArguments(model_name_or_path=str(scorer), **fields)
-
-
-def settings(output_dir: Path, **changed: Any) -> ChoiceDPOConfig:
-    fields: dict[str, Any] = {
-        "output_dir": str(output_dir),
-        "num_train_epochs": 5,
-        "per_device_train_batch_size": 8,
-        "learning_rate": 1e-3,
-        "head_learning_rate": 1e-2,
-        "save_steps": 4,
-        "logging_steps": 6,
-        "use_cpu": True,
-        "disable_tqdm": True,
-    }
-    return ChoiceDPOConfig(**(fields | changed))
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -148,11 +128,6 @@ def test_the_loss_is_the_papers(preferences: Path, tiny_scorer: Path, tmp_path: 
     loss = loss.detach()
     assert float(loss) == pytest.approx(np.mean(expected), abs=1e-5)
     assert abs(float(loss) - math.log(2)) > 1e-3
-
-
-def plain(model: Any) -> Any:
-    """The scorer's own forward, which DPO's head leaves as it was."""
-    return lambda **tensors: type(model).forward(model, **tensors)
 
 
 def take_step(preferences: Path, scorer: Path, tmp_path: Path, **fields: Any) -> tuple[Any, dict[str, float]]:
@@ -311,91 +286,6 @@ def test_weights_are_not_silently_ignored(preferences: Path, tiny_scorer: Path, 
     heavy = [dataset[0][name] for name in ("goal_index", "chosen", "rejected")]
     rows = zip(*(trained_on[name] for name in ("goal_index", "chosen", "rejected")), strict=True)
     assert sum(list(row) == heavy for row in rows) in (16, 17)  # 48 * 24 / 71 = 16.2
-
-
-def two_ways(number: int) -> list[Episode]:
-    """The episode of a goal that clicks the wanted colour and buys, and one that clicks another first."""
-    won = colour_episode(number)
-    search, page, bought = won.steps
-    wrong = next(
-        place for place, action in enumerate(page.valid_actions) if place > 5 and place != page.action_index
-    )  # behind the six buttons
-    lost = (search, replace(page, action_index=wrong), replace(bought, observation=page.observation, reward=0.5))
-    return [won, replace(won, steps=lost, reward=0.5, success=False)]
-
-
-@pytest.fixture(scope="module")
-def episode_pairs(tiny_scorer: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Trajectories with two ways to each goal, and the pairs of them."""
-    folder = tmp_path_factory.mktemp("two_ways")
-    episodes = [episode for number in range(24) for episode in two_ways(number)]
-    episodes_to_dataset(episodes).save_to_disk(str(folder / "episodes"))
-    write_pairs(
-        PairingConfig(trajectories=str(folder / "episodes"), policy=str(tiny_scorer), pairs=("trajectories",)),
-        folder / "preferences",
-    )
-    return folder / "episodes", folder / "preferences"
-
-
-def test_the_loss_of_two_episodes_sums_over_their_decisions(
-    episode_pairs: tuple[Path, Path], tiny_scorer: Path, tmp_path: Path
-) -> None:
-    """Against a plain loop over the moves of each side, one page at a time."""
-    rows = load_preferences(episode_pairs[1]).to_list()[:4]
-    rows[0]["rejected_moves"] = rows[0]["rejected_moves"][:1]  # sides of unequal length
-    dataset = load_preferences(episode_pairs[1])
-    model, tokenizer = load_scorer(tiny_scorer)
-    reference, _ = load_scorer(tiny_scorer)
-    noise = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=noise)
-    trainer = ChoiceDPOTrainer(
-        model, tokenizer, ref_model=reference, args=settings(tmp_path / "run", beta=0.3), train_dataset=dataset
-    )
-    batch = trainer.data_collator(rows)
-    assert batch["valid_mask"].shape[0] == 12 - 1  # a shared first page, and two second ones but for the cut side
-    loss = float(trainer.compute_loss(trainer.model, batch).detach())
-    collator = ChoiceCollator(tokenizer, model.config)
-    expected = []
-    for row in rows:
-        ratio = dict.fromkeys(SIDES, 0.0)
-        for side in SIDES:
-            for move in row[f"{side}_moves"]:
-                with torch.no_grad():
-                    policy, start = (
-                        load(**collator([row_to_decision(move)]).tensors()).log_probs[0]
-                        for load in (plain(model), plain(reference))
-                    )
-                ratio[side] += float(policy[move["action_index"]] - start[move["action_index"]])
-        expected.append(-math.log(1 / (1 + math.exp(-0.3 * (ratio["chosen"] - ratio["rejected"])))))
-    assert loss == pytest.approx(np.mean(expected), abs=1e-5)
-
-
-def test_it_learns_from_pairs_of_episodes(episode_pairs: tuple[Path, Path], tiny_scorer: Path, tmp_path: Path) -> None:
-    config = settings(tmp_path / "run", num_train_epochs=8, precompute_ref_log_probs=True)
-    train_dpo(
-        arguments(tiny_scorer, trajectories=str(episode_pairs[0]), pairs=["trajectories"]), TuningArguments(), config
-    )
-    metrics = training_metrics(tmp_path / "run")
-    assert metrics["num_pairs"] == 24
-    assert metrics["last_accuracy"] >= 0.95, metrics["log_history"]
-
-
-@pytest.mark.parametrize("ld_alpha", [None, 0.5])
-def test_recorded_log_probs_of_episodes_equal_precomputed_ones(
-    episode_pairs: tuple[Path, Path], tiny_scorer: Path, tmp_path: Path, ld_alpha: float | None
-) -> None:
-    """Pairs made of trajectories bring the reference's sums along, unless ``ld_alpha`` weighs their tails."""
-    logs = []
-    for name, source in (("made", {"trajectories": str(episode_pairs[0]), "pairs": ["trajectories"]}),
-                         ("ready", {"preferences": str(episode_pairs[1])})):  # fmt: skip
-        config = settings(
-            tmp_path / name, max_steps=2, logging_steps=1, precompute_ref_log_probs=True, ld_alpha=ld_alpha
-        )
-        train_dpo(arguments(tiny_scorer, **source), TuningArguments(), config)
-        logs.append([entry["loss"] for entry in training_metrics(tmp_path / name)["log_history"] if "loss" in entry])
-    assert logs[0] == pytest.approx(logs[1], abs=1e-5)
 
 
 @pytest.mark.parametrize(
