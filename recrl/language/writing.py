@@ -13,6 +13,8 @@ import torch
 
 from recrl.language.likelihood import cache_argument, cache_of, padded, positions_of
 
+MAX_NEW_TOKENS = 96  # of an answer that a policy writes
+
 
 @dataclass(frozen=True)
 class Written:

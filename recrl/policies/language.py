@@ -28,10 +28,9 @@ from recrl.language.engines import Engine, TransformersEngine, load_vllm
 from recrl.language.models import Record, load_language_model, read_record
 from recrl.language.prompts import Prompt, PromptSettings, write_prompt
 from recrl.language.tools import action_of, read_call, tool_schemas
-from recrl.language.writing import Written
+from recrl.language.writing import MAX_NEW_TOKENS, Written
 from recrl.policies.base import Choice, sample, tempered
 
-MAX_NEW_TOKENS = 96
 TURNS = "turns"  # of the conversation so far, in a decision's memory
 
 
@@ -42,7 +41,7 @@ class LanguagePolicy:
         model, tokenizer: as `recrl.language.models.load_language_model` returns them; in the model's place an engine of
             `recrl.language.engines` too.
         name: what reports and datasets call the policy.
-        answers: one of `recrl.language.choices.ANSWERS`.
+        answers: one of `recrl.language.choices.ANSWERS`; None is as the model was trained.
         prompt: how decisions are told; None is as the model was trained.
         record: what is known of its training.
         temperature: of sampling; log-probabilities that are returned are those of the tempered distribution. Of written
@@ -56,7 +55,7 @@ class LanguagePolicy:
         tokenizer: Any,
         *,
         name: str = "language model",
-        answers: str = "score",
+        answers: str | None = None,
         prompt: PromptSettings | None = None,
         record: Record | None = None,
         temperature: float = 1.0,
@@ -64,6 +63,8 @@ class LanguagePolicy:
     ) -> None:
         if not temperature > 0:
             raise PolicyError(f"temperature={temperature}, expected a positive number; for the best action use greedy")
+        self.record = record or Record()
+        answers = self.record.answers if answers is None else answers
         if answers not in ANSWERS:
             raise PolicyError(f"answers={answers!r}, expected one of {', '.join(ANSWERS)}")
         if loop_guard and answers != "score":
@@ -73,7 +74,6 @@ class LanguagePolicy:
         )
         self.name, self.answers = name, answers
         self.temperature, self.loop_guard = temperature, loop_guard
-        self.record = record or Record()
         self.prompt = prompt or self.record.prompt
         self.chat = Chat(tokenizer, name=repr(name), tools=tool_schemas() if answers == "tools" else None)
         self.count = functools.lru_cache(maxsize=1 << 16)(self.chat.count)
@@ -188,7 +188,7 @@ class LanguagePolicy:
 
     def _write(self, decisions: Sequence[Decision], rngs: Sequence[np.random.Generator], greedy: bool) -> list[Choice]:
         if self.answers == "tools":
-            turns = [told(decision, decision.memory.get(TURNS, [])) for decision in decisions]
+            turns = [told(decision, decision.memory.get(TURNS, []), self.record.most_words) for decision in decisions]
             turns = [within(one, self._tokens, self.prompt.max_prompt_tokens) for one in turns]
         else:
             turns = [list(self.prompt_of(decision).messages) for decision in decisions]

@@ -13,6 +13,8 @@ from recrl.settings import check_at_least, check_values
 
 FORMATS = ("messages", "prompt_completion", "preference")
 UNITS = ("decision", "episode")
+MOST_WORDS = 16  # of each text of a page, such as a title, in conversations with tools
+MOST_WORDS_HELP = {"help": "With tools: most words of each text of a page, such as a title; null cuts nothing."}
 EXPORT_FILE = "export.json"  # beside the rows: settings, counts, and what they were made of
 
 
@@ -31,10 +33,11 @@ class ExportConfig:
         metadata={"help": "Model whose chat template and tokenizer count the tokens, by folder or Hub id."}
     )
     output_dir: str = field(metadata={"help": "Folder of the rows, which `datasets.load_from_disk` opens."})
-    format: str = field(
-        default="prompt_completion",
+    format: str | None = field(
+        default=None,
         metadata={
-            "help": "Columns: messages, prompt and completion, or prompt, chosen and rejected.",
+            "help": "Columns: messages, prompt and completion, or prompt, chosen and rejected. Without it prompt and "
+            "completion of decisions, and messages of episodes.",
             "choices": FORMATS,
         },
     )
@@ -43,6 +46,14 @@ class ExportConfig:
         metadata={"help": "A row for each decision, or a conversation for each episode.", "choices": UNITS},
     )
     tools: bool = field(default=False, metadata={"help": "Write actions as calls of tools, as recipes/grpo.py plays."})
+    most_words: int | None = field(default=MOST_WORDS, metadata=MOST_WORDS_HELP)
+    chat_template: str | None = field(
+        default=None,
+        metadata={
+            "help": "Count under another chat template: a file, or the name of one that TRL knows, such as qwen2_5, "
+            "which has tools."
+        },
+    )
     max_prompt_tokens: int = field(default=1024, metadata={"help": "Most tokens of the prompt that tells a decision."})
     max_tokens: int = field(
         default=4096, metadata={"help": "Most tokens of a row; longer ones are left out and counted."}
@@ -54,14 +65,27 @@ class ExportConfig:
 
     def __post_init__(self) -> None:
         check_values(self)
-        check_form(self.format, self.unit, self.tools)
+        check_form(self.form, self.unit, self.tools)
+        check_at_least(self, 0, "most_words")
         check_at_least(self, 1, "max_prompt_tokens", "max_tokens", "num_trajectories")
+
+    @property
+    def form(self) -> str:
+        """The columns, chosen or not."""
+        return self.format or ("messages" if self.unit == "episode" else "prompt_completion")
 
 
 def check_form(form: str, unit: str, tools: bool) -> None:
     """Raises ConfigError for a combination that does not exist."""
-    if form not in FORMATS or unit not in UNITS:
-        raise ConfigError(f"format={form!r}, unit={unit!r}: expected one of {', '.join(FORMATS)}; {', '.join(UNITS)}")
+    if form not in FORMATS:
+        raise ConfigError(f"format={form!r}, expected one of {', '.join(FORMATS)}")
+    if unit not in UNITS:
+        raise ConfigError(f"unit={unit!r}, expected one of {', '.join(UNITS)}")
+    if form == "prompt_completion" and unit == "episode":
+        raise ConfigError(
+            "an episode as prompt and completion would be trained on its pages too; take --format messages, and TRL's "
+            "assistant_only_loss"
+        )
     if tools and (unit != "episode" or form == "preference"):
         raise ConfigError("tools are for conversations of episodes; add --unit episode, and leave out preference rows")
 
@@ -104,7 +128,7 @@ def export(config: ExportConfig) -> dict[str, Any]:
     """
     from recrl.episodes.data import load_episodes
     from recrl.episodes.training_goals import from_config, to_config, training_goals
-    from recrl.language.chat import Chat
+    from recrl.language.chat import Chat, with_template
     from recrl.language.prompts import PromptSettings
     from recrl.language.tools import tool_schemas
     from recrl.preferences.building import TRAINED_ON, read_pairs
@@ -114,20 +138,24 @@ def export(config: ExportConfig) -> dict[str, Any]:
     output_dir = Path(config.output_dir)
     if output_dir.exists():
         raise DatasetError(f"{output_dir} exists; choose another --output_dir or remove it")
-    chat = Chat(tokenizer_of(config.model), name=repr(config.model), tools=tool_schemas() if config.tools else None)
-    writer = Writer(chat, PromptSettings(config.max_prompt_tokens, config.notes), config.max_tokens, config.tools)
+    tokenizer = tokenizer_of(config.model)
+    with_template(tokenizer, config.chat_template)
+    chat = Chat(tokenizer, name=repr(config.model), tools=tool_schemas() if config.tools else None)
+    prompt = PromptSettings(config.max_prompt_tokens, config.notes)
+    writer = Writer(chat, prompt, config.max_tokens, config.tools, config.most_words)
     sources: list[Any]
-    if config.format == "preference":
+    if config.form == "preference":
         sources = first(dataset_to_preferences(load_preferences(config.source)), config.num_trajectories, config.source)
         made = writer.of_pairs(sources, unit=config.unit)
         trained_on = from_config(read_pairs(config.source)[TRAINED_ON])
     else:
         sources = first(load_episodes(config.source), config.num_trajectories, config.source)
-        made = writer.of_episodes(sources, form=config.format, unit=config.unit)
+        made = writer.of_episodes(sources, form=config.form, unit=config.unit)
         trained_on = training_goals(sources, config.source)
     check_rows(made)
     summary = {
-        "config": {name: getattr(config, name) for name in config.__dataclass_fields__ if name != "output_dir"},
+        "config": {name: getattr(config, name) for name in config.__dataclass_fields__ if name != "output_dir"}
+        | {"format": config.form},
         "chat_template_sha256": hashlib.sha256(chat.tokenizer.chat_template.encode()).hexdigest(),
         "num_sources": len(sources),
         "num_rows": len(made.rows),

@@ -46,13 +46,16 @@ class Writer:
     Attributes:
         chat: the template that tokens are counted under; made with `tool_schemas` if ``tools``.
         prompt: how a decision is told.
-        max_tokens: longest row; longer ones are left out and counted.
+        max_tokens: longest row; longer ones are left out and counted; limit: what that bound is called.
+        most_words: with tools, of each text of a page; None cuts nothing.
     """
 
     chat: Chat
     prompt: PromptSettings
     max_tokens: int
     tools: bool = False
+    most_words: int | None = None
+    limit: str = "max_tokens"
 
     def of_episodes(self, episodes: Iterable[Episode], *, form: str, unit: str) -> Rows:
         """Rows of what was done; pages with a single action, and written actions that were refused, teach nothing and
@@ -103,7 +106,7 @@ class Writer:
 
     def _keep(self, made: Rows, row: Row, tokens: int, unit: str) -> None:
         if tokens > self.max_tokens:
-            made.left_out[f"{unit}s longer than max_tokens"] += 1
+            made.left_out[f"{unit}s longer than {self.limit}"] += 1
             return
         if self.tools:
             row["tools"] = json.dumps(tool_schemas())
@@ -115,7 +118,7 @@ class Writer:
         turns: list[Turn] = []
         for place, (decision, action) in enumerate(moves):
             if place:
-                turns = told(decision, turns) if self.tools else [*turns, user(_page(decision))]
+                turns = told(decision, turns, self.most_words) if self.tools else [*turns, user(_page(decision))]
             else:
                 text, cut = self._first(decision)
                 made.cut.update(dict.fromkeys(cut, 1))
@@ -169,4 +172,4 @@ def check_rows(made: Rows) -> None:
     """Raises DatasetError if nothing was made; the message says why."""
     if not made.rows:
         reasons = "; ".join(f"{count} {reason}" for reason, count in made.left_out.items()) or "nothing to tell"
-        raise DatasetError(f"no row is left: {reasons}. Raise the budget, or export other episodes")
+        raise DatasetError(f"no row is left: {reasons}. Raise the budget, or take other episodes")

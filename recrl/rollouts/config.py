@@ -177,8 +177,8 @@ class PolicySettings:
     answers: str | None = field(
         default=None,
         metadata={
-            "help": "How a language model acts: by the exact probabilities of the valid actions (score, the default), "
-            "or by writing its action as text or as calls of tools.",
+            "help": "How a language model acts: by the exact probabilities of the valid actions (score), or by writing "
+            "its action as text or as calls of tools; without it as it was trained, or score.",
             "choices": ANSWERS,
         },
     )

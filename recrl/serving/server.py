@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import uvicorn
+from fastapi.responses import JSONResponse
 from openenv.core.env_server import create_app
 from openenv.core.env_server.interfaces import Environment
 from openenv.core.env_server.types import Action, ConcurrencyConfig, EnvironmentMetadata, Observation, State
@@ -29,10 +30,14 @@ LONGEST_ACTION = 4000  # characters
 LONGEST_MESSAGE = 1 << 16  # bytes
 
 
+class RequestError(ValueError):
+    """A client asks for what there is not; the text is its answer."""
+
+
 class ShopAction(Action):
     """An action in WebShop's text: ``search[words]`` or ``click[name]``."""
 
-    action: str = Field(max_length=LONGEST_ACTION, description="search[words] or click[name]")
+    action: str = Field(description=f"search[words] or click[name], of at most {LONGEST_ACTION} characters")
 
 
 class ShopObservation(Observation):
@@ -75,6 +80,7 @@ class ShopEnvironment(Environment[ShopAction, ShopObservation, ShopState]):
         self._env = WebShopEnv(catalog=catalog, split="all", split_by=split_by, max_steps=max_steps)
         self._steps = 0
         self._over = True
+        self._is_closed = False
         self._episode_id: str | None = None
 
     def reset(
@@ -87,6 +93,7 @@ class ShopEnvironment(Environment[ShopAction, ShopObservation, ShopState]):
         **_: Any,
     ) -> ShopObservation:
         """Starts an episode; see the module for how a goal is named."""
+        self._check_open()
         if goal_index is None:
             goals = self._goals(split)
             if index is None:
@@ -100,12 +107,23 @@ class ShopEnvironment(Environment[ShopAction, ShopObservation, ShopState]):
 
     def step(self, action: ShopAction, timeout_s: float | None = None, **_: Any) -> ShopObservation:
         """Takes an action."""
+        self._check_open()
         if self._over:
-            raise ValueError("no episode is running; reset first")
+            raise RequestError("no episode is running; reset first")
+        if len(action.action) > LONGEST_ACTION:
+            raise RequestError(f"the action has {len(action.action)} characters, expected at most {LONGEST_ACTION}")
         text, reward, terminated, truncated, info = self._env.step(action.action)
         self._steps += 1
         self._over = terminated or truncated
         return self._observe(text, float(reward), info, truncated=truncated)
+
+    def close(self) -> None:
+        """Ends the session; the server does so too when its client has been silent for too long."""
+        self._is_closed = True
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RequestError("the session was closed, because it was silent for too long; connect again")
 
     def _observe(
         self, text: str, reward: float | None, info: dict[str, Any], *, truncated: bool = False
@@ -143,13 +161,13 @@ class ShopEnvironment(Environment[ShopAction, ShopObservation, ShopState]):
 
     def _goals(self, split: str) -> Any:
         if split not in SPLITS:
-            raise ValueError(f"split={split!r}, expected one of {', '.join(SPLITS)}")
+            raise RequestError(f"split={split!r}, expected one of {', '.join(SPLITS)}")
         return self._catalog.split(split, self._split_by)
 
     def _place(self, split: str, index: int) -> int:
         number = len(self._goals(split))
-        if not 0 <= index < number:
-            raise IndexError(f"index={index}, but the {split} split holds {number} goals")
+        if not isinstance(index, int) or not 0 <= index < number:
+            raise RequestError(f"index={index!r}, but the {split} split holds {number} goals, from 0 on")
         return index
 
     def list_splits(self) -> list[dict[str, str]]:
@@ -185,9 +203,15 @@ def make_app(config: ServerConfig) -> Any:
     catalog = config.load_catalog()
     factory: Callable[[], Any] = functools.partial(ShopEnvironment, catalog, config.split_by, config.max_steps)
     limits = ConcurrencyConfig(max_concurrent_envs=config.max_sessions, session_timeout=config.session_timeout)
-    return create_app(
+    app = create_app(
         factory, ShopAction, ShopObservation, env_name=NAME, concurrency_config=limits, state_cls=ShopState
     )
+    app.add_exception_handler(RequestError, _bad_request)
+    return app
+
+
+def _bad_request(_: Any, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": str(error)}, status_code=400)
 
 
 def make_server(config: ServerConfig) -> uvicorn.Server:

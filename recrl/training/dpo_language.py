@@ -68,6 +68,11 @@ def train_dpo_language(
         DatasetError, CheckpointError, ConfigError: see the modules that read them.
     """
     earlier = read_record(arguments.model_name_or_path)
+    if earlier.answers != "score":
+        raise ConfigError(
+            f"{arguments.model_name_or_path} was taught to shop by calls of tools, and pairs are of actions as text; "
+            "start from a model that was trained without --tools"
+        )
     settings = {"arguments": arguments, "adapters": adapters}
     files, scratch = FILES | PAIR_FILES, (PREFERENCES_FOLDER, RESAMPLED_FOLDER)
     with training_run("dpo_language", config, settings, files=files, scratch=scratch) as run:
@@ -85,6 +90,7 @@ def train_dpo_language(
         model, tokenizer, peft_config = load_to_train(arguments.model_name_or_path, adapters, config.device)
         teller = LanguagePolicy(model, tokenizer, name=arguments.model_name_or_path, prompt=prompt)
         dataset, left_out = tokenised(pairs, teller, config.max_length)
+        logger.info("%d pairs", len(dataset))
         _check_attention(model, dataset)
         catalogs = sorted(set(pairs["catalog_sha256"]))
         record = Record(

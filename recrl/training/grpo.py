@@ -15,11 +15,17 @@ from transformers import set_seed
 from trl import GRPOConfig, GRPOTrainer
 
 from recrl.episodes.training_goals import TrainingGoals, merged
-from recrl.language.chat import Chat
+from recrl.language.chat import Chat, with_template
 from recrl.language.models import Record, context_length, read_record
 from recrl.language.tools import tool_schemas
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
+from recrl.training.language import (
+    FILES,
+    clear_refusals,
+    conversation_tokens,
+    load_to_train,
+    save_language_result,
+)
 from recrl.training.runs import training_run
 from recrl.training.settings.grpo import GRPOArguments, GRPOSettings, GRPOShop
 from recrl.training.settings.language import AdapterArguments
@@ -96,10 +102,12 @@ def train_grpo(
         logs = [entry for entry in trained["log_history"] if "reward" in entry]
         catalog = spec.shop
         record = Record(
-            adapters.prompt_after(earlier.prompt),
+            conversation_tokens(budget["prompt_tokens"] + length, model, adapters.prompt_after(earlier.prompt)),
             catalog.sha256,
             merged(earlier.trained_on, (TrainingGoals.of_split(catalog, spec.split, spec.split_by),)),
             earlier.base_model or arguments.model_name_or_path,
+            answers="tools",
+            most_words=arguments.most_words,
         )
         metrics = {
             "method": "grpo",

@@ -5,13 +5,16 @@ model with its tokenizer, and `recrl.language.models.Record` beside them, so tha
 """
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from recrl.errors import ConfigError, RecrlError
 from recrl.files import clear_disk_errors
-from recrl.language.models import ADAPTER_FILE, RECORD_FILE, Record, load_language_model
+from recrl.language.models import ADAPTER_FILE, RECORD_FILE, Record, context_length, load_language_model
+from recrl.language.prompts import PromptSettings
+from recrl.language.writing import MAX_NEW_TOKENS
 from recrl.training.runs import TrainingRun, check_weights
 from recrl.training.settings.language import AdapterArguments
 
@@ -47,22 +50,16 @@ def load_to_train(source: str, adapters: AdapterArguments, device: Any = "cpu") 
     return model, tokenizer, lora_config(model, adapters) if adapters.use_peft else None
 
 
-def with_template(tokenizer: Any, template: str | None) -> None:
-    """Gives a tokenizer another chat template, if one is named: a file, or one of TRL's.
+def conversation_tokens(most: int | None, model: Any, settings: PromptSettings) -> PromptSettings:
+    """How a model that was trained on whole conversations is told: with as much of them as it has seen.
 
-    Raises:
-        ConfigError: there is none of that name.
+    Args:
+        most: tokens of the longest conversation in training; None: no bound but the model's context.
     """
-    if template is None:
-        return
-    import trl
-
-    known = Path(trl.__file__).parent / "chat_templates"
-    found = next((path for path in (Path(template), known / f"{template}.jinja") if path.is_file()), None)
-    if found is None:
-        names = sorted(path.stem for path in known.glob("*.jinja") if not path.stem.endswith("_training"))
-        raise ConfigError(f"chat_template={template!r} is no file, and none of TRL's templates: {', '.join(names)}")
-    tokenizer.chat_template = found.read_text(encoding="utf-8")
+    context = context_length(model)
+    bounds = [most, None if context is None else context - MAX_NEW_TOKENS]
+    known = [bound for bound in bounds if bound is not None]
+    return PromptSettings(min(known), settings.notes) if known else settings
 
 
 def lora_config(model: Any, adapters: AdapterArguments) -> Any:
@@ -104,7 +101,9 @@ def clear_refusals() -> Iterator[None]:
     except (ValueError, NotImplementedError, ImportError) as error:
         if isinstance(error, RecrlError):
             raise
-        raise ConfigError(f"TRL refuses this configuration: {' '.join(str(error).split())}") from error
+        reason = " ".join(str(error).split())
+        other = "; --chat_template names another, such as qwen2_5" if "chat template" in reason else ""
+        raise ConfigError(f"TRL refuses this configuration: {reason}{other}") from error
 
 
 def save_language_result(
@@ -123,6 +122,8 @@ def save_language_result(
                 model.merge_and_unload().save_pretrained(output_dir)
         else:
             trainer.save_model(str(output_dir))
+            if trainer.args.should_save:
+                shutil.rmtree(output_dir / "ref", ignore_errors=True)  # TRL's copy of the start, as DPO's reference
         if trainer.args.should_save:
             for leftover in ("training_args.bin", "README.md") if (output_dir / ADAPTER_FILE).exists() else ():
                 (output_dir / leftover).unlink(missing_ok=True)  # PEFT's empty card; the run writes its own

@@ -18,13 +18,19 @@ from trl import SFTConfig, SFTTrainer
 from recrl.episodes.data import load_episodes
 from recrl.episodes.training_goals import merged, training_goals
 from recrl.errors import DatasetError
-from recrl.language.chat import Chat
+from recrl.language.chat import Chat, with_template
 from recrl.language.models import Record, read_record
 from recrl.language.prompts import PromptSettings
 from recrl.language.tools import tool_schemas
 from recrl.preferences.messages import Rows, Writer, check_rows, dataset_of
 from recrl.training.fields import check_fields, check_machine
-from recrl.training.language import FILES, clear_refusals, load_to_train, save_language_result, with_template
+from recrl.training.language import (
+    FILES,
+    clear_refusals,
+    conversation_tokens,
+    load_to_train,
+    save_language_result,
+)
 from recrl.training.runs import training_run
 from recrl.training.settings.language import AdapterArguments
 from recrl.training.settings.sft import SFTArguments, SFTSettings
@@ -73,10 +79,12 @@ def train_sft(
         prompt = adapters.prompt_after(earlier.prompt)
         made = _rows(arguments, prompt, config, episodes, tokenizer)
         record = Record(
-            prompt,
+            conversation_tokens(config.max_length, model, prompt) if arguments.tools else prompt,
             episodes[0].catalog_sha256,
             merged(earlier.trained_on, *(training_goals(found, source) for source, found in by_source.items())),
             earlier.base_model or arguments.model_name_or_path,
+            answers="tools" if arguments.tools else "score",
+            most_words=arguments.most_words if arguments.tools else None,
         )
         trainer_config = for_trainer(config)
         trainer_config.assistant_only_loss = arguments.unit == "episode"
@@ -120,7 +128,7 @@ def _rows(
     schemas = tool_schemas() if arguments.tools else None
     chat = Chat(tokenizer, name=repr(arguments.model_name_or_path), tools=schemas)
     longest = config.max_length if config.max_length is not None else 1 << 30
-    writer = Writer(chat, prompt, longest, arguments.tools)
+    writer = Writer(chat, prompt, longest, arguments.tools, arguments.most_words, "max_length")
     form = "messages" if arguments.unit == "episode" else "prompt_completion"
     made = writer.of_episodes(episodes, form=form, unit=arguments.unit)
     check_rows(made)

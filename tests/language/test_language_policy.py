@@ -181,6 +181,11 @@ def test_a_model_without_a_chat_template_is_refused(tmp_path: Path) -> None:
         load_policy(str(folder))
 
 
+def test_a_model_whose_template_knows_no_tools_does_not_play_with_them(tiny_language_model: Path) -> None:
+    with pytest.raises(CheckpointError, match=r"the chat template of .* knows no tools; take a model"):
+        load_policy(str(tiny_language_model), answers="tools")
+
+
 def test_a_template_that_answers_elsewhere_is_refused(tmp_path: Path) -> None:
     odd = TEMPLATE.replace("<|im_start|>assistant\n{%", "<|im_start|>bot\n{%")
     folder = make_language_model(tmp_path / "odd", template=odd)
@@ -245,10 +250,13 @@ def test_a_prompt_is_told_as_the_model_was_trained(tiny_language_model: Path, tm
     from recrl.language.models import Record, read_record
 
     folder = shutil.copytree(tiny_language_model, tmp_path / "trained")
-    Record(PromptSettings(700, notes=False), "sha", (), "tiny").save(folder)
+    Record(PromptSettings(700, notes=False), "sha", (), "tiny", answers="text").save(folder)
     policy = load_policy(str(folder))
     assert isinstance(policy, LanguagePolicy)
-    assert policy.prompt == PromptSettings(700, notes=False)
+    assert (policy.prompt, policy.answers) == (PromptSettings(700, notes=False), "text")
+    asked = load_policy(str(folder), answers="score")
+    assert isinstance(asked, LanguagePolicy)
+    assert asked.answers == "score"
     assert policy.catalog_sha256 == "sha"
     assert read_record(tiny_language_model) == Record()
     with pytest.raises(CheckpointError, match=r"expected a causal language model .* got 'runs/not/there': no such fol"):

@@ -13,8 +13,6 @@ from recrl.episodes.data import Episode, episodes_to_dataset
 from recrl.language.tools import TOOLS, action_of, call_of, read_call, tool_schemas
 from recrl.preferences.builders import build_preferences
 from recrl.preferences.building import save_pairs
-from recrl.preferences.exporting import tokenizer_of
-from recrl.training.language import with_template
 
 
 def uniform(decisions: Any) -> list[np.ndarray]:
@@ -68,7 +66,7 @@ def test_what_did_not_fit_is_counted(
 def test_an_episode_is_a_conversation(
     demonstrations: Path, tiny_language_model: Path, episodes: list[Episode], tmp_path: Path
 ) -> None:
-    rows = export(demonstrations, "--model", tiny_language_model, "--format", "messages", "--unit", "episode",
+    rows = export(demonstrations, "--model", tiny_language_model, "--unit", "episode",
                   "--max_prompt_tokens", 1000, "--max_tokens", 10000, "--output_dir", tmp_path / "rows")  # fmt: skip
     for row, episode in zip(rows, episodes, strict=True):
         assert [turn["content"] for turn in row["messages"][1::2]] == [step.action for step in episode.steps]
@@ -93,10 +91,7 @@ def test_rows_of_calls_end_with_an_answer_after_the_purchase(
     demonstrations: Path, tiny_language_model: Path, episodes: list[Episode], tmp_path: Path
 ) -> None:
     """TRL asks once more after the call that buys; a model that never saw that writes on and on."""
-    tokenizer = tokenizer_of(str(tiny_language_model))
-    with_template(tokenizer, "qwen2_5")
-    tokenizer.save_pretrained(tmp_path / "tools")
-    rows = export(demonstrations, "--model", tmp_path / "tools", "--format", "messages", "--unit", "episode",
+    rows = export(demonstrations, "--model", tiny_language_model, "--chat_template", "qwen2_5", "--unit", "episode",
                   "--tools", "--max_prompt_tokens", 10000, "--max_tokens", 20000,
                   "--output_dir", tmp_path / "rows")  # fmt: skip
     assert all(episode.terminated for episode in episodes)
@@ -106,6 +101,24 @@ def test_rows_of_calls_end_with_an_answer_after_the_purchase(
         assert [action_of(call["name"], call["arguments"]) for call in calls] == [step.action for step in episode.steps]
         assert (bought["role"], bought["content"]) == ("tool", "You bought it.")
         assert (done["role"], done["content"], done.get("tool_calls")) == ("assistant", "Done.", None)
+
+
+def test_a_template_without_tools_is_refused_and_another_can_be_named(
+    demonstrations: Path, tiny_language_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Such a template leaves the calls out without a word, and the tokens would be counted wrongly."""
+    command = [demonstrations, "--model", tiny_language_model, "--unit", "episode", "--tools", "--max_tokens", 20000]
+    with pytest.raises(SystemExit):
+        export(*command, "--output_dir", tmp_path / "rows")
+    assert "knows no tools" in (said := capsys.readouterr().err)
+    assert "--chat_template" in said
+    cut = export(*command, "--chat_template", "qwen2_5", "--most_words", 2, "--output_dir", tmp_path / "cut")
+    whole = export(*command, "--chat_template", "qwen2_5", "--most_words", "null", "--output_dir", tmp_path / "whole")
+    short, long = (rows[0]["messages"][2]["content"] for rows in (cut, whole))
+    assert short.startswith("Page: results")
+    assert len(short) < len(long)
+    summary = json.loads((tmp_path / "cut" / "export.json").read_text())
+    assert (summary["config"]["format"], summary["config"]["most_words"]) == ("messages", 2)
 
 
 def test_a_pair_is_a_prompt_with_two_answers(pairs: Path, tiny_language_model: Path, tmp_path: Path) -> None:
@@ -123,6 +136,7 @@ def test_bad_input_is_one_line(
         (["--model", str(tiny_scorer)], "has no chat template; take an instruct or chat model"),
         (["--model", str(tmp_path / "gone")], "expected a model with a tokenizer"),
         (["--model", str(tiny_scorer), "--tools"], "add --unit episode"),
+        (["--model", str(tiny_scorer), "--unit", "episode", "--format", "prompt_completion"], "assistant_only_loss"),
     ):
         with pytest.raises(SystemExit) as ended:
             main(["export", str(demonstrations), "--output_dir", str(tmp_path / "rows"), *arguments])
@@ -198,7 +212,8 @@ def travelled(rows: Any, trip: str, folder: Path) -> Any:
 def test_exported_rows_survive_every_trip(
     form: str, demonstrations: Path, pairs: Path, tiny_language_model: Path, tmp_path: Path
 ) -> None:
-    said = ["--unit", "episode", "--tools"] if form == "tools" else ["--format", form]
+    tools = ["--unit", "episode", "--tools", "--chat_template", "qwen2_5"]
+    said = tools if form == "tools" else ["--format", form]
     source = pairs if form == "preference" else demonstrations
     most = ["--max_prompt_tokens", 1000, "--max_tokens", 10000]
     rows = export(source, "--model", tiny_language_model, *said, *most, "--output_dir", tmp_path / "rows")

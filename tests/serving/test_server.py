@@ -1,10 +1,12 @@
 """The OpenEnv server over the loopback, with OpenEnv's own client: episodes, tasks, limits, what clients do wrong."""
 
 import contextlib
+import functools
 import json
 import socket
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +25,7 @@ from recrl.episodes.data import Episode
 from recrl.policies.loading import load_policy
 from recrl.rollouts.rollout import rollout
 from recrl.serving.config import ServerConfig
-from recrl.serving.server import make_server
+from recrl.serving.server import RequestError, ShopAction, ShopEnvironment, make_server
 from recrl.webshop.catalog import Catalog, load_catalog
 
 SESSIONS = 16
@@ -41,8 +43,8 @@ def catalog() -> Catalog:
 
 
 @contextlib.contextmanager
-def serving(max_sessions: int) -> Iterator[str]:
-    config = ServerConfig(port=free_port(), max_sessions=max_sessions)
+def serving(max_sessions: int, **settings: Any) -> Iterator[str]:
+    config = ServerConfig(port=free_port(), max_sessions=max_sessions, **settings)
     server = make_server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -133,9 +135,45 @@ def test_junk_is_answered_and_the_session_goes_on(address: str) -> None:
         assert answer('{"type": "dance"}')["data"]["code"] == "UNKNOWN_TYPE"
         assert "reset first" in answer('{"type": "step", "data": {"action": "click[buy now]"}}')["data"]["message"]
         assert answer('{"type": "step", "data": {"action": 7}}')["data"]["code"] == "VALIDATION_ERROR"
-        long = json.dumps({"type": "step", "data": {"action": "x" * 5000}})
-        assert answer(long)["data"]["code"] == "VALIDATION_ERROR"
         assert answer('{"type": "reset", "data": {"split": "test", "index": 0}}')["type"] == "observation"
+        long = json.dumps({"type": "step", "data": {"action": "x" * 5000}})
+        assert "5000 characters, expected at most 4000" in answer(long)["data"]["message"]
+        named = answer('{"type": "reset", "data": {"split": "test", "index": "x"}}')["data"]["message"]
+        assert named.startswith("index='x', but the test split holds")
+        assert answer('{"type": "reset", "data": {"split": "test", "index": 0}}')["type"] == "observation"
+
+
+def test_a_task_that_is_not_there_is_a_bad_request(address: str) -> None:
+    for body, expected in (
+        ({"split": "exam", "index": 0}, "split='exam', expected one of train, dev, test"),
+        ({"split": "test", "index": 100000}, "index=100000, but the test split holds"),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            post(address, "/webshop/task", **body)
+        assert refused.value.code == 400
+        assert expected in json.load(refused.value)["detail"]
+
+
+def test_a_session_that_was_closed_plays_no_more(catalog: Catalog) -> None:
+    """As the server closes one whose client was silent for longer than ``session_timeout``."""
+    session = ShopEnvironment(catalog, "product", 15)
+    shown = session.reset(split="test", index=0)
+    session.close()
+    for ask in (session.reset, functools.partial(session.step, ShopAction(action=shown.valid_actions[0]))):
+        with pytest.raises(RequestError, match="closed, because it was silent for too long; connect again"):
+            ask()
+
+
+@pytest.mark.slow
+def test_a_client_that_was_silent_for_too_long_plays_no_more() -> None:
+    """The server looks every five seconds."""
+    with serving(1, session_timeout=1.0) as address, connect(f"ws://{address}/ws") as socket_:
+        reset = '{"type": "reset", "data": {"split": "test", "index": 0}}'
+        socket_.send(reset)
+        assert json.loads(socket_.recv())["type"] == "observation"
+        time.sleep(8)
+        socket_.send(reset)
+        assert "silent for too long; connect again" in json.loads(socket_.recv())["data"]["message"]
 
 
 def test_a_client_that_vanishes_leaves_its_place(address: str) -> None:

@@ -12,10 +12,10 @@ import pytest
 from given_answers import answer_of
 
 from language_model import make_language_model
+from recrl.language.chat import with_template
 from recrl.policies.loading import load_policy
 from recrl.preferences.exporting import tokenizer_of
 from recrl.rollouts.rollout import rollout
-from recrl.training.language import with_template
 from recrl.training.webshop_spec import WebShopSpec, WebShopToolEnv
 
 GROUP = 4

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 
 from language_model import make_language_model
 from recrl.errors import ConfigError
-from recrl.language.chat import Chat
+from recrl.language.chat import Chat, with_template
 from recrl.language.conversation import TOOL_TASK, opening, tool_calls, user
 from recrl.language.tools import TOOLS, call_of, tool_schemas
 from recrl.policies.language import LanguagePolicy
@@ -24,7 +24,6 @@ from recrl.preferences.exporting import tokenizer_of
 from recrl.publishing.push import push_run
 from recrl.rollouts.rollout import rollout
 from recrl.training.grpo import LanguageGRPOConfig, train_grpo
-from recrl.training.language import with_template
 from recrl.training.runs import training_metrics
 from recrl.training.settings.grpo import GRPOArguments, GRPOShop
 from recrl.training.settings.language import AdapterArguments

@@ -13,6 +13,7 @@ from transformers import TrainerCallback
 from language_model import make_language_model
 from recrl.episodes.data import Episode, episodes_to_dataset
 from recrl.errors import ConfigError, DatasetError
+from recrl.language.models import read_record
 from recrl.language.tools import call_of
 from recrl.policies.language import LanguagePolicy
 from recrl.policies.loading import load_policy
@@ -111,6 +112,15 @@ def test_sft_of_calls_learns_the_calls_and_how_a_shopping_ends(
         expected.append([*calls, "Done."])
     answers = [[one.strip() for one in text.split("<|im_end|>") if one.strip()] for text in learned]
     assert sorted(answers) == sorted(expected)
+    record = read_record(tmp_path / "sft")
+    assert (record.answers, record.most_words) == ("tools", 16)
+    assert record.prompt.max_prompt_tokens == config.max_length  # of whole conversations, as it has seen them
+    with pytest.raises(ConfigError, match="taught to shop by calls of tools, and pairs are of actions as text"):
+        train_dpo_language(
+            LanguageDPOArguments(model_name_or_path=str(tmp_path / "sft"), preferences="p"),
+            AdapterArguments(),
+            LanguageDPOConfig(output_dir=str(tmp_path / "dpo"), use_cpu=True),
+        )
 
 
 @pytest.mark.slow
@@ -234,6 +244,25 @@ def test_only_the_highest_layers_get_adapters(model: Path) -> None:
         load_to_train(str(model), AdapterArguments(lora_top_layers=3))
     with pytest.raises(ConfigError, match="has no linear layer 'query'; it has down_proj, gate_proj"):
         load_to_train(str(model), AdapterArguments(lora_target_modules=["query"]))
+
+
+def test_numbers_that_would_train_nothing_or_fail_on_the_way_are_refused(model: Path, tmp_path: Path) -> None:
+    for settings, expected in (
+        ({"learning_rate": -1.0}, "learning_rate=-1.0, expected at least 0"),
+        ({"num_train_epochs": 0}, "num_train_epochs=0, expected a number above 0"),
+        ({"per_device_train_batch_size": 0}, "per_device_train_batch_size=0, expected at least 1"),
+        ({"gradient_accumulation_steps": 0}, "gradient_accumulation_steps=0, expected at least 1"),
+        ({"adam_beta1": 2.0}, "adam_beta1=2.0, expected at least 0 and below 1"),
+        ({"save_steps": -1}, "save_steps=-1, expected a number above 0"),
+    ):
+        with pytest.raises(ConfigError, match=expected):
+            LanguageSFTConfig(output_dir=str(tmp_path / "sft"), use_cpu=True, **settings)  # type: ignore[arg-type]
+    for arguments, expected in (
+        ({"num_demonstrations": -3}, "num_demonstrations=-3, expected at least 1"),
+        ({"unit": "both"}, "unit='both', expected one of decision, episode"),
+    ):
+        with pytest.raises(ConfigError, match=expected):
+            SFTArguments(str(model), ["d"], **arguments)  # type: ignore[arg-type]
 
 
 def test_rows_that_do_not_fit_end_before_training(model: Path, demonstrations: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from recrl.scoring.inputs import ACTION_FEATURES, PLAIN_FEATURES
+from recrl.settings import check_at_least
 from recrl.training.settings.trainer import OUTPUT_DIR_HELP, TrainerSettings
 
 
@@ -41,6 +42,7 @@ class ImitationArguments:
     def __post_init__(self) -> None:
         if isinstance(self.demonstrations, str):  # one, given from Python
             self.demonstrations = [self.demonstrations]
+        check_at_least(self, 1, "num_demonstrations", "max_state_tokens", "max_action_tokens")
 
 
 @dataclass

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from recrl.preferences.exporting import check_form
+from recrl.preferences.exporting import MOST_WORDS, MOST_WORDS_HELP, check_form
+from recrl.settings import check_at_least
 from recrl.training.settings.trainer import OUTPUT_DIR_HELP, TrainerSettings
 
 
@@ -23,6 +24,7 @@ class SFTArguments:
         default="decision", metadata={"help": "decision makes a row for each decision, episode one for each episode."}
     )
     tools: bool = field(default=False, metadata={"help": "Write episodes as calls of tools, as recipes/grpo.py plays."})
+    most_words: int | None = field(default=MOST_WORDS, metadata=MOST_WORDS_HELP)
     chat_template: str | None = field(
         default=None,
         metadata={
@@ -34,7 +36,9 @@ class SFTArguments:
     def __post_init__(self) -> None:
         if isinstance(self.demonstrations, str):  # one, given from Python
             self.demonstrations = [self.demonstrations]
-        check_form("prompt_completion", self.unit, self.tools)
+        check_form("messages", self.unit, self.tools)
+        check_at_least(self, 1, "num_demonstrations")
+        check_at_least(self, 0, "most_words")
 
 
 @dataclass
