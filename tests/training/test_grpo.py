@@ -200,8 +200,17 @@ def test_real_steps_with_given_answers_have_the_rewards_of_the_shop(
         assert log["completions/mean_length"] > 0
     told = user(TOOL_TASK + opening(episode.instruction, 8))
     assert asked[0] == tools_chat(model).prompt_ids([told])  # as SFT and the policy tell it
-    assert isinstance(load_policy(str(run), answers="tools"), LanguagePolicy)
-    assert "Group relative policy optimisation" in card_of(run)
+    policy = load_policy(str(run))
+    assert isinstance(policy, LanguagePolicy)
+    assert (policy.answers, policy.record.most_words) == ("tools", 4)  # it plays as it was taught, and sees as much
+    assert policy.prompt.max_prompt_tokens > 2000  # the prompt and max_completion_length
+    goal = [episode.goal_index]
+    assert len(list(rollout(policy, WebShopSpec().shop, goal, seed=0, max_steps=2, greedy=True))) == 1
+    card = card_of(run)
+    assert "Group relative policy optimisation" in card
+    assert "- acts by: calls of tools, in a conversation whose pages have 4 words of each text" in card
+    assert "- max_turn_tokens: 600" in card
+    assert "- max_episode_steps: 8" in card
 
 
 def card_of(run: Path) -> str:

@@ -188,6 +188,7 @@ def test_dpo_trains_an_adapter_on_with_its_former_self_as_reference(
     assert seen[0]["loss"] == pytest.approx(np.log(2), abs=1e-3)  # policy and reference are the same at the start
     after = adapter_of(run)
     assert set(after) == set(before)
+    assert not (run / "ref").exists()  # the copy of the start that TRL makes
     assert any(not torch.equal(after[name], before[name]) for name in after)
     assert load_policy(str(run)).prompt.max_prompt_tokens == BUDGET  # type: ignore[attr-defined]
     pairs = dataset_to_preferences(load_preferences(run / "preferences"))
