@@ -40,24 +40,33 @@ def recrl(*words: Any) -> None:
 def make_models(arguments: argparse.Namespace) -> dict[str, list[str]]:
     """Trains what is not trained yet; returns the flags of each row's policy."""
     folder, budget = arguments.output_dir, ["--max_prompt_tokens", str(arguments.max_prompt_tokens)]
-    shown = folder / "demonstrations"
-    if not shown.exists():
-        most = max(arguments.num_demonstrations)
-        recrl("generate-trajectories", "--policy", "demonstrator", "--num_trajectories", most, "--output_dir", shown)
     rows = {"zero-shot": ["--policy", arguments.model, *budget]}
     for number in arguments.num_demonstrations:
-        run = folder / f"sft_{number}"
+        run = imitate("demonstrator", folder / "demonstrations", number, folder / f"sft_{number}", arguments)
         rows[f"SFT on {number}"] = ["--policy", str(run)]
-        if not (run / "training_metrics.json").exists():
-            recrl("train", "sft", "--config", "sft_embedded", "--model_name_or_path", arguments.model,
-                  "--demonstrations", shown, "--num_demonstrations", number, *budget, "--output_dir", run,
-                  "--seed", arguments.seed)  # fmt: skip
+    if arguments.judgement:
+        least, shown = min(arguments.num_demonstrations), folder / "planner_demonstrations"
+        run = imitate(f"planner:{arguments.judgement}", shown, least, folder / f"sft_planner_{least}", arguments)
+        rows[f"SFT on {least} of the planner"] = ["--policy", str(run)]
     if arguments.dpo:
         start = folder / f"sft_{max(arguments.num_demonstrations)}"
         rows["DPO"] = ["--policy", str(improve(start, arguments))]
     if arguments.encoder:
         rows["encoder"] = ["--policy", arguments.encoder]
     return rows | {name: ["--policy", name] for name in RULES}
+
+
+def imitate(teacher: str, shown: Path, number: int, run: Path, arguments: argparse.Namespace) -> Path:
+    """SFT on the first episodes of a teacher that earn 1; returns the run's folder."""
+    if not shown.exists():
+        most = max(arguments.num_demonstrations) if teacher == "demonstrator" else number
+        recrl("generate-trajectories", "--policy", teacher, "--num_trajectories", most, "--min_reward", 1.0,
+              "--output_dir", shown)  # fmt: skip
+    if not (run / "training_metrics.json").exists():
+        recrl("train", "sft", "--config", "sft_embedded", "--model_name_or_path", arguments.model,
+              "--demonstrations", shown, "--num_demonstrations", number, "--output_dir", run,
+              "--max_prompt_tokens", arguments.max_prompt_tokens, "--seed", arguments.seed)  # fmt: skip
+    return run
 
 
 def improve(start: Path, arguments: argparse.Namespace) -> Path:
@@ -101,6 +110,7 @@ def main() -> None:
     parser.add_argument("--output_dir", type=Path, default=Path("runs/language_models"))
     parser.add_argument("--catalog", help="also play the test goals of this catalogue")
     parser.add_argument("--encoder", help="a trained scorer, for a row of its own")
+    parser.add_argument("--judgement", help="a trained judgement: also SFT on the episodes of the planner by it")
     parser.add_argument("--num_demonstrations", type=int, nargs="+", default=[100, 400], help="of an SFT each")
     parser.add_argument(
         "--dpo", action=argparse.BooleanOptionalAction, default=True, help="also DPO on the largest SFT"
