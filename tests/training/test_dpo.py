@@ -7,17 +7,15 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from dpo_settings import arguments, plain, settings
+from dpo_settings import arguments, plain_loss, settings, trainer_away_from_its_start
 from reported import reported
 from transformers import TrainerCallback
 from trl import DPOTrainer
 
 from decision_data import colour_episode
 from recrl.episodes.data import episodes_to_dataset
-from recrl.episodes.decisions import row_to_decision
 from recrl.errors import CheckpointError, ConfigError, DatasetError
 from recrl.preferences.data import SIDES, load_preferences
 from recrl.recipes import RECIPES as KNOWN_RECIPES
@@ -100,34 +98,11 @@ def test_decisions_are_scored_once(preferences: Path, tiny_scorer: Path) -> None
 
 def test_the_loss_is_the_papers(preferences: Path, tiny_scorer: Path, tmp_path: Path) -> None:
     """-log sigmoid(beta * (log ratio of chosen - log ratio of rejected)), arXiv:2305.18290, Eq. 7, pair by pair."""
-    dataset = load_preferences(preferences)
-    model, tokenizer = load_scorer(tiny_scorer)
-    reference, _ = load_scorer(tiny_scorer)
-    noise = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=noise)
-    trainer = ChoiceDPOTrainer(
-        model, tokenizer, ref_model=reference, args=settings(tmp_path / "run", beta=0.3), train_dataset=dataset
-    )
-    rows = dataset.to_list()[:6]
-    loss = trainer.compute_loss(trainer.model, trainer.data_collator(rows))
-    collator = ChoiceCollator(tokenizer, model.config)
-    expected = []
-    for row in rows:
-        ratio = {}
-        for side in SIDES:
-            [move] = row[f"{side}_moves"]
-            with torch.no_grad():
-                policy, start = (
-                    load(**collator([row_to_decision(move)]).tensors()).log_probs[0]
-                    for load in (plain(model), plain(reference))
-                )
-            ratio[side] = float(policy[move["action_index"]] - start[move["action_index"]])
-        expected.append(-math.log(1 / (1 + math.exp(-0.3 * (ratio["chosen"] - ratio["rejected"])))))
-    loss = loss.detach()
-    assert float(loss) == pytest.approx(np.mean(expected), abs=1e-5)
-    assert abs(float(loss) - math.log(2)) > 1e-3
+    trainer = trainer_away_from_its_start(load_preferences(preferences), tiny_scorer, tmp_path / "run", beta=0.3)
+    rows = load_preferences(preferences).to_list()[:6]
+    loss = float(trainer.compute_loss(trainer.model, trainer.data_collator(rows)).detach())
+    assert loss == pytest.approx(plain_loss(trainer, rows, beta=0.3), abs=1e-5)
+    assert abs(loss - math.log(2)) > 1e-3
 
 
 def take_step(preferences: Path, scorer: Path, tmp_path: Path, **fields: Any) -> tuple[Any, dict[str, float]]:

@@ -1,24 +1,17 @@
 """DPO on pairs of whole episodes: the loss against a plain loop, learning, recorded log-probabilities."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
-from dpo_settings import arguments, plain, settings
+from dpo_settings import arguments, plain_loss, settings, trainer_away_from_its_start
 
 from decision_data import colour_episode
 from recrl.episodes.data import Episode, episodes_to_dataset
-from recrl.episodes.decisions import row_to_decision
 from recrl.preferences.building import PairingConfig, write_pairs
-from recrl.preferences.data import SIDES, load_preferences
-from recrl.scoring.checkpoints import load_scorer
-from recrl.scoring.collator import ChoiceCollator
+from recrl.preferences.data import load_preferences
 from recrl.training.dpo import train_dpo
 from recrl.training.runs import training_metrics
-from recrl.training.trl_adapter import ChoiceDPOTrainer
 from recrl.training.tuning import TuningArguments
 
 
@@ -53,32 +46,11 @@ def test_the_loss_of_two_episodes_sums_over_their_decisions(
     rows = load_preferences(episode_pairs[1]).to_list()[:4]
     rows[0]["rejected_moves"] = rows[0]["rejected_moves"][:1]  # sides of unequal length
     dataset = load_preferences(episode_pairs[1])
-    model, tokenizer = load_scorer(tiny_scorer)
-    reference, _ = load_scorer(tiny_scorer)
-    noise = torch.Generator().manual_seed(0)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter += 0.05 * torch.randn(parameter.shape, generator=noise)
-    trainer = ChoiceDPOTrainer(
-        model, tokenizer, ref_model=reference, args=settings(tmp_path / "run", beta=0.3), train_dataset=dataset
-    )
+    trainer = trainer_away_from_its_start(dataset, tiny_scorer, tmp_path / "run", beta=0.3)
     batch = trainer.data_collator(rows)
     assert batch["valid_mask"].shape[0] == 12 - 1  # a shared first page, and two second ones but for the cut side
     loss = float(trainer.compute_loss(trainer.model, batch).detach())
-    collator = ChoiceCollator(tokenizer, model.config)
-    expected = []
-    for row in rows:
-        ratio = dict.fromkeys(SIDES, 0.0)
-        for side in SIDES:
-            for move in row[f"{side}_moves"]:
-                with torch.no_grad():
-                    policy, start = (
-                        load(**collator([row_to_decision(move)]).tensors()).log_probs[0]
-                        for load in (plain(model), plain(reference))
-                    )
-                ratio[side] += float(policy[move["action_index"]] - start[move["action_index"]])
-        expected.append(-math.log(1 / (1 + math.exp(-0.3 * (ratio["chosen"] - ratio["rejected"])))))
-    assert loss == pytest.approx(np.mean(expected), abs=1e-5)
+    assert loss == pytest.approx(plain_loss(trainer, rows, beta=0.3), abs=1e-5)
 
 
 def test_it_learns_from_pairs_of_episodes(episode_pairs: tuple[Path, Path], tiny_scorer: Path, tmp_path: Path) -> None:
