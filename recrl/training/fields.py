@@ -57,6 +57,7 @@ def _refused(reason: str, names: str) -> Rules:
 NO_EVALUATION = "nothing is held out while it trains; measure the result with `recrl evaluate`"
 GOES_ON = "a run goes on by itself, to the numbers of an uninterrupted one; run the same command again"
 POSITIVE = ("num_train_epochs", "logging_steps", "save_steps")
+MAY_BE_0 = {"search": {"num_train_epochs"}}  # it may have copied alone
 COUNTS = ("per_device_train_batch_size", "gradient_accumulation_steps")
 NOT_NEGATIVE = ("learning_rate", "head_learning_rate", "weight_decay", "max_grad_norm", "warmup_steps", "adam_epsilon")
 PUSHED_ONCE = "a run is pushed once, when it is finished"
@@ -307,7 +308,7 @@ def check_fields(recipe: str, config: Any) -> None:
         ConfigError: with the reason, and what to set instead where there is something.
     """
     check_finite(config)
-    _check_numbers(config)
+    _check_numbers(recipe, config)
     for field in fields(config):
         rule, value = RULES[recipe][field.name], getattr(config, field.name)
         default = field.default if field.default_factory is MISSING else field.default_factory()
@@ -317,12 +318,13 @@ def check_fields(recipe: str, config: Any) -> None:
             raise ConfigError(f"{field.name}={shown} has no meaning for {TITLES[recipe]}; {rule.reason}")
 
 
-def _check_numbers(config: Any) -> None:
+def _check_numbers(recipe: str, config: Any) -> None:
     """Raises ConfigError for numbers with which a trainer fails in the middle, or trains nothing."""
     there = {field.name for field in fields(config)}
     check_at_least(config, 1, *there.intersection(COUNTS))
-    check_at_least(config, 0, *there.intersection(NOT_NEGATIVE))
-    for name in there.intersection(POSITIVE):
+    may_be_0 = MAY_BE_0.get(recipe, set())
+    check_at_least(config, 0, *there.intersection(NOT_NEGATIVE), *may_be_0)
+    for name in there.intersection(POSITIVE) - may_be_0:
         if not getattr(config, name) > 0:
             raise ConfigError(f"{name}={getattr(config, name)}, expected a number above 0")
     for name in there.intersection(("adam_beta1", "adam_beta2")):
