@@ -60,8 +60,7 @@ def imitate(teacher: str, shown: Path, number: int, run: Path, arguments: argpar
     """SFT on the first episodes of a teacher that earn 1; returns the run's folder."""
     if not shown.exists():
         most = max(arguments.num_demonstrations) if teacher == "demonstrator" else number
-        recrl("generate-trajectories", "--policy", teacher, "--num_trajectories", most, "--min_reward", 1.0,
-              "--output_dir", shown)  # fmt: skip
+        recrl("generate-trajectories", "--policy", teacher, "--num_trajectories", most, "--output_dir", shown)
     if not (run / "training_metrics.json").exists():
         recrl("train", "sft", "--config", "sft_embedded", "--model_name_or_path", arguments.model,
               "--demonstrations", shown, "--num_demonstrations", number, "--output_dir", run,

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
+
 from recrl.errors import CheckpointError, ConfigError
 
 PROBE = "click[buy now]"
@@ -57,7 +59,7 @@ class Chat:
         self._answer = functools.lru_cache(maxsize=1 << 14)(self._answer_ids)
 
     def _check_tools(self, name: str) -> None:
-        """Raises CheckpointError for a template that leaves tools, or calls of them, out without a word."""
+        """Raises CheckpointError for a template that leaves tools, or calls of them, out, or cannot write them."""
         if self.tools is None:
             return
         tool = self.tools[0]["function"]["name"]
@@ -66,12 +68,18 @@ class Chat:
             {"role": "user", "content": "?"},
             {"role": "assistant", "content": "", "tool_calls": [call]},
         ]
-        offered, called = (self._render(turns[:number]).count(tool) for number in (1, 2))
-        if not offered or called == offered:
+        other = (
+            "take a model whose template does, or train it with another template first: --chat_template names a file "
+            "or one of TRL's, such as qwen2_5"
+        )
+        try:
+            offered, called = (self._render(turns[:number]).count(tool) for number in (1, 2))
+        except TemplateError as error:
             raise CheckpointError(
-                f"the chat template of {name} knows no tools; take a model whose template does, or train it with "
-                "another template first: --chat_template names a file or one of TRL's, such as qwen2_5"
-            )
+                f"the chat template of {name} does not write calls as here ({error}); {other}"
+            ) from error
+        if not offered or called == offered:
+            raise CheckpointError(f"the chat template of {name} knows no tools; {other}")
 
     def _special_tokens(self) -> list[str]:
         added = [str(token) for token in self.tokenizer.added_tokens_decoder.values() if token.special]

@@ -8,13 +8,12 @@ from typing import Any
 
 from recrl.errors import CheckpointError, ConfigError, DatasetError, HubError
 from recrl.files import replace_folder
+from recrl.language.choices import CHAT_TEMPLATE_HELP, MOST_WORDS, MOST_WORDS_HELP
 from recrl.seals import seal_folder, write_sealed_json
 from recrl.settings import check_at_least, check_values
 
 FORMATS = ("messages", "prompt_completion", "preference")
 UNITS = ("decision", "episode")
-MOST_WORDS = 16  # of each text of a page, such as a title, in conversations with tools
-MOST_WORDS_HELP = {"help": "With tools: most words of each text of a page, such as a title; null cuts nothing."}
 EXPORT_FILE = "export.json"  # beside the rows: settings, counts, and what they were made of
 
 
@@ -47,13 +46,7 @@ class ExportConfig:
     )
     tools: bool = field(default=False, metadata={"help": "Write actions as calls of tools, as recipes/grpo.py plays."})
     most_words: int | None = field(default=MOST_WORDS, metadata=MOST_WORDS_HELP)
-    chat_template: str | None = field(
-        default=None,
-        metadata={
-            "help": "Count under another chat template: a file, or the name of one that TRL knows, such as qwen2_5, "
-            "which has tools."
-        },
-    )
+    chat_template: str | None = field(default=None, metadata=CHAT_TEMPLATE_HELP)
     max_prompt_tokens: int = field(default=1024, metadata={"help": "Most tokens of the prompt that tells a decision."})
     max_tokens: int = field(
         default=4096, metadata={"help": "Most tokens of a row; longer ones are left out and counted."}

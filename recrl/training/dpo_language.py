@@ -90,7 +90,7 @@ def train_dpo_language(
         model, tokenizer, peft_config = load_to_train(arguments.model_name_or_path, adapters, config.device)
         teller = LanguagePolicy(model, tokenizer, name=arguments.model_name_or_path, prompt=prompt)
         dataset, left_out = tokenised(pairs, teller, config.max_length)
-        logger.info("%d pairs", len(dataset))
+        logger.info("training on %d pairs", len(dataset))
         _check_attention(model, dataset)
         catalogs = sorted(set(pairs["catalog_sha256"]))
         record = Record(

@@ -12,7 +12,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any
 
 from recrl.errors import ConfigError
-from recrl.settings import check_at_least, check_finite
+from recrl.training.numbers import check_numbers
 
 
 class Use(enum.Enum):
@@ -56,10 +56,6 @@ def _refused(reason: str, names: str) -> Rules:
 
 NO_EVALUATION = "nothing is held out while it trains; measure the result with `recrl evaluate`"
 GOES_ON = "a run goes on by itself, to the numbers of an uninterrupted one; run the same command again"
-POSITIVE = ("num_train_epochs", "logging_steps", "save_steps")
-MAY_BE_0 = {"search": {"num_train_epochs"}}  # it may have copied alone
-COUNTS = ("per_device_train_batch_size", "gradient_accumulation_steps")
-NOT_NEGATIVE = ("learning_rate", "head_learning_rate", "weight_decay", "max_grad_norm", "warmup_steps", "adam_epsilon")
 PUSHED_ONCE = "a run is pushed once, when it is finished"
 OTHER_MODELS = "it is for causal language models, and would change nothing here or fail"
 UNEVEN = "pages differ in their number of texts and tokens, so that it would compile again and again"
@@ -307,8 +303,7 @@ def check_fields(recipe: str, config: Any) -> None:
     Raises:
         ConfigError: with the reason, and what to set instead where there is something.
     """
-    check_finite(config)
-    _check_numbers(recipe, config)
+    check_numbers(recipe, config)
     for field in fields(config):
         rule, value = RULES[recipe][field.name], getattr(config, field.name)
         default = field.default if field.default_factory is MISSING else field.default_factory()
@@ -316,20 +311,6 @@ def check_fields(recipe: str, config: Any) -> None:
         if (rule.use is Use.REFUSED and not same and value not in rule.allowed) or value in rule.never:
             shown = "..." if "token" in field.name and isinstance(value, str) else value
             raise ConfigError(f"{field.name}={shown} has no meaning for {TITLES[recipe]}; {rule.reason}")
-
-
-def _check_numbers(recipe: str, config: Any) -> None:
-    """Raises ConfigError for numbers with which a trainer fails in the middle, or trains nothing."""
-    there = {field.name for field in fields(config)}
-    check_at_least(config, 1, *there.intersection(COUNTS))
-    may_be_0 = MAY_BE_0.get(recipe, set())
-    check_at_least(config, 0, *there.intersection(NOT_NEGATIVE), *may_be_0)
-    for name in there.intersection(POSITIVE) - may_be_0:
-        if not getattr(config, name) > 0:
-            raise ConfigError(f"{name}={getattr(config, name)}, expected a number above 0")
-    for name in there.intersection(("adam_beta1", "adam_beta2")):
-        if not 0 <= getattr(config, name) < 1:
-            raise ConfigError(f"{name}={getattr(config, name)}, expected at least 0 and below 1")
 
 
 def _is_off(value: Any) -> bool:

@@ -22,7 +22,7 @@ from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import (
     FILES,
     clear_refusals,
-    conversation_tokens,
+    conversation_settings,
     load_to_train,
     save_language_result,
 )
@@ -102,7 +102,7 @@ def train_grpo(
         logs = [entry for entry in trained["log_history"] if "reward" in entry]
         catalog = spec.shop
         record = Record(
-            conversation_tokens(budget["prompt_tokens"] + length, model, adapters.prompt_after(earlier.prompt)),
+            conversation_settings(budget["prompt_tokens"] + length, model, adapters.prompt_after(earlier.prompt)),
             catalog.sha256,
             merged(earlier.trained_on, (TrainingGoals.of_split(catalog, spec.split, spec.split_by),)),
             earlier.base_model or arguments.model_name_or_path,

@@ -50,11 +50,13 @@ def load_to_train(source: str, adapters: AdapterArguments, device: Any = "cpu") 
     return model, tokenizer, lora_config(model, adapters) if adapters.use_peft else None
 
 
-def conversation_tokens(most: int | None, model: Any, settings: PromptSettings) -> PromptSettings:
-    """How a model that was trained on whole conversations is told: with as much of them as it has seen.
+def conversation_settings(most: int | None, model: Any, settings: PromptSettings) -> PromptSettings:
+    """How a model that was trained on whole conversations is told: with as many tokens of them as it has seen.
 
     Args:
-        most: tokens of the longest conversation in training; None: no bound but the model's context.
+        most: tokens of the longest conversation in training; None: no bound but the model's context, which must also
+            hold the answer.
+        settings: what is not about length.
     """
     context = context_length(model)
     bounds = [most, None if context is None else context - MAX_NEW_TOKENS]
@@ -122,8 +124,8 @@ def save_language_result(
                 model.merge_and_unload().save_pretrained(output_dir)
         else:
             trainer.save_model(str(output_dir))
-            if trainer.args.should_save:
-                shutil.rmtree(output_dir / "ref", ignore_errors=True)  # TRL's copy of the start, as DPO's reference
+            if trainer.args.should_save and (output_dir / "ref").exists():
+                shutil.rmtree(output_dir / "ref")  # TRL's copy of the start, as DPO's reference
         if trainer.args.should_save:
             for leftover in ("training_args.bin", "README.md") if (output_dir / ADAPTER_FILE).exists() else ():
                 (output_dir / leftover).unlink(missing_ok=True)  # PEFT's empty card; the run writes its own

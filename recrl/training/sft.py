@@ -27,7 +27,7 @@ from recrl.training.fields import check_fields, check_machine
 from recrl.training.language import (
     FILES,
     clear_refusals,
-    conversation_tokens,
+    conversation_settings,
     load_to_train,
     save_language_result,
 )
@@ -79,7 +79,7 @@ def train_sft(
         prompt = adapters.prompt_after(earlier.prompt)
         made = _rows(arguments, prompt, config, episodes, tokenizer)
         record = Record(
-            conversation_tokens(config.max_length, model, prompt) if arguments.tools else prompt,
+            conversation_settings(config.max_length, model, prompt) if arguments.tools else prompt,
             episodes[0].catalog_sha256,
             merged(earlier.trained_on, *(training_goals(found, source) for source, found in by_source.items())),
             earlier.base_model or arguments.model_name_or_path,

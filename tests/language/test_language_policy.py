@@ -1,5 +1,6 @@
 """A language model as a policy: exact log-probabilities, written answers, and what is refused."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,15 @@ def test_a_model_whose_template_knows_no_tools_does_not_play_with_them(tiny_lang
         load_policy(str(tiny_language_model), answers="tools")
 
 
+def test_a_template_that_raises_at_a_call_is_refused_with_its_reason(tiny_language_model: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(tiny_language_model, tmp_path / "raises")
+    template = folder / "chat_template.jinja"
+    call = "{% for m in messages %}{% if m.tool_calls %}{{ raise_exception('calls need ids') }}{% endif %}{% endfor %}"
+    template.write_text(call + "{{ tools }}" + template.read_text())
+    with pytest.raises(CheckpointError, match=r"does not write calls as here \(calls need ids\); take a model whose"):
+        load_policy(str(folder), answers="tools")
+
+
 def test_a_template_that_answers_elsewhere_is_refused(tmp_path: Path) -> None:
     odd = TEMPLATE.replace("<|im_start|>assistant\n{%", "<|im_start|>bot\n{%")
     folder = make_language_model(tmp_path / "odd", template=odd)
@@ -245,7 +255,6 @@ def test_smollm2_has_the_log_probabilities_of_plain_forward_passes(tmp_path: Pat
 
 
 def test_a_prompt_is_told_as_the_model_was_trained(tiny_language_model: Path, tmp_path: Path) -> None:
-    import shutil
 
     from recrl.language.models import Record, read_record
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from recrl.errors import ConfigError
+from recrl.language.choices import CHAT_TEMPLATE_HELP, MOST_WORDS, MOST_WORDS_HELP
 from recrl.rollouts.config import GOAL_DRAW_HELP, SPLIT_BY_HELP, CatalogSettings
 from recrl.training.settings.trainer import OUTPUT_DIR_HELP, TrainerSettings
 from recrl.webshop.goals import DEFAULT_SPLIT_BY
@@ -15,17 +16,9 @@ class GRPOArguments:
     model_name_or_path: str = field(
         metadata={"help": "Causal language model with a chat template, or an adapter, by folder or Hub id."}
     )
-    chat_template: str | None = field(
-        default=None,
-        metadata={
-            "help": "Replace the chat template: a file, or the name of one that TRL knows, such as qwen2_5, which has "
-            "tools."
-        },
-    )
+    chat_template: str | None = field(default=None, metadata=CHAT_TEMPLATE_HELP)
     num_goals: int = field(default=256, metadata={"help": "Training goals that are drawn; each makes a group."})
-    most_words: int | None = field(
-        default=16, metadata={"help": "Most words of each text of a page, such as a title; null cuts nothing."}
-    )
+    most_words: int | None = field(default=MOST_WORDS, metadata=MOST_WORDS_HELP)
     max_turn_tokens: int | None = field(
         default=256,
         metadata={

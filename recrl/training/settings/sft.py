@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass, field
 
-from recrl.preferences.exporting import MOST_WORDS, MOST_WORDS_HELP, check_form
+from recrl.language.choices import CHAT_TEMPLATE_HELP, MOST_WORDS, MOST_WORDS_HELP
+from recrl.preferences.exporting import check_form
 from recrl.settings import check_at_least
 from recrl.training.settings.trainer import OUTPUT_DIR_HELP, TrainerSettings
 
@@ -25,13 +26,7 @@ class SFTArguments:
     )
     tools: bool = field(default=False, metadata={"help": "Write episodes as calls of tools, as recipes/grpo.py plays."})
     most_words: int | None = field(default=MOST_WORDS, metadata=MOST_WORDS_HELP)
-    chat_template: str | None = field(
-        default=None,
-        metadata={
-            "help": "Replace the chat template: a file, or the name of one that TRL knows, such as qwen2_5, which has "
-            "tools."
-        },
-    )
+    chat_template: str | None = field(default=None, metadata=CHAT_TEMPLATE_HELP)
 
     def __post_init__(self) -> None:
         if isinstance(self.demonstrations, str):  # one, given from Python
